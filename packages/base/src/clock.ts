@@ -1,0 +1,16 @@
+/** A pending callback; cancelling twice, or after it fired, does nothing. */
+export interface Timer {
+  cancel(): void;
+}
+
+/** Port: time. Real: `SystemClock` in `server` and `client`; simulated: in `sim`. */
+export interface Clock {
+  /** Milliseconds since an arbitrary origin, with a fraction; never goes back. For durations. */
+  monotonicMs(): number;
+  /** Milliseconds since the Unix epoch; may jump either way. For stamps that people read, never for safety. */
+  wallMs(): number;
+  /** Calls `onFire` once, no earlier than `delayMs` from now. */
+  setTimer(delayMs: number, onFire: () => void): Timer;
+  /** Calls `run` once, after the events that are ready now: gathers the work of one turn. */
+  defer(run: () => void): void;
+}
