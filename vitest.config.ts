@@ -11,6 +11,7 @@ export default defineConfig({
     maxWorkers: 2,
     retry: 0,
     watch: false,
+    teardownTimeout: 30_000,
     projects: [
       {
         extends: true,
@@ -40,7 +41,6 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 60_000,
-          teardownTimeout: 30_000,
         },
       },
       {
@@ -51,7 +51,6 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 300_000,
           hookTimeout: 300_000,
-          teardownTimeout: 60_000,
         },
       },
     ],
