@@ -1,0 +1,83 @@
+/**
+ * Starts a script under the installed Node 24 and becomes transparent: arguments, stdio, signals and the exit code pass
+ * through. Plain JavaScript for Node >= 20 with nothing installed, because it runs before anything else does.
+ * Used by `sluice.mjs` beside it and by `scripts/run.mjs`.
+ *
+ * L1 Nothing here writes to stdout: it belongs to the script.
+ * L2 The child never outlives the launcher: an IPC channel closes when the launcher dies, however it dies, and
+ *    `launched.mjs` ends the child then. The launcher in turn ends the child when npm or npx above it is gone.
+ * L3 A signal reaches the child once, also when a terminal sent it to the whole process group.
+ */
+import { spawn } from 'node:child_process';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+
+/** Type stripping is stable from this version on. */
+const versionMin = [24, 12];
+
+const parentCheckMs = 1000;
+
+/** @param {string} version like `24.21.0` */
+export function isNewEnough(version) {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return major > versionMin[0] || (major === versionMin[0] && minor >= versionMin[1]);
+}
+
+/**
+ * The Node binary of the npm package `node` that a module at `fromUrl` would resolve, or undefined.
+ * @param {string} fromUrl
+ */
+export function findInstalledNode(fromUrl) {
+  try {
+    return path.join(path.dirname(createRequire(fromUrl).resolve('node/package.json')), 'bin', 'node');
+  } catch {
+    return undefined; // Not installed: the caller says what to do.
+  }
+}
+
+/** npm and npx wait for us; when they are killed, nobody does, and what we started must end too. */
+function watchParent(child) {
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    child.kill('SIGTERM');
+  }, parentCheckMs);
+  timer.unref();
+}
+
+/** The child decides whether it has had a SIGINT or SIGHUP from the terminal already (L3). */
+function forwardOnce(child, signal) {
+  if (child.connected) child.send({ signal }, () => {});
+  else child.kill(signal);
+}
+
+/** Ends this process as the child ended, so that whoever waits for us sees the same. */
+function endAs(code, signal) {
+  if (signal === null) {
+    process.exitCode = code ?? 1;
+    return;
+  }
+  for (const name of ['SIGINT', 'SIGHUP', 'SIGTERM']) process.removeAllListeners(name);
+  process.kill(process.pid, signal);
+}
+
+/**
+ * @param {{ node: string, script: string, args: string[], env?: NodeJS.ProcessEnv }} options
+ */
+export function launch({ node, script, args, env = process.env }) {
+  const guard = new URL('launched.mjs', import.meta.url).href;
+  const child = spawn(node, ['--import', guard, script, ...args], {
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+    env: { ...env, SLUICE_LAUNCHER: String(process.pid) },
+  });
+  process.on('SIGTERM', () => child.kill('SIGTERM'));
+  process.on('SIGINT', () => forwardOnce(child, 'SIGINT'));
+  process.on('SIGHUP', () => forwardOnce(child, 'SIGHUP'));
+  if (process.env.npm_lifecycle_event !== undefined) watchParent(child);
+  child.on('error', (error) => {
+    process.stderr.write(`sluice: cannot start ${node}: ${error.message}\n`);
+    process.exitCode = 1;
+  });
+  child.on('exit', endAs);
+}
