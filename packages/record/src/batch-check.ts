@@ -1,0 +1,74 @@
+import type { BatchHeader } from './batch-header.ts';
+import { checkFrame, readFields } from './batch-header.ts';
+import { crc32c } from './crc32c.ts';
+import { crcAt, crcStartAt } from './layout.ts';
+import type { BatchProblem, Result } from './result.ts';
+import { failure } from './result.ts';
+
+export interface ProduceLimits {
+  /** Largest batch that the topic takes, header included. */
+  readonly batchBytesMax: number;
+}
+
+/**
+ * What a leader asks of a batch from a client: `bytes` are exactly one whole batch that matches its CRC, starts at
+ * offset 0, holds as many records as offsets, at least one, and says nothing that only a broker may say (control,
+ * transactional, delete horizon, append time). Records are not parsed. The leader epoch is not looked at, and epoch and
+ * sequence only where there is a producer id: clients write what they like there.
+ */
+export function checkProduceBatch(bytes: Uint8Array, limits: ProduceLimits): Result<BatchHeader> {
+  // Before the CRC: an oversized batch must not cost its length in CPU.
+  if (bytes.byteLength > limits.batchBytesMax) {
+    return failure(
+      'RECORD_TOO_LARGE',
+      'size',
+      `the batch has ${bytes.byteLength} bytes, the limit is ${limits.batchBytesMax}`,
+    );
+  }
+  const read = checkReplicatedBatch(bytes, 0);
+  if (!read.ok) return read;
+  const problem = produceProblem(read.value, bytes.byteLength);
+  return problem === undefined ? read : { ok: false, problem };
+}
+
+/**
+ * What a follower, a recovering node and a consumer ask of the batch at `at`: whole, magic 2, matching its CRC, with
+ * numbers that make sense. Other bytes may follow it.
+ */
+export function checkReplicatedBatch(bytes: Uint8Array, at = 0): Result<BatchHeader> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const frame = checkFrame(view, at);
+  if (!frame.ok) return frame;
+  const stored = view.getUint32(at + crcAt);
+  const computed = crc32c(bytes.subarray(at + crcStartAt, at + frame.value));
+  if (stored !== computed) {
+    return failure('CORRUPT_BATCH', 'crc', `the batch has CRC ${hex(stored)}, its bytes have ${hex(computed)}`);
+  }
+  return readFields(view, at, frame.value);
+}
+
+function produceProblem(header: BatchHeader, bytesSent: number): BatchProblem | undefined {
+  const invalid = (rule: BatchProblem['rule'], message: string): BatchProblem => ({
+    code: 'INVALID_BATCH',
+    rule,
+    message,
+  });
+  if (header.batchBytes !== bytesSent) {
+    return invalid('length', `one batch a partition: ${bytesSent - header.batchBytes} bytes follow the first`);
+  }
+  if (header.baseOffset !== 0) return invalid('range', `a producer's base offset is 0, this is ${header.baseOffset}`);
+  if (header.recordCount < 1) return invalid('count', 'the batch has no records');
+  if (header.recordCount !== header.lastOffsetDelta + 1) {
+    return invalid('count', `the batch has ${header.recordCount} records and ${header.lastOffsetDelta + 1} offsets`);
+  }
+  if (header.control) return invalid('attributes', 'clients may not write control batches');
+  if (header.transactional) return invalid('attributes', 'the batch is transactional; transactions are not supported');
+  if (header.deleteHorizon) return invalid('attributes', 'only compaction sets a delete horizon');
+  if (header.timestampType === 'append') return invalid('attributes', 'only the broker sets append time');
+  if (header.producerId < 0) return undefined;
+  if (header.producerEpoch < 0) return invalid('sequence', `the producer epoch is negative: ${header.producerEpoch}`);
+  if (header.baseSequence < 0) return invalid('sequence', `the base sequence is negative: ${header.baseSequence}`);
+  return undefined;
+}
+
+const hex = (value: number): string => `0x${value.toString(16).padStart(8, '0')}`;

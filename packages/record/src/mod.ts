@@ -1,0 +1,21 @@
+/** Record batches, format v2: layout, checks, encoding, decoding, offset and sequence arithmetic. */
+export * from './batch-builder.ts';
+export * from './batch-check.ts';
+export {
+  type BatchHeader,
+  compressedRecordsPerByteMax,
+  lastOffset,
+  offsetAfterBatch,
+  patchBatch,
+  readBatchHeader,
+} from './batch-header.ts';
+export * from './batches-in.ts';
+export * from './codec.ts';
+export { type Crc32c, crc32c, installCrc32c, uninstallCrc32c } from './crc32c.ts';
+export { batchHeaderBytes, type Codec, codecs } from './layout.ts';
+export * from './partition-for-key.ts';
+export * from './record.ts';
+export * from './record-decoder.ts';
+export { type BatchProblem, type BatchRule, batchError, type Result } from './result.ts';
+export * from './sequence.ts';
+export * from './varint.ts';

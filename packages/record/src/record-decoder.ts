@@ -1,0 +1,128 @@
+import type { Offset } from '@sluice/base';
+import { offset, utf8Decode } from '@sluice/base';
+import type { BatchHeader } from './batch-header.ts';
+import { readBatchHeader } from './batch-header.ts';
+import type { Decompress } from './codec.ts';
+import { batchHeaderBytes, recordBytesMin, recordHeaderBytesMin } from './layout.ts';
+import type { DecodedRecord, RecordHeader } from './record.ts';
+import type { Failure, Result } from './result.ts';
+import { failure, success } from './result.ts';
+import { VarintReader } from './varint.ts';
+
+export interface DecodeOptions {
+  /** Needed for compressed batches only. */
+  readonly decompress?: Decompress;
+  /** Largest size that the records of one batch may decompress to; 64 MiB when absent. */
+  readonly outputBytesMax?: number;
+}
+
+const outputBytesMaxDefault = 64 * 1024 * 1024;
+const noHeaders: readonly RecordHeader[] = Object.freeze([]);
+
+/**
+ * All records of one batch, or the first thing that is wrong with it: never half a batch, never an exception. `batch`
+ * starts with the batch; the CRC is not checked here (`batchesIn` does). Keys and values are views: they keep the whole
+ * buffer alive, and are wrong once somebody reuses it.
+ */
+export function decodeRecords(batch: Uint8Array, options: DecodeOptions = {}): Result<readonly DecodedRecord[]> {
+  const read = readBatchHeader(batch);
+  if (!read.ok) return read;
+  const header = read.value;
+  const opened = openRecords(batch.subarray(batchHeaderBytes, header.batchBytes), header, options);
+  if (!opened.ok) return opened;
+  const bytes = opened.value;
+  if (header.recordCount > bytes.length / recordBytesMin) {
+    return malformed(0, `${header.recordCount} records cannot lie in ${bytes.length} bytes`);
+  }
+  const reader = new VarintReader(bytes);
+  const records: DecodedRecord[] = [];
+  let previous: Offset | undefined;
+  for (let index = 0; index < header.recordCount; index += 1) {
+    const record = readRecord(reader, header);
+    if (typeof record === 'string') return malformed(index, record);
+    if (previous !== undefined && record.offset <= previous) return malformed(index, 'offsets do not increase');
+    previous = record.offset;
+    records.push(record);
+  }
+  if (reader.at !== bytes.length) {
+    return malformed(header.recordCount, `${bytes.length - reader.at} bytes follow the last record`);
+  }
+  return success(records);
+}
+
+function openRecords(bytes: Uint8Array, header: BatchHeader, options: DecodeOptions): Result<Uint8Array> {
+  if (header.codec === 'none' || header.recordCount === 0) return success(bytes);
+  if (options.decompress === undefined) {
+    return failure(
+      'INVALID_BATCH',
+      'compression',
+      `the batch is compressed with ${header.codec}; nothing here reads that`,
+    );
+  }
+  const outputBytesMax = options.outputBytesMax ?? outputBytesMaxDefault;
+  try {
+    const opened = options.decompress(header.codec, bytes, outputBytesMax);
+    if (opened.length <= outputBytesMax) return success(opened);
+    return failure('INVALID_BATCH', 'compression', `the records decompress to more than ${outputBytesMax} bytes`);
+  } catch (thrown) {
+    // Codecs report damaged input by throwing; to a reader it is one more malformed batch.
+    const reason = thrown instanceof Error ? thrown.message : String(thrown);
+    return failure('CORRUPT_BATCH', 'compression', `the records do not decompress as ${header.codec}: ${reason}`);
+  }
+}
+
+/** The next record, or what is wrong with it. */
+function readRecord(reader: VarintReader, header: BatchHeader): DecodedRecord | string {
+  const length = reader.readVarint();
+  const end = reader.at + (length ?? 0);
+  if (length === undefined || length < recordBytesMin - 1 || end > reader.bytes.length) return 'impossible length';
+  const attributes = reader.bytes[reader.at];
+  reader.at += 1;
+  if (attributes !== 0) return 'unknown attributes';
+  const timestampDelta = reader.readVarlong();
+  if (timestampDelta === undefined) return 'impossible timestamp delta';
+  const timestamp = header.timestampType === 'append' ? header.maxTimestamp : header.baseTimestamp + timestampDelta;
+  if (!Number.isSafeInteger(timestamp)) return 'timestamp beyond 2^53';
+  const offsetDelta = reader.readVarint();
+  if (offsetDelta === undefined || offsetDelta < 0 || offsetDelta > header.lastOffsetDelta)
+    return 'impossible offset delta';
+  const key = readBlob(reader, end);
+  if (key === undefined) return 'impossible key length';
+  const value = readBlob(reader, end);
+  if (value === undefined) return 'impossible value length';
+  const headers = readHeaders(reader, end);
+  if (typeof headers === 'string') return headers;
+  if (reader.at !== end) return 'length and content differ';
+  return { offset: offset(header.baseOffset + offsetDelta), timestamp, key, value, headers };
+}
+
+function readHeaders(reader: VarintReader, end: number): readonly RecordHeader[] | string {
+  const count = reader.readVarint();
+  if (count === 0) return noHeaders;
+  if (count === undefined || count < 0 || count * recordHeaderBytesMin > end - reader.at)
+    return 'impossible header count';
+  const headers: RecordHeader[] = [];
+  for (let index = 0; index < count; index += 1) {
+    const keyBytes = readBlob(reader, end);
+    if (keyBytes === undefined || keyBytes === null) return 'impossible header key length';
+    const key = utf8Decode(keyBytes);
+    if (key === undefined) return 'header key is not UTF-8';
+    const value = readBlob(reader, end);
+    if (value === undefined) return 'impossible header value length';
+    headers.push({ key, value });
+  }
+  return headers;
+}
+
+/** A view of the next length-prefixed bytes, null for length −1, undefined when they would pass `end`. */
+function readBlob(reader: VarintReader, end: number): Uint8Array | null | undefined {
+  const length = reader.readVarint();
+  if (length === -1) return null;
+  if (length === undefined || length < 0 || length > end - reader.at) return undefined;
+  const start = reader.at;
+  reader.at = start + length;
+  return reader.bytes.subarray(start, reader.at);
+}
+
+const malformed = (index: number, what: string): Failure =>
+  failure('INVALID_BATCH', 'record', `record ${index} of the batch is malformed: ${what}`);
