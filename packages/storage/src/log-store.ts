@@ -1,0 +1,83 @@
+/**
+ * Port: one replicated log on this node. A log is the runs that the node log holds of it, in offset order.
+ *
+ * Called by one partition (broker) from one thread. Positions move at once when a method returns; durability comes
+ * later, by `onDurable`.
+ *
+ * L1 startOffset ≤ durableOffset ≤ endOffset.
+ * L2 `onDurable` tells only of bytes that are still part of the log: what was truncated meanwhile is never reported,
+ *    even when other bytes took its offsets (ABA, reliability §1.3).
+ * L3 After a failed write or sync every method that changes something throws `STORAGE_FAILED` (S2).
+ */
+import type { LogId, Offset } from '@sluice/base';
+import type { BatchHeader } from '@sluice/record';
+
+export interface OffsetSpan {
+  readonly baseOffset: Offset;
+  /** One past the last offset. */
+  readonly endOffset: Offset;
+}
+
+export interface ReadBatches {
+  readonly kind: 'batches';
+  /** Whole batches in offset order; one buffer may hold several. Shared with the tail: never written to. */
+  readonly batches: readonly Uint8Array[];
+  readonly bytes: number;
+  /** One past the last offset in `batches`; equals `from` when there was nothing to read. */
+  readonly endOffset: Offset;
+}
+
+export interface ReadOutOfRange {
+  readonly kind: 'out-of-range';
+  readonly startOffset: Offset;
+  readonly endOffset: Offset;
+}
+
+export type ReadResult = ReadBatches | ReadOutOfRange;
+
+/** What recovery or a read found missing below the durable point of one log (S5 as amended, design §3). */
+export interface LossyReport {
+  readonly id: LogId;
+  /** Everything below this offset is intact. */
+  readonly intactEnd: Offset;
+  /** The log held records up to here at least; absent when damage hides how far. */
+  readonly knownEnd: Offset | undefined;
+  /** File and byte position of the damage, for people. */
+  readonly where: string;
+}
+
+export interface LogStore {
+  readonly id: LogId;
+  readonly startOffset: Offset;
+  /** End of what was appended, durable or not. */
+  readonly endOffset: Offset;
+  /** End of what is on stable media. */
+  readonly durableOffset: Offset;
+  /** Present from the moment damage was found until `healed`: the replica must leave ISR and ELR, then refetch. */
+  readonly lossy: LossyReport | undefined;
+  /** Called once for each group commit that made bytes of this log durable. */
+  onDurable: ((durableOffset: Offset) => void) | undefined;
+
+  /**
+   * Appends whole batches whose CRC the caller has checked, already patched with offset and epoch. `batches` may hold
+   * several that follow each other without a gap, and belongs to the log from now on. `span.baseOffset` must equal
+   * `endOffset`.
+   */
+  append(batches: Uint8Array, span: OffsetSpan): void;
+  /**
+   * Whole batches from the one that contains `from`, about `bytesMax` at most but at least one, never past `upTo`.
+   * Synchronous when served from the tail. Rejects with `STORAGE_FAILED` when the disk fails or the bytes are damaged;
+   * in the latter case `lossy` is set.
+   */
+  read(from: Offset, upTo: Offset, bytesMax: number): ReadResult | Promise<ReadResult>;
+  /** Cuts the log back to `to`, a batch boundary (D8): at once in memory, durable with the next group. */
+  truncate(to: Offset): void;
+  /** Drops what is below `to`, a batch boundary. `to` past the end leaves the log empty, to go on from `to`. */
+  restartAt(to: Offset): void;
+  /** Batch headers from the batch that contains `from`, in order: how epoch cache and producer state are rebuilt. */
+  headers(from: Offset): AsyncIterable<BatchHeader>;
+  /** The refetched replica is whole again; durable with the next group. */
+  healed(): void;
+  /** Forgets the log; durable with the next group. The object is dead afterwards. */
+  delete(): void;
+}

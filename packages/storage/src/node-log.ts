@@ -1,0 +1,69 @@
+/** Port of the whole node log: what `server` opens once and hands to `controller` (its `raft`) and `broker` (its logs). */
+import type { Clock, Halt, LogId, Logger } from '@sluice/base';
+import type { DataDirectory } from './data-directory.ts';
+import type { LogStore, LossyReport } from './log-store.ts';
+import type { RaftStore } from './raft-store.ts';
+
+export interface NodeLogLimits {
+  /** A journal file is finished before it grows past this; default 256 MiB. */
+  readonly journalBytesMax: number;
+  /** About the most that one group commit writes; default 4 MiB. */
+  readonly groupBytesMax: number;
+  /** Memory for the newest batches of all logs, in backing-store bytes; default 64 MiB. */
+  readonly tailBytesMax: number;
+  /** `hasRoom` is false from here on: accepted but not yet durable bytes; default 64 MiB. */
+  readonly pendingBytesMax: number;
+  /** An empty group seals the last one after this time without writes; default 200 ms. */
+  readonly sealAfterIdleMs: number;
+}
+
+export interface GroupStats {
+  readonly bytes: number;
+  /** From the first append of the group to its durability. */
+  readonly appendToDurableMs: number;
+  readonly writeMs: number;
+  readonly syncMs: number;
+}
+
+export interface NodeLogOptions {
+  readonly directory: DataDirectory;
+  readonly clock: Clock;
+  readonly halt: Halt;
+  readonly logger: Logger;
+  readonly limits?: Partial<NodeLogLimits>;
+  /** Called after each group commit, for metrics. */
+  readonly onGroup?: (stats: GroupStats) => void;
+}
+
+export interface NodeLogStats {
+  readonly groups: number;
+  readonly bytesWritten: number;
+  readonly syncs: number;
+  readonly tailBytes: number;
+  readonly journalFiles: number;
+}
+
+export interface NodeLog {
+  /** The log of this id; created, empty, when absent. The same object for the same id until it is deleted. */
+  log(id: LogId): LogStore;
+  /** Logs that exist, in no particular order. */
+  logIds(): readonly LogId[];
+  readonly raft: RaftStore;
+  /** Logs that recovery or a later read found damaged. */
+  readonly lossy: readonly LossyReport[];
+  /** True when damage hides whole groups: a log that should be here and is not, is lossy too. */
+  readonly damaged: boolean;
+  /** Accepted but not yet durable. */
+  readonly pendingBytes: number;
+  /** False when callers must withhold credit; appends are still taken. */
+  readonly hasRoom: boolean;
+  /** Calls `run` once, at once when there is room, else when there is again. */
+  whenRoom(run: () => void): void;
+  /** Age of the oldest accepted write that is not durable; 0 when there is none. Heartbeats carry it. */
+  oldestUnsyncedMs(nowMs: number): number;
+  /** The error that stopped the log for good. */
+  readonly failed: Error | undefined;
+  readonly stats: NodeLogStats;
+  /** Waits for everything accepted, seals the last group, closes the files. Idempotent. */
+  close(): Promise<void>;
+}
