@@ -1,0 +1,70 @@
+/**
+ * What the shell must do after one step. Each field is named for its durability contract; the order of the fields is
+ * the order of the work. The shell's whole duty:
+ *
+ * 1. Hand `persist` to the disk, in the order of the numbers, each as one atomic write; when it is durable, step
+ *    `persisted`. A write that fails stops the node (P10).
+ * 2. Keep each message of `sendAfterPersist` until the persist numbered `afterPersist` and all before it are durable,
+ *    then send it (P2). Drop them all on a crash; nothing else is ever held.
+ * 3. Send `sendNow`.
+ * 4. Apply `committed`.
+ *
+ * Messages may be lost, repeated or reordered at any point.
+ */
+import type { LogIndex, Term } from '@sluice/base';
+import type { Entry, Envelope, MemberId } from './messages.ts';
+import type { RaftTrace } from './trace.ts';
+
+/** (term, vote) is one record: half of it is never on disk (P4). */
+export interface HardState {
+  readonly term: Term;
+  readonly votedFor: MemberId | undefined;
+}
+
+/** One atomic write: all of it is on disk, or none (P1, P3). */
+export interface Persist {
+  /** 1 for the first write of this life, then one more each. */
+  readonly number: number;
+  /** Present when it changed. */
+  readonly hardState: HardState | undefined;
+  /** Discard every persisted entry at or above this index before appending. */
+  readonly truncateFrom: LogIndex | undefined;
+  /** Contiguous, and following what is left of the log. */
+  readonly entries: readonly Entry[];
+}
+
+export interface HeldEnvelope extends Envelope {
+  /** Send when this persist and all before it are durable. */
+  readonly afterPersist: number;
+}
+
+/** What became of a `propose`. Accepted is not committed: wait for the entry, at its index and **its term**. */
+export type Proposal =
+  | { readonly outcome: 'accepted'; readonly firstIndex: LogIndex; readonly lastIndex: LogIndex; readonly term: Term }
+  | { readonly outcome: 'not-leader'; readonly leader: MemberId | undefined }
+  /** Too much is uncommitted; it had no effect, try again when entries have committed. */
+  | { readonly outcome: 'tail-full'; readonly uncommittedBytes: number };
+
+export type Role = 'follower' | 'pre-candidate' | 'candidate' | 'leader';
+
+/** Where leadership stands. A proposal accepted in a term that is over and not yet committed is of unknown outcome. */
+export interface Leadership {
+  readonly role: Role;
+  readonly term: Term;
+  readonly leader: MemberId | undefined;
+}
+
+export interface RaftEffects {
+  readonly persist: Persist | undefined;
+  readonly sendAfterPersist: readonly HeldEnvelope[];
+  readonly sendNow: readonly Envelope[];
+  /** Newly committed and durable here: in order, no gaps, each exactly once a life, no-ops included. */
+  readonly committed: readonly Entry[];
+  /** The answer to a `propose`, in the step of that event. */
+  readonly proposal: Proposal | undefined;
+  /** Present when role, term or leader changed in this step. */
+  readonly leadership: Leadership | undefined;
+  /** Step a `tick` at this time, on the clock of `nowMs`; replaces the time given before. */
+  readonly nextTickAtMs: number;
+  readonly trace: readonly RaftTrace[];
+}

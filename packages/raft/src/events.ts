@@ -1,0 +1,49 @@
+/** Everything that can happen to a member. `nowMs` is monotonic (`Clock.monotonicMs`) and never goes back. */
+import type { MemberId, RaftMessage } from './messages.ts';
+
+/** Time has passed; due at `RaftEffects.nextTickAtMs`, harmless earlier or more often. */
+export interface TickEvent {
+  readonly kind: 'tick';
+  readonly nowMs: number;
+}
+
+/** `from` is the authenticated sender, never a claim inside the message. */
+export interface MessageEvent {
+  readonly kind: 'message';
+  readonly from: MemberId;
+  readonly message: RaftMessage;
+  readonly nowMs: number;
+}
+
+/** Append these commands, all or none; the answer is `RaftEffects.proposal`. At least one payload. */
+export interface ProposeEvent {
+  readonly kind: 'propose';
+  readonly payloads: readonly Uint8Array[];
+  readonly nowMs: number;
+}
+
+/**
+ * The persist of this number **and every one before it** are durable. Numbers ascend; skipping some is fine, since one
+ * group commit may complete several. There is no event for a failed write: the node halts (P10).
+ */
+export interface PersistedEvent {
+  readonly kind: 'persisted';
+  readonly number: number;
+  readonly nowMs: number;
+}
+
+/** The stream to `peer` closed and its machine refused to open another: the process there is gone. */
+export interface PeerRefusedEvent {
+  readonly kind: 'peer-refused';
+  readonly peer: MemberId;
+  readonly nowMs: number;
+}
+
+/** A member whose later votes may be lost must not vote or campaign until it is admitted again. */
+export interface VotingEvent {
+  readonly kind: 'voting';
+  readonly allowed: boolean;
+  readonly nowMs: number;
+}
+
+export type RaftEvent = TickEvent | MessageEvent | ProposeEvent | PersistedEvent | PeerRefusedEvent | VotingEvent;

@@ -1,0 +1,132 @@
+/**
+ * What members say to each other. The shell carries them; it never looks inside except to encode.
+ * Every message carries its sender's term: a higher term in any of them, request or reply, makes a member step down
+ * (pre-vote requests excepted: theirs is only the term that the sender would campaign for).
+ */
+import { invariant } from '@sluice/base';
+import type { LogIndex, Term } from '@sluice/base';
+
+declare const memberBrand: unique symbol;
+
+/**
+ * One member of the group for one life of its directory: the shell makes it from node id and directory id, so that a
+ * wiped disk under an old node id is another member and cannot vote under the identity that it lost (P9).
+ */
+export type MemberId = string & { readonly [memberBrand]: 'MemberId' };
+
+/** `value`: 1 to 128 characters. */
+export const memberId = (value: string): MemberId => {
+  invariant(value.length >= 1 && value.length <= 128, 'member id out of range', { value });
+  return value as MemberId;
+};
+
+export type EntryKind = 'no-op' | 'command';
+
+/** One entry of the log. The payload belongs to the log from the moment it is handed over: nobody writes to it again. */
+export interface Entry {
+  readonly index: LogIndex;
+  readonly term: Term;
+  readonly kind: EntryKind;
+  /** Empty for a no-op. */
+  readonly payload: Uint8Array;
+}
+
+/**
+ * Names one stretch of replication to one peer; replies echo it and the leader drops those of another session.
+ * A reply from before a term change, a configuration change or a restart of the stretch can then not move progress.
+ */
+export interface ReplicationSession {
+  readonly term: Term;
+  /** Index of the configuration entry under which the peer is replicated to; 0 for the initial configuration. */
+  readonly configIndex: LogIndex;
+  /** Counts how often the leader has begun anew with this peer in this term and configuration. */
+  readonly attempt: number;
+}
+
+export interface VoteRequest {
+  readonly kind: 'vote-request';
+  /** A pre-vote asks "would you?" and changes nothing at the one who answers. */
+  readonly pre: boolean;
+  /** The term campaigned for. For a pre-vote the sender's own term is one lower. */
+  readonly term: Term;
+  readonly lastIndex: LogIndex;
+  readonly lastTerm: Term;
+}
+
+export interface VoteReply {
+  readonly kind: 'vote-reply';
+  readonly pre: boolean;
+  /** The voter's own term; for a granted pre-vote the term that was asked for. */
+  readonly term: Term;
+  readonly granted: boolean;
+}
+
+export interface Append {
+  readonly kind: 'append';
+  readonly term: Term;
+  readonly session: ReplicationSession;
+  /** The entry before the first of `entries`; index 0 and term 0 before the start of the log. */
+  readonly prevIndex: LogIndex;
+  readonly prevTerm: Term;
+  /** Contiguous from `prevIndex` + 1; empty for a probe or to tell the commit index. */
+  readonly entries: readonly Entry[];
+  readonly commitIndex: LogIndex;
+}
+
+/** The sender's log equals the leader's up to `matchIndex`, durably. */
+export interface AppendAccepted {
+  readonly kind: 'append-accepted';
+  readonly term: Term;
+  readonly session: ReplicationSession;
+  readonly matchIndex: LogIndex;
+}
+
+/** The sender has no entry (`prevIndex`, prevTerm), or knows a higher term than the leader's. */
+export interface AppendRejected {
+  readonly kind: 'append-rejected';
+  readonly term: Term;
+  readonly session: ReplicationSession;
+  /** Of the refused message. */
+  readonly prevIndex: LogIndex;
+  /** The highest index at which the two logs may still agree, and the sender's term there: skips a term a round trip. */
+  readonly hintIndex: LogIndex;
+  readonly hintTerm: Term;
+  readonly lastIndex: LogIndex;
+}
+
+export interface Heartbeat {
+  readonly kind: 'heartbeat';
+  readonly term: Term;
+  readonly session: ReplicationSession;
+  /** At most what the receiver is known to match. */
+  readonly commitIndex: LogIndex;
+}
+
+export interface HeartbeatReply {
+  readonly kind: 'heartbeat-reply';
+  readonly term: Term;
+  readonly session: ReplicationSession;
+}
+
+/** An observer without a leader asks every voter to be replicated to; whoever leads begins. */
+export interface Observe {
+  readonly kind: 'observe';
+  readonly term: Term;
+  readonly lastIndex: LogIndex;
+  readonly lastTerm: Term;
+}
+
+export type RaftMessage =
+  | VoteRequest
+  | VoteReply
+  | Append
+  | AppendAccepted
+  | AppendRejected
+  | Heartbeat
+  | HeartbeatReply
+  | Observe;
+
+export interface Envelope {
+  readonly to: MemberId;
+  readonly message: RaftMessage;
+}

@@ -1,0 +1,40 @@
+export { defaultRaftConfig } from './config.ts';
+export type { RaftConfig } from './config.ts';
+export type {
+  HardState,
+  HeldEnvelope,
+  Leadership,
+  Persist,
+  Proposal,
+  RaftEffects,
+  Role,
+} from './effects.ts';
+export type {
+  MessageEvent,
+  PeerRefusedEvent,
+  PersistedEvent,
+  ProposeEvent,
+  RaftEvent,
+  TickEvent,
+  VotingEvent,
+} from './events.ts';
+export { memberId } from './messages.ts';
+export type {
+  Append,
+  AppendAccepted,
+  AppendRejected,
+  Entry,
+  EntryKind,
+  Envelope,
+  Heartbeat,
+  HeartbeatReply,
+  MemberId,
+  Observe,
+  RaftMessage,
+  ReplicationSession,
+  VoteReply,
+  VoteRequest,
+} from './messages.ts';
+export { Raft } from './raft.ts';
+export type { PeerView, RaftOptions } from './raft.ts';
+export type { IgnoreReason, RaftTrace, StepDownReason, VoteRefusal } from './trace.ts';

@@ -1,0 +1,62 @@
+/** What an operator or a test wants to know about decisions; the shell turns them into log lines and metrics. */
+import type { LogIndex, Term } from '@sluice/base';
+import type { MemberId, RaftMessage } from './messages.ts';
+
+export type StepDownReason = 'higher-term' | 'quorum-lost' | 'voting-withdrawn';
+
+export type VoteRefusal =
+  | 'not-a-voter'
+  | 'voting-not-allowed'
+  | 'old-term'
+  | 'leader-alive'
+  | 'voted-for-another'
+  | 'log-behind';
+
+export type IgnoreReason =
+  | 'old-term'
+  | 'old-session'
+  | 'not-leading'
+  | 'not-campaigning'
+  | 'not-a-member'
+  | 'leader-alive'
+  | 'stale-rejection'
+  | 'malformed';
+
+export type RaftTrace =
+  | { readonly kind: 'term-adopted'; readonly term: Term; readonly from: MemberId }
+  | { readonly kind: 'following'; readonly term: Term; readonly leader: MemberId }
+  | { readonly kind: 'leader-refused'; readonly term: Term; readonly leader: MemberId }
+  | { readonly kind: 'pre-campaign'; readonly term: Term }
+  | { readonly kind: 'campaign'; readonly term: Term }
+  | { readonly kind: 'leading'; readonly term: Term; readonly noOpIndex: LogIndex }
+  | { readonly kind: 'stepped-down'; readonly term: Term; readonly reason: StepDownReason }
+  | { readonly kind: 'vote-granted'; readonly term: Term; readonly to: MemberId; readonly pre: boolean }
+  | {
+      readonly kind: 'vote-refused';
+      readonly term: Term;
+      readonly to: MemberId;
+      readonly pre: boolean;
+      readonly reason: VoteRefusal;
+    }
+  | { readonly kind: 'voting'; readonly allowed: boolean }
+  | { readonly kind: 'truncated'; readonly fromIndex: LogIndex; readonly lastIndex: LogIndex }
+  | { readonly kind: 'append-refused'; readonly prevIndex: LogIndex; readonly lastIndex: LogIndex }
+  | { readonly kind: 'replicating'; readonly peer: MemberId; readonly matchIndex: LogIndex }
+  | { readonly kind: 'probing'; readonly peer: MemberId; readonly nextIndex: LogIndex }
+  /** A follower no longer has what it acknowledged as durable: its disk was damaged or rolled back (P9). */
+  | {
+      readonly kind: 'follower-lost-entries';
+      readonly peer: MemberId;
+      readonly matchIndex: LogIndex;
+      readonly lastIndex: LogIndex;
+    }
+  | { readonly kind: 'observer-joined'; readonly peer: MemberId }
+  | { readonly kind: 'observer-left'; readonly peer: MemberId }
+  | { readonly kind: 'observer-refused'; readonly peer: MemberId; readonly observersMax: number }
+  | { readonly kind: 'proposal-refused'; readonly uncommittedBytes: number }
+  | {
+      readonly kind: 'ignored';
+      readonly from: MemberId;
+      readonly message: RaftMessage['kind'];
+      readonly reason: IgnoreReason;
+    };
