@@ -1,0 +1,380 @@
+/**
+ * The metadata image: what all records up to `appliedIndex` add up to. Every node keeps one; the controller leader
+ * decides on one, brokers and watchers read theirs. `replay` and `replayEntry` are the only mutators, live and on load.
+ * Entities are immutable and replaced when they change: one that was handed out stays as it was.
+ *
+ * M1. The first record is `featureLevel`, once (R1).
+ * M2. isr is not empty, isr ⊆ replicas, lossy ⊆ isr, no duplicates.
+ * M3. The leader is null or in isr, not in lossy, and not fenced.
+ * M4. leaderEpoch grows by one exactly when the leader changes; partitionEpoch grows by one with every change.
+ * M5. A node's broker epoch is the index of the entry that registered it, so it only grows.
+ * M6. `#replicasOn` and `#ledBy` hold exactly the partitions whose `replicas` contain, whose `leader` is, the node.
+ */
+import { brokerEpoch, invariant, logIndex, producerId, unreachable } from '@sluice/base';
+import type {
+  BrokerEpoch,
+  ClusterId,
+  DirectoryId,
+  LeaderEpoch,
+  LogIndex,
+  NodeId,
+  PartitionEpoch,
+  PartitionIndex,
+  ProducerId,
+  TopicId,
+} from '@sluice/base';
+import type {
+  ClientListener,
+  MetadataRecord,
+  NodeRegisteredRecord,
+  PartitionChangedRecord,
+  PartitionCreatedRecord,
+  TopicCreatedRecord,
+} from './records.ts';
+import type { TopicConfig } from './topic-config.ts';
+
+/**
+ * `fenced`: no live session, or not caught up yet; leads nothing, joins no ISR. `draining`: shutting down in order;
+ * leads on only where nobody else can, joins no ISR.
+ */
+export type NodePhase = 'fenced' | 'up' | 'draining';
+
+export interface NodeState {
+  readonly nodeId: NodeId;
+  readonly directoryId: DirectoryId;
+  readonly incarnation: string;
+  readonly softwareVersion: string;
+  readonly rack: string | null;
+  readonly clientListeners: readonly ClientListener[];
+  readonly peerAddress: string;
+  readonly adminAddress: string;
+  /** What registration said of the directory; see `NodeRegisteredRecord.lossy`. */
+  readonly lossy: boolean;
+  readonly brokerEpoch: BrokerEpoch;
+  /** The newest broker epoch under which the node was unfenced, hence that its directory held durably. */
+  readonly confirmedEpoch: BrokerEpoch | null;
+  readonly state: NodePhase;
+  /** The index of the entry that put the node into this state. */
+  readonly stateIndex: LogIndex;
+}
+
+export interface PartitionState {
+  readonly topicId: TopicId;
+  readonly partition: PartitionIndex;
+  /** In assignment order; the first is the preferred leader. */
+  readonly replicas: readonly NodeId[];
+  readonly isr: readonly NodeId[];
+  readonly elr: readonly NodeId[];
+  /**
+   * ISR members that may have lost acked records and stay members only because nobody else is left: they are never
+   * elected. A member leaves it by leaving the ISR; while it stays the partition has no leader.
+   */
+  readonly lossy: readonly NodeId[];
+  readonly leader: NodeId | null;
+  readonly leaderEpoch: LeaderEpoch;
+  readonly partitionEpoch: PartitionEpoch;
+}
+
+export interface TopicState {
+  readonly topicId: TopicId;
+  readonly namespace: string;
+  readonly name: string;
+  readonly config: TopicConfig;
+  /** Position is the partition index. */
+  readonly partitions: readonly PartitionState[];
+}
+
+export interface PartitionKey {
+  readonly topicId: TopicId;
+  readonly partition: PartitionIndex;
+}
+
+/** What one entry changed, each key once; read the new state from the image. */
+export interface ImageChange {
+  readonly nodes: readonly NodeId[];
+  /** Created topics. */
+  readonly topicsCreated: readonly TopicId[];
+  /** Deleted topics as they were last. Their partitions are not in `partitions`. */
+  readonly topicsDeleted: readonly TopicState[];
+  /** Created or changed partitions that still exist. */
+  readonly partitions: readonly PartitionKey[];
+}
+
+interface MutableTopic extends TopicState {
+  readonly partitions: PartitionState[];
+}
+
+interface ChangeSet {
+  readonly nodes: Set<NodeId>;
+  readonly topicsCreated: Set<TopicId>;
+  readonly topicsDeleted: TopicState[];
+  readonly partitions: Map<string, PartitionKey>;
+}
+
+type PartitionsByNode = Map<NodeId, Map<string, PartitionState>>;
+
+const keyOf = ({ topicId, partition }: PartitionKey): string => `${topicId}/${partition}`;
+const nameKey = (namespace: string, name: string): string => `${namespace}/${name}`;
+
+export class MetadataImage {
+  #clusterId: ClusterId | null = null;
+  #featureLevel = 0;
+  #appliedIndex: LogIndex = logIndex(0);
+  #nextProducerId: ProducerId = producerId(0);
+  #partitionCount = 0;
+  readonly #nodes = new Map<NodeId, NodeState>();
+  readonly #topics = new Map<TopicId, MutableTopic>();
+  readonly #topicIds = new Map<string, TopicId>();
+  readonly #replicasOn: PartitionsByNode = new Map();
+  readonly #ledBy: PartitionsByNode = new Map();
+
+  /** Null before the first record. */
+  get clusterId(): ClusterId | null {
+    return this.#clusterId;
+  }
+
+  /** 0 before the first record. */
+  get featureLevel(): number {
+    return this.#featureLevel;
+  }
+
+  get appliedIndex(): LogIndex {
+    return this.#appliedIndex;
+  }
+
+  get nextProducerId(): ProducerId {
+    return this.#nextProducerId;
+  }
+
+  get nodes(): ReadonlyMap<NodeId, NodeState> {
+    return this.#nodes;
+  }
+
+  get topics(): ReadonlyMap<TopicId, TopicState> {
+    return this.#topics;
+  }
+
+  get partitionCount(): number {
+    return this.#partitionCount;
+  }
+
+  node(id: NodeId): NodeState | undefined {
+    return this.#nodes.get(id);
+  }
+
+  topic(id: TopicId): TopicState | undefined {
+    return this.#topics.get(id);
+  }
+
+  topicNamed(namespace: string, name: string): TopicState | undefined {
+    const id = this.#topicIds.get(nameKey(namespace, name));
+    return id === undefined ? undefined : this.#topics.get(id);
+  }
+
+  partition(topicId: TopicId, partition: PartitionIndex): PartitionState | undefined {
+    return this.#topics.get(topicId)?.partitions[partition];
+  }
+
+  /** Partitions with a replica on the node, in no promised order. Not valid across a replay. */
+  replicasOn(id: NodeId): Iterable<PartitionState> {
+    return this.#replicasOn.get(id)?.values() ?? [];
+  }
+
+  replicaCount(id: NodeId): number {
+    return this.#replicasOn.get(id)?.size ?? 0;
+  }
+
+  /** Partitions that the node leads, in no promised order. Not valid across a replay. */
+  ledBy(id: NodeId): Iterable<PartitionState> {
+    return this.#ledBy.get(id)?.values() ?? [];
+  }
+
+  leaderCount(id: NodeId): number {
+    return this.#ledBy.get(id)?.size ?? 0;
+  }
+
+  /** An independent image with the same state: for deciding ahead of the commit. Costs O(partitions). */
+  copy(): MetadataImage {
+    const image = new MetadataImage();
+    image.#clusterId = this.#clusterId;
+    image.#featureLevel = this.#featureLevel;
+    image.#appliedIndex = this.#appliedIndex;
+    image.#nextProducerId = this.#nextProducerId;
+    image.#partitionCount = this.#partitionCount;
+    for (const [id, node] of this.#nodes) image.#nodes.set(id, node);
+    for (const [id, topic] of this.#topics) image.#topics.set(id, { ...topic, partitions: [...topic.partitions] });
+    for (const [name, id] of this.#topicIds) image.#topicIds.set(name, id);
+    for (const [id, partitions] of this.#replicasOn) image.#replicasOn.set(id, new Map(partitions));
+    for (const [id, partitions] of this.#ledBy) image.#ledBy.set(id, new Map(partitions));
+    return image;
+  }
+
+  /** Applies the records of one entry; `index` must be above `appliedIndex`. An entry without records only moves it. */
+  replayEntry(index: LogIndex, records: readonly MetadataRecord[]): ImageChange {
+    invariant(index > this.#appliedIndex, 'metadata entries replay in order', { index, applied: this.#appliedIndex });
+    const change: ChangeSet = {
+      nodes: new Set(),
+      topicsCreated: new Set(),
+      topicsDeleted: [],
+      partitions: new Map(),
+    };
+    for (const record of records) this.#replay(record, index, change);
+    this.#appliedIndex = index;
+    return {
+      nodes: [...change.nodes],
+      topicsCreated: [...change.topicsCreated],
+      topicsDeleted: change.topicsDeleted,
+      partitions: [...change.partitions.values()],
+    };
+  }
+
+  #replay(record: MetadataRecord, index: LogIndex, change: ChangeSet): void {
+    invariant((record.type === 'featureLevel') === (this.#clusterId === null), 'M1: the feature level comes first', {
+      type: record.type,
+      index,
+    });
+    switch (record.type) {
+      case 'featureLevel':
+        this.#clusterId = record.clusterId;
+        this.#featureLevel = record.level;
+        return;
+      case 'nodeRegistered':
+        change.nodes.add(record.nodeId);
+        return this.#registerNode(record, index);
+      case 'nodeFenced':
+        change.nodes.add(record.nodeId);
+        return this.#setNodeState(record.nodeId, 'fenced', index);
+      case 'nodeUnfenced':
+        change.nodes.add(record.nodeId);
+        return this.#setNodeState(record.nodeId, 'up', index);
+      case 'nodeDraining':
+        change.nodes.add(record.nodeId);
+        return this.#setNodeState(record.nodeId, 'draining', index);
+      case 'topicCreated':
+        change.topicsCreated.add(record.topicId);
+        return this.#createTopic(record);
+      case 'partitionCreated':
+        change.partitions.set(keyOf(record), { topicId: record.topicId, partition: record.partition });
+        return this.#createPartition(record);
+      case 'partitionChanged':
+        change.partitions.set(keyOf(record), { topicId: record.topicId, partition: record.partition });
+        return this.#changePartition(record);
+      case 'topicDeleted':
+        return this.#deleteTopic(record.topicId, change);
+      case 'producerIdsAllocated':
+        invariant(record.nextProducerId > this.#nextProducerId, 'producer ids only grow', { record });
+        this.#nextProducerId = record.nextProducerId;
+        return;
+      default:
+        unreachable(record);
+    }
+  }
+
+  #registerNode(record: NodeRegisteredRecord, index: LogIndex): void {
+    const { type: _type, version: _version, ...registration } = record;
+    const before = this.#nodes.get(record.nodeId);
+    invariant(before === undefined || before.state === 'fenced', 'D18: only a fenced node registers anew', { record });
+    // The epochs of another directory say nothing about this one.
+    const confirmedEpoch = before?.directoryId === record.directoryId ? before.confirmedEpoch : null;
+    this.#nodes.set(record.nodeId, {
+      ...registration,
+      brokerEpoch: brokerEpoch(index),
+      confirmedEpoch,
+      state: 'fenced',
+      stateIndex: index,
+    });
+  }
+
+  #setNodeState(id: NodeId, state: NodePhase, index: LogIndex): void {
+    const node = this.#nodes.get(id);
+    invariant(node !== undefined, 'a node is registered before it changes', { id, state });
+    const confirmedEpoch = state === 'up' ? node.brokerEpoch : node.confirmedEpoch;
+    this.#nodes.set(id, { ...node, state, confirmedEpoch, stateIndex: index });
+  }
+
+  #createTopic(record: TopicCreatedRecord): void {
+    const { topicId, namespace, name, config } = record;
+    const key = nameKey(namespace, name);
+    invariant(!this.#topics.has(topicId) && !this.#topicIds.has(key), 'a topic is created once', { topicId, key });
+    this.#topics.set(topicId, { topicId, namespace, name, config, partitions: [] });
+    this.#topicIds.set(key, topicId);
+  }
+
+  #createPartition(record: PartitionCreatedRecord): void {
+    const { type: _type, version: _version, ...state } = record;
+    const topic = this.#topics.get(record.topicId);
+    invariant(topic?.partitions.length === record.partition, 'partitions are created in order', { record });
+    topic.partitions.push(this.#index(undefined, { ...state, elr: [], lossy: [] }));
+    this.#partitionCount += 1;
+  }
+
+  #changePartition(record: PartitionChangedRecord): void {
+    const { type: _type, version: _version, ...changed } = record;
+    const topic = this.#topics.get(record.topicId);
+    const before = topic?.partitions[record.partition];
+    invariant(topic !== undefined && before !== undefined, 'a partition exists before it changes', { record });
+    const after = { ...before, ...changed };
+    const leaderChanged = after.leader !== before.leader;
+    invariant(
+      after.partitionEpoch === before.partitionEpoch + 1 &&
+        after.leaderEpoch === before.leaderEpoch + (leaderChanged ? 1 : 0),
+      'M4: epochs count changes',
+      { before, record },
+    );
+    topic.partitions[record.partition] = this.#index(before, after);
+  }
+
+  #deleteTopic(topicId: TopicId, change: ChangeSet): void {
+    const topic = this.#topics.get(topicId);
+    invariant(topic !== undefined, 'a topic exists before it is deleted', { topicId });
+    for (const partition of topic.partitions) {
+      const key = keyOf(partition);
+      for (const replica of partition.replicas) this.#replicasOn.get(replica)?.delete(key);
+      if (partition.leader !== null) this.#ledBy.get(partition.leader)?.delete(key);
+      change.partitions.delete(key);
+    }
+    this.#partitionCount -= topic.partitions.length;
+    this.#topics.delete(topicId);
+    this.#topicIds.delete(nameKey(topic.namespace, topic.name));
+    change.topicsCreated.delete(topicId);
+    change.topicsDeleted.push(topic);
+  }
+
+  /** Moves a partition in the indexes by node (M6) and returns its new state, checked. */
+  #index(before: PartitionState | undefined, after: PartitionState): PartitionState {
+    checkPartition(after);
+    const key = keyOf(after);
+    for (const replica of before?.replicas ?? []) {
+      if (!after.replicas.includes(replica)) this.#replicasOn.get(replica)?.delete(key);
+    }
+    for (const replica of after.replicas) entriesOf(this.#replicasOn, replica).set(key, after);
+    const oldLeader = before?.leader ?? null;
+    if (oldLeader !== null && oldLeader !== after.leader) this.#ledBy.get(oldLeader)?.delete(key);
+    if (after.leader !== null) entriesOf(this.#ledBy, after.leader).set(key, after);
+    return after;
+  }
+}
+
+function entriesOf(index: PartitionsByNode, id: NodeId): Map<string, PartitionState> {
+  const found = index.get(id);
+  if (found !== undefined) return found;
+  const made = new Map<string, PartitionState>();
+  index.set(id, made);
+  return made;
+}
+
+function checkPartition(state: PartitionState): void {
+  const { replicas, isr, lossy, leader } = state;
+  invariant(isr.length > 0 && isr.every((id) => replicas.includes(id)), 'M2: isr is a part of replicas', { state });
+  invariant(new Set(isr).size === isr.length && new Set(replicas).size === replicas.length, 'M2: no duplicates', {
+    state,
+  });
+  invariant(
+    lossy.every((id) => isr.includes(id)),
+    'M2: lossy is a part of isr',
+    { state },
+  );
+  invariant(leader === null || (isr.includes(leader) && !lossy.includes(leader)), 'M3: the leader is in sync', {
+    state,
+  });
+}

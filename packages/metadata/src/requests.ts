@@ -1,0 +1,227 @@
+/**
+ * What the controller can be asked, and what it answers. A request is already decoded and its numbers are branded;
+ * whether it makes sense is decided here. An answer is parked by the shell until its records are committed.
+ */
+import type {
+  BrokerEpoch,
+  ClusterId,
+  DirectoryId,
+  LeaderEpoch,
+  LogIndex,
+  NodeId,
+  PartitionEpoch,
+  PartitionIndex,
+  ProducerId,
+  TopicId,
+} from '@sluice/base';
+import type { MetadataError } from './metadata-error.ts';
+import type { ClientListener, MetadataRecord } from './records.ts';
+
+/** The first request of a cluster, by the first leader: writes the feature level (R1). Repeating it changes nothing. */
+export interface InitializeRequest {
+  readonly type: 'initialize';
+  readonly clusterId: ClusterId;
+  readonly level: number;
+}
+
+/** Errors: `DUPLICATE_NODE` while another incarnation is not fenced (D18), `INVALID_REQUEST`. */
+export interface RegisterNodeRequest {
+  readonly type: 'registerNode';
+  readonly nodeId: NodeId;
+  readonly directoryId: DirectoryId;
+  /** 32 hex digits drawn at process start. */
+  readonly incarnation: string;
+  readonly softwareVersion: string;
+  readonly rack: string | null;
+  readonly clientListeners: readonly ClientListener[];
+  readonly peerAddress: string;
+  readonly adminAddress: string;
+  /** The newest broker epoch that the directory holds durably; null when it never held one. */
+  readonly lastBrokerEpoch: BrokerEpoch | null;
+  /** What the node's own recovery found: damage below the durable point, or a failed sync before the crash. */
+  readonly lossy: boolean;
+}
+
+/**
+ * Asked for a fenced node with a live session. `metadataIndex` is how far the node has applied the metadata log; the
+ * node must have made its broker epoch durable in its directory before its session speaks with it.
+ */
+export interface UnfenceNodeRequest {
+  readonly type: 'unfenceNode';
+  readonly nodeId: NodeId;
+  readonly brokerEpoch: BrokerEpoch;
+  readonly metadataIndex: LogIndex;
+}
+
+/**
+ * The sessions of these nodes are over. Nodes that are lost in the same moment belong in one request: a partition that
+ * loses all its in-sync replicas at once keeps them all as members (rule E2 in `election.ts`).
+ */
+export interface FenceNodesRequest {
+  readonly type: 'fenceNodes';
+  readonly nodes: readonly NodeIdentity[];
+}
+
+/** Controlled shutdown (D20): leaders move off, the node leaves the ISRs. May be repeated to see how many are left. */
+export interface DrainNodeRequest {
+  readonly type: 'drainNode';
+  readonly nodeId: NodeId;
+  readonly brokerEpoch: BrokerEpoch;
+}
+
+/** Errors: `TOPIC_EXISTS`, `INVALID_TOPIC`, `INVALID_CONFIG`, `NOT_ENOUGH_NODES`. */
+export interface CreateTopicRequest {
+  readonly type: 'createTopic';
+  /** A fresh identity drawn by the shell. */
+  readonly topicId: TopicId;
+  readonly namespace: string;
+  readonly name: string;
+  readonly partitions: number;
+  /** Null: 3, or the number of registered nodes when it is smaller. */
+  readonly replication: number | null;
+  /** As the caller wrote them; keys and bounds are in `topic-config.ts`. */
+  readonly config: Readonly<Record<string, string>>;
+}
+
+/** Errors: `UNKNOWN_TOPIC`. */
+export interface DeleteTopicRequest {
+  readonly type: 'deleteTopic';
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** Leaders propose ISR changes (D12). Errors of the whole request: `STALE_BROKER_EPOCH`. */
+export interface AlterPartitionsRequest {
+  readonly type: 'alterPartitions';
+  /** The caller, which must lead the partitions. */
+  readonly nodeId: NodeId;
+  readonly brokerEpoch: BrokerEpoch;
+  readonly partitions: readonly PartitionAlteration[];
+}
+
+export interface PartitionAlteration {
+  readonly topicId: TopicId;
+  readonly partition: PartitionIndex;
+  readonly leaderEpoch: LeaderEpoch;
+  readonly partitionEpoch: PartitionEpoch;
+  /** The whole proposed ISR, each member with the broker epoch that the leader saw in its fetches. */
+  readonly isr: readonly NodeIdentity[];
+}
+
+/** Errors: `STALE_BROKER_EPOCH`. */
+export interface AllocateProducerIdsRequest {
+  readonly type: 'allocateProducerIds';
+  readonly nodeId: NodeId;
+  readonly brokerEpoch: BrokerEpoch;
+}
+
+/** Moves leaders back to the first replica in assignment order where that is possible (D19). */
+export interface ElectPreferredRequest {
+  readonly type: 'electPreferred';
+  /** At most so many partitions change in one decision. */
+  readonly partitionsMax: number;
+}
+
+export type MetadataRequest =
+  | InitializeRequest
+  | RegisterNodeRequest
+  | UnfenceNodeRequest
+  | FenceNodesRequest
+  | DrainNodeRequest
+  | CreateTopicRequest
+  | DeleteTopicRequest
+  | AlterPartitionsRequest
+  | AllocateProducerIdsRequest
+  | ElectPreferredRequest;
+
+/** A node in one of its lives. */
+export interface NodeIdentity {
+  readonly nodeId: NodeId;
+  readonly brokerEpoch: BrokerEpoch;
+}
+
+export type MetadataResponse<Value> =
+  | { readonly ok: true; readonly value: Value }
+  | { readonly ok: false; readonly error: MetadataError };
+
+/** `records` commit together as one entry; without records the response may be sent once leadership is confirmed. */
+export interface Decision<Value> {
+  readonly records: readonly MetadataRecord[];
+  readonly response: MetadataResponse<Value>;
+}
+
+export interface RegisterNodeValue {
+  /** Null: the Raft index of the entry with these records; else the epoch that this incarnation already has. */
+  readonly brokerEpoch: BrokerEpoch | null;
+  /** The directory is treated as incomplete: the node must not vote under it and refetches its partitions. */
+  readonly lossy: boolean;
+}
+
+export interface UnfenceNodeValue {
+  /** False: not yet caught up, or draining. */
+  readonly unfenced: boolean;
+}
+
+export interface FenceNodesValue {
+  /** Those that were not fenced before; of the others the broker epoch was over or they were fenced already. */
+  readonly fenced: readonly NodeId[];
+}
+
+export interface DrainNodeValue {
+  /** Partitions that the node leads on because no other in-sync replica can. It may stop at 0, or when it gives up. */
+  readonly leading: number;
+}
+
+export interface CreateTopicValue {
+  readonly topicId: TopicId;
+}
+
+export interface DeleteTopicValue {
+  readonly topicId: TopicId;
+}
+
+export interface PartitionAltered {
+  readonly leader: NodeId | null;
+  readonly leaderEpoch: LeaderEpoch;
+  readonly partitionEpoch: PartitionEpoch;
+  readonly isr: readonly NodeId[];
+}
+
+export interface AlterPartitionsValue {
+  /** In the order of the request. */
+  readonly results: readonly AlterPartitionResult[];
+}
+
+export interface AlterPartitionResult {
+  readonly topicId: TopicId;
+  readonly partition: PartitionIndex;
+  readonly result: MetadataResponse<PartitionAltered>;
+}
+
+export interface AllocateProducerIdsValue {
+  /** The block is `first` to `first + count − 1`. */
+  readonly first: ProducerId;
+  readonly count: number;
+}
+
+export interface ElectPreferredValue {
+  readonly changed: number;
+  /** Partitions that could move too but did not fit into this batch. */
+  readonly remaining: number;
+}
+
+export interface ResponseValues {
+  readonly initialize: { readonly clusterId: ClusterId };
+  readonly registerNode: RegisterNodeValue;
+  readonly unfenceNode: UnfenceNodeValue;
+  readonly fenceNodes: FenceNodesValue;
+  readonly drainNode: DrainNodeValue;
+  readonly createTopic: CreateTopicValue;
+  readonly deleteTopic: DeleteTopicValue;
+  readonly alterPartitions: AlterPartitionsValue;
+  readonly allocateProducerIds: AllocateProducerIdsValue;
+  readonly electPreferred: ElectPreferredValue;
+}
+
+/** The decision of a request of this type. */
+export type DecisionFor<Request extends MetadataRequest> = Decision<ResponseValues[Request['type']]>;

@@ -1,0 +1,109 @@
+/**
+ * The table of topic configuration: key, kind, bounds, default, sentence. `docs/reference/config.md` repeats it and a
+ * test compares the two. Values arrive as text and are kept resolved, so that a changed default never changes a topic.
+ */
+import { failed } from './metadata-error.ts';
+import type { Failed } from './metadata-error.ts';
+
+/** When a record counts as stored: `fsync`: synced on every in-sync replica before the ack. */
+export type Durability = 'fsync';
+
+export interface TopicConfig {
+  /** In-sync replicas, the leader included, below which `acks=all` is refused. */
+  readonly minIsr: number;
+  readonly durability: Durability;
+  /** The largest batch that a producer may send, in bytes. */
+  readonly recordBytesMax: number;
+}
+
+interface IntegerRow {
+  readonly kind: 'integer';
+  readonly min: number;
+  readonly max: number;
+  readonly defaultValue: (replication: number) => number;
+  readonly sentence: string;
+}
+
+interface ChoiceRow<Choice extends string> {
+  readonly kind: 'choice';
+  readonly choices: readonly Choice[];
+  readonly defaultValue: () => Choice;
+  readonly sentence: string;
+}
+
+export const topicConfigTable = {
+  minIsr: {
+    kind: 'integer',
+    min: 1,
+    max: 100,
+    // Two copies survive the loss of one node; a single replica cannot have two.
+    defaultValue: (replication: number) => Math.min(2, replication),
+    sentence: 'In-sync replicas that must hold a record before it is acked; at most the replication factor.',
+  },
+  durability: {
+    kind: 'choice',
+    choices: ['fsync'],
+    defaultValue: () => 'fsync',
+    sentence: 'fsync: a record is acked after every in-sync replica has synced it to disk.',
+  },
+  recordBytesMax: {
+    kind: 'integer',
+    min: 1024,
+    max: 8 * 1024 * 1024,
+    defaultValue: () => 1024 * 1024,
+    sentence: 'The largest record batch, in bytes, that a producer may send.',
+  },
+} as const satisfies { readonly [Key in keyof TopicConfig]: IntegerRow | ChoiceRow<Durability> };
+
+export type ResolvedConfig = { readonly ok: true; readonly config: TopicConfig } | Failed;
+
+/** Checks keys, values, bounds and pairs against the table and fills in the defaults. */
+export function resolveTopicConfig(given: Readonly<Record<string, string>>, replication: number): ResolvedConfig {
+  for (const key of Object.keys(given)) {
+    if (!Object.hasOwn(topicConfigTable, key)) {
+      const legal = Object.keys(topicConfigTable);
+      return invalid(`there is no topic configuration key ${quoted(key)}; the keys are ${legal.join(', ')}`, {
+        key,
+        legal,
+      });
+    }
+  }
+  const minIsr = integer('minIsr', given, replication);
+  if (typeof minIsr !== 'number') return minIsr;
+  const recordBytesMax = integer('recordBytesMax', given, replication);
+  if (typeof recordBytesMax !== 'number') return recordBytesMax;
+  const durability = given['durability'] ?? topicConfigTable.durability.defaultValue();
+  if (durability !== 'fsync') {
+    const legal = topicConfigTable.durability.choices;
+    return invalid(`durability is ${quoted(durability)}; it may be ${legal.join(' or ')}`, {
+      key: 'durability',
+      legal,
+    });
+  }
+  if (minIsr > replication) {
+    return invalid(
+      `minIsr ${minIsr} is more than the replication factor ${replication}: no record could ever be acked`,
+      { key: 'minIsr', minIsr, replication },
+    );
+  }
+  return { ok: true, config: { minIsr, durability, recordBytesMax } };
+}
+
+function integer(
+  key: 'minIsr' | 'recordBytesMax',
+  given: Readonly<Record<string, string>>,
+  replication: number,
+): number | Failed {
+  const { min, max, defaultValue } = topicConfigTable[key];
+  const text = given[key];
+  if (text === undefined) return defaultValue(replication);
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= min && value <= max) return value;
+  return invalid(`${key} is ${quoted(text)}; it must be an integer from ${min} to ${max}`, { key, min, max });
+}
+
+/** Caller's text in a message: cut, so that a long key does not become a long message. */
+const quoted = (text: string): string => JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
+
+const invalid = (message: string, details: Readonly<Record<string, unknown>>): Failed =>
+  failed('INVALID_CONFIG', message, details);
