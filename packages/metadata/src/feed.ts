@@ -1,0 +1,28 @@
+/**
+ * Port: the committed metadata as one node has applied it. The controller shell implements it, the broker reads it;
+ * they meet here because neither may import the other.
+ *
+ * F1. `image` moves only between calls of the listeners: when `onApplied` is called it stands at `index`.
+ * F2. A listener sees every change after its subscription, in order, once.
+ */
+import type { LogIndex, NodeId } from '@sluice/base';
+import type { ImageChange, MetadataImage } from './image.ts';
+
+export interface ControllerAddress {
+  readonly nodeId: NodeId;
+  /** Peer address, `host:port`. */
+  readonly address: string;
+}
+
+export interface MetadataListener {
+  onApplied(index: LogIndex, change: ImageChange): void;
+  /** Another member leads the controller quorum as far as this node knows, or none. */
+  onController(controller: ControllerAddress | undefined): void;
+}
+
+export interface MetadataFeed {
+  readonly image: MetadataImage;
+  readonly controller: ControllerAddress | undefined;
+  /** Returns the function that ends the subscription. */
+  subscribe(listener: MetadataListener): () => void;
+}
