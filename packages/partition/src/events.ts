@@ -1,0 +1,240 @@
+/**
+ * Everything that can happen to one replica. One event per batch, ack or push, never per record.
+ * Times are monotonic milliseconds of this node.
+ */
+import type {
+  BrokerEpoch,
+  ErrorCode,
+  LeaderEpoch,
+  NodeId,
+  Offset,
+  PartitionEpoch,
+  ProducerEpoch,
+  ProducerId,
+  SessionNumber,
+} from '@sluice/base';
+
+/** Where a leader epoch begins in a log. */
+export interface EpochStart {
+  readonly epoch: LeaderEpoch;
+  readonly startOffset: Offset;
+}
+
+/** Present on batches of idempotent producers; absent when the header's producer id is −1. */
+export interface ProducerFacts {
+  readonly producerId: ProducerId;
+  readonly producerEpoch: ProducerEpoch;
+  /** 0 to 2^31 − 1. */
+  readonly baseSequence: number;
+}
+
+/** What the header of a batch in a log says. */
+export interface BatchFacts {
+  readonly baseOffset: Offset;
+  /** One past the last offset; above `baseOffset`. */
+  readonly endOffset: Offset;
+  readonly leaderEpoch: LeaderEpoch;
+  readonly producer: ProducerFacts | undefined;
+}
+
+/** One batch that a producer's window remembers. */
+export interface ProducerBatch {
+  readonly baseSequence: number;
+  readonly lastSequence: number;
+  readonly baseOffset: Offset;
+  readonly endOffset: Offset;
+}
+
+/** The state of one producer in one partition: at most the last five batches of its newest epoch, oldest first. */
+export interface ProducerSnapshot {
+  readonly producerId: ProducerId;
+  readonly producerEpoch: ProducerEpoch;
+  readonly batches: readonly ProducerBatch[];
+}
+
+/** The log as recovery found it. All of it counts as durable: the store has synced what it recovered. */
+export interface LoadedLog {
+  readonly logStart: Offset;
+  readonly logEnd: Offset;
+  /** A high watermark known to be committed, when one was kept; `logStart` otherwise. */
+  readonly highWatermark: Offset | undefined;
+  /** In offset order, from batch headers (`LogScan`). */
+  readonly epochs: readonly EpochStart[];
+  readonly producers: readonly ProducerSnapshot[];
+  readonly nowMs: number;
+}
+
+/** A replica as the controller knows it. */
+export interface AssignedReplica {
+  readonly nodeId: NodeId;
+  /** Of its newest registration; undefined when the node never registered. */
+  readonly brokerEpoch: BrokerEpoch | undefined;
+  /** Unfenced and not shutting down: may enter the ISR (D9). */
+  readonly eligible: boolean;
+}
+
+/**
+ * The partition's metadata changed, or that of a node that holds a replica. May repeat what is known; older epochs are
+ * ignored. The shell sends it only from metadata at or past this node's own registration.
+ */
+export interface AssignedEvent {
+  readonly kind: 'assigned';
+  readonly leader: NodeId | undefined;
+  readonly leaderEpoch: LeaderEpoch;
+  readonly partitionEpoch: PartitionEpoch;
+  /** In assignment order, this node among them. */
+  readonly replicas: readonly AssignedReplica[];
+  readonly isr: readonly NodeId[];
+  readonly minIsr: number;
+  /** Granted to this process; the replica neither leads nor follows while the controller knows another one. */
+  readonly selfBrokerEpoch: BrokerEpoch;
+  readonly nowMs: number;
+}
+
+export type Acks = 'all' | 'leader' | 'none';
+
+/** Names a parked produce request to the shell; unique among those of this replica that are not yet replied to. */
+export type RequestId = number;
+
+/** A checked batch of a producer (I4: client appends only). */
+export interface AppendEvent {
+  readonly kind: 'append';
+  readonly requestId: RequestId;
+  /** At least 1. */
+  readonly recordCount: number;
+  readonly producer: ProducerFacts | undefined;
+  readonly acks: Acks;
+  /** When a request that still waits is answered TIMEOUT (indefinite), on the next tick. */
+  readonly deadlineMs: number;
+  readonly nowMs: number;
+}
+
+/** The local disk made everything below `end` durable. */
+export interface DurableEvent {
+  readonly kind: 'durable';
+  /** `generation` of the replica when the write was submitted; older ones are dropped (ABA). */
+  readonly generation: number;
+  readonly end: Offset;
+}
+
+/** A follower states where it stands (D6, D7). Never from this node itself. */
+export interface FollowerPositionEvent {
+  readonly kind: 'followerPosition';
+  readonly replica: NodeId;
+  /** From the hello of the stream that carried it, as for acks. */
+  readonly brokerEpoch: BrokerEpoch;
+  readonly leaderEpoch: LeaderEpoch;
+  readonly session: SessionNumber;
+  readonly fetchOffset: Offset;
+  readonly durableOffset: Offset;
+  /** Leader epoch of its last batch; undefined when its log is empty. */
+  readonly lastEpoch: LeaderEpoch | undefined;
+  readonly nowMs: number;
+}
+
+/** Cumulative: the follower has everything below `durableOffset` on stable media. */
+export interface FollowerAckEvent {
+  readonly kind: 'followerAck';
+  readonly replica: NodeId;
+  readonly brokerEpoch: BrokerEpoch;
+  readonly leaderEpoch: LeaderEpoch;
+  readonly session: SessionNumber;
+  readonly durableOffset: Offset;
+  readonly nowMs: number;
+}
+
+/** The stream that carried this session ended, or the follower released the partition. */
+export interface FollowerGoneEvent {
+  readonly kind: 'followerGone';
+  readonly replica: NodeId;
+  readonly brokerEpoch: BrokerEpoch;
+  readonly session: SessionNumber;
+}
+
+/** Every `tickMs` of the shell, a few times per `replicaLagMsMax`. */
+export interface TickEvent {
+  readonly kind: 'tick';
+  readonly nowMs: number;
+}
+
+/** What the controller answered to an ISR proposal (D13). */
+export interface IsrChangeResultEvent {
+  readonly kind: 'isrChangeResult';
+  /** Of the proposal. */
+  readonly leaderEpoch: LeaderEpoch;
+  /** Of the proposal. */
+  readonly partitionEpoch: PartitionEpoch;
+  readonly outcome: IsrChangeOutcome;
+  readonly nowMs: number;
+}
+
+export type IsrChangeOutcome =
+  | { readonly kind: 'applied'; readonly partitionEpoch: PartitionEpoch; readonly isr: readonly NodeId[] }
+  /** A code of the error table; TIMEOUT, UNREACHABLE and CONNECTION_LOST when no answer came. */
+  | { readonly kind: 'failed'; readonly error: ErrorCode };
+
+/** From the leader: batches that continue the session, or none and only its high watermark. CRCs are checked. */
+export interface PushedEvent {
+  readonly kind: 'pushed';
+  readonly leaderEpoch: LeaderEpoch;
+  readonly session: SessionNumber;
+  readonly batches: readonly BatchFacts[];
+  readonly highWatermark: Offset;
+  readonly logStart: Offset;
+  readonly nowMs: number;
+}
+
+/** From the leader: the position is not on its log (D8). */
+export interface DivergedEvent {
+  readonly kind: 'diverged';
+  readonly leaderEpoch: LeaderEpoch;
+  readonly session: SessionNumber;
+  readonly epoch: LeaderEpoch;
+  readonly endOffset: Offset;
+}
+
+/** From the leader: it cannot serve the position. OFFSET_OUT_OF_RANGE carries the leader's log start. */
+export interface PositionRefusedEvent {
+  readonly kind: 'positionRefused';
+  readonly leaderEpoch: LeaderEpoch;
+  readonly session: SessionNumber;
+  readonly error: ErrorCode;
+  readonly logStart: Offset;
+}
+
+/**
+ * The stream to the leader is open, anew, or lost what it carried: state the position again. Also after a push that
+ * could not be used (CORRUPT_BATCH).
+ */
+export interface RestateEvent {
+  readonly kind: 'restate';
+}
+
+/** Answers `reloadProducers`: the producers of the log as it is now. */
+export interface ProducersReloadedEvent {
+  readonly kind: 'producersReloaded';
+  readonly generation: number;
+  readonly producers: readonly ProducerSnapshot[];
+}
+
+/** Retention wants to drop what is below `logStart`. At a leader only: followers follow its pushes. */
+export interface TrimEvent {
+  readonly kind: 'trim';
+  readonly logStart: Offset;
+}
+
+export type PartitionEvent =
+  | AssignedEvent
+  | AppendEvent
+  | DurableEvent
+  | FollowerPositionEvent
+  | FollowerAckEvent
+  | FollowerGoneEvent
+  | TickEvent
+  | IsrChangeResultEvent
+  | PushedEvent
+  | DivergedEvent
+  | PositionRefusedEvent
+  | RestateEvent
+  | ProducersReloadedEvent
+  | TrimEvent;

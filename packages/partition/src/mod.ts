@@ -1,0 +1,5 @@
+/** Replication of one partition at one node: what happened goes in by `step`, what is to be done comes out. */
+export * from './config.ts';
+export * from './effects.ts';
+export * from './events.ts';
+export * from './replica.ts';
