@@ -1,0 +1,194 @@
+/** Messages of `proto/sluice/peer/v1/peer.proto`, which documents every field. */
+import type { ErrorDetail } from './messages-errors.ts';
+
+export interface Identity {
+  readonly clusterId: string;
+  readonly nodeId: number;
+  readonly directoryId: string;
+  readonly incarnation: string;
+  readonly protocolVersion: number;
+  readonly brokerEpoch: number;
+}
+
+export interface ProbeRequest {
+  readonly identity: Identity | null;
+}
+
+export interface ProbeResponse {
+  readonly identity: Identity | null;
+  readonly certificate: BirthCertificate | null;
+}
+
+export interface BirthCertificate {
+  readonly clusterId: string;
+  readonly voters: readonly Voter[];
+}
+
+export interface Voter {
+  readonly nodeId: number;
+  readonly directoryId: string;
+}
+
+export interface PromiseRequest {
+  readonly identity: Identity | null;
+  readonly certificate: BirthCertificate | null;
+}
+
+export interface PromiseResponse {
+  readonly identity: Identity | null;
+  readonly certificate: BirthCertificate | null;
+}
+
+export interface RaftRequest {
+  readonly identity: Identity | null;
+  readonly messages: readonly Uint8Array[];
+}
+
+export interface RaftResponse {
+  readonly identity: Identity | null;
+  readonly knownTerm: number;
+  readonly knownMatchIndex: number;
+  readonly knownBrokerEpoch: number;
+}
+
+export interface RegisterRequest {
+  readonly identity: Identity | null;
+  readonly version: string;
+  readonly rack: string;
+  readonly listeners: readonly Listener[];
+  readonly peerAddress: string;
+  readonly adminAddress: string;
+  readonly lossy: boolean;
+}
+
+export interface Listener {
+  readonly name: string;
+  readonly protocol: string;
+  readonly address: string;
+}
+
+export interface RegisterResponse {
+  readonly brokerEpoch: number;
+}
+
+export interface HeartbeatRequest {
+  readonly identity: Identity | null;
+  readonly brokerEpoch: number;
+  readonly metadataIndex: number;
+  readonly oldestUnsyncedMs: number;
+  readonly draining: boolean;
+}
+
+export interface HeartbeatResponse {
+  readonly up: boolean;
+  readonly mayStop: boolean;
+  readonly error: ErrorDetail | null;
+}
+
+export interface AlterPartitionsRequest {
+  readonly identity: Identity | null;
+  readonly brokerEpoch: number;
+  readonly partitions: readonly PartitionAlteration[];
+}
+
+export interface PartitionAlteration {
+  readonly topicId: string;
+  readonly partition: number;
+  readonly leaderEpoch: number;
+  readonly partitionEpoch: number;
+  readonly isr: readonly IsrMember[];
+}
+
+export interface IsrMember {
+  readonly nodeId: number;
+  readonly brokerEpoch: number;
+}
+
+export interface AlterPartitionsResponse {
+  readonly partitions: readonly PartitionAlterationResult[];
+}
+
+export interface PartitionAlterationResult {
+  readonly leaderEpoch: number;
+  readonly partitionEpoch: number;
+  readonly isr: readonly number[];
+  readonly error: ErrorDetail | null;
+}
+
+export interface AllocateProducerIdsRequest {
+  readonly identity: Identity | null;
+  readonly brokerEpoch: number;
+}
+
+export interface AllocateProducerIdsResponse {
+  readonly firstProducerId: number;
+  readonly count: number;
+}
+
+export interface ReplicateRequest {
+  readonly identity: Identity | null;
+  readonly positions: readonly ReplicaPosition[];
+  readonly acks: readonly ReplicaAck[];
+  readonly creditBytes: number;
+  readonly releasedSlots: readonly number[];
+}
+
+export interface ReplicaPosition {
+  readonly slot: number;
+  readonly topicId: string;
+  readonly partition: number;
+  readonly kind: number;
+  readonly leaderEpoch: number;
+  readonly session: number;
+  readonly fetchOffset: number;
+  readonly lastEpoch: number;
+  readonly durableOffset: number;
+}
+
+export interface ReplicaAck {
+  readonly slot: number;
+  readonly leaderEpoch: number;
+  readonly session: number;
+  readonly durableOffset: number;
+}
+
+export interface ReplicateResponse {
+  readonly identity: Identity | null;
+  readonly pushes: readonly ReplicaPush[];
+  readonly divergences: readonly ReplicaDivergence[];
+  readonly refusals: readonly ReplicaRefusal[];
+}
+
+export interface ReplicaPush {
+  readonly slot: number;
+  readonly leaderEpoch: number;
+  readonly session: number;
+  readonly batches: readonly Uint8Array[];
+  readonly highWatermark: number;
+  readonly logStart: number;
+}
+
+export interface ReplicaDivergence {
+  readonly slot: number;
+  readonly leaderEpoch: number;
+  readonly session: number;
+  readonly epoch: number;
+  readonly endOffset: number;
+}
+
+export interface ReplicaRefusal {
+  readonly slot: number;
+  readonly leaderEpoch: number;
+  readonly session: number;
+  readonly error: ErrorDetail | null;
+  readonly logStart: number;
+}
+
+export interface NodeStatusRequest {
+  readonly identity: Identity | null;
+}
+
+export interface NodeStatusResponse {
+  readonly identity: Identity | null;
+  readonly diskBytes: number;
+}

@@ -1,0 +1,107 @@
+/** Every method of `proto/`, with the face that serves it: the one table of authorization (X4). */
+import type * as admin from './messages-admin.ts';
+import type * as broker from './messages-broker.ts';
+import type * as peer from './messages-peer.ts';
+import type { Face, Method, Operation } from './method.ts';
+import { protoCodec } from './proto-codec.ts';
+
+const define =
+  (face: Face, kind: 'unary' | 'stream') =>
+  <Request, Response>(path: string, operation: Operation): Method<Request, Response> => ({
+    path,
+    kind,
+    face,
+    operation,
+    request: protoCodec<Request>(path, 'request'),
+    response: protoCodec<Response>(path, 'response'),
+  });
+
+const clientUnary = define('client', 'unary');
+const clientStream = define('client', 'stream');
+const peerUnary = define('peer', 'unary');
+const peerStream = define('peer', 'stream');
+
+export const methods = {
+  broker: {
+    produce: clientStream<broker.ProduceRequest, broker.ProduceResponse>('/sluice.v1.Broker/Produce', 'topic:write'),
+    fetch: clientStream<broker.FetchRequest, broker.FetchResponse>('/sluice.v1.Broker/Fetch', 'topic:read'),
+    initProducer: clientUnary<broker.InitProducerRequest, broker.InitProducerResponse>(
+      '/sluice.v1.Broker/InitProducer',
+      'topic:write',
+    ),
+    listOffsets: clientUnary<broker.ListOffsetsRequest, broker.ListOffsetsResponse>(
+      '/sluice.v1.Broker/ListOffsets',
+      'topic:describe',
+    ),
+  },
+  admin: {
+    watchMetadata: clientStream<admin.WatchMetadataRequest, admin.MetadataUpdate>(
+      '/sluice.v1.Admin/WatchMetadata',
+      'topic:describe',
+    ),
+    createTopic: clientUnary<admin.CreateTopicRequest, admin.CreateTopicResponse>(
+      '/sluice.v1.Admin/CreateTopic',
+      'topic:create',
+    ),
+    deleteTopic: clientUnary<admin.DeleteTopicRequest, admin.DeleteTopicResponse>(
+      '/sluice.v1.Admin/DeleteTopic',
+      'topic:delete',
+    ),
+    describeCluster: clientUnary<admin.DescribeClusterRequest, admin.DescribeClusterResponse>(
+      '/sluice.v1.Admin/DescribeCluster',
+      'cluster:describe',
+    ),
+  },
+  birth: {
+    probe: peerUnary<peer.ProbeRequest, peer.ProbeResponse>('/sluice.peer.v1.Birth/Probe', 'cluster:act'),
+    promise: peerUnary<peer.PromiseRequest, peer.PromiseResponse>('/sluice.peer.v1.Birth/Promise', 'cluster:act'),
+  },
+  raft: {
+    exchange: peerStream<peer.RaftRequest, peer.RaftResponse>('/sluice.peer.v1.Raft/Exchange', 'cluster:act'),
+  },
+  controller: {
+    register: peerUnary<peer.RegisterRequest, peer.RegisterResponse>(
+      '/sluice.peer.v1.Controller/Register',
+      'cluster:act',
+    ),
+    heartbeat: peerStream<peer.HeartbeatRequest, peer.HeartbeatResponse>(
+      '/sluice.peer.v1.Controller/Heartbeat',
+      'cluster:act',
+    ),
+    alterPartitions: peerUnary<peer.AlterPartitionsRequest, peer.AlterPartitionsResponse>(
+      '/sluice.peer.v1.Controller/AlterPartitions',
+      'cluster:act',
+    ),
+    allocateProducerIds: peerUnary<peer.AllocateProducerIdsRequest, peer.AllocateProducerIdsResponse>(
+      '/sluice.peer.v1.Controller/AllocateProducerIds',
+      'cluster:act',
+    ),
+    createTopic: peerUnary<admin.CreateTopicRequest, admin.CreateTopicResponse>(
+      '/sluice.peer.v1.Controller/CreateTopic',
+      'cluster:act',
+    ),
+    deleteTopic: peerUnary<admin.DeleteTopicRequest, admin.DeleteTopicResponse>(
+      '/sluice.peer.v1.Controller/DeleteTopic',
+      'cluster:act',
+    ),
+  },
+  replication: {
+    replicate: peerStream<peer.ReplicateRequest, peer.ReplicateResponse>(
+      '/sluice.peer.v1.Replication/Replicate',
+      'cluster:act',
+    ),
+  },
+  node: {
+    status: peerUnary<peer.NodeStatusRequest, peer.NodeStatusResponse>('/sluice.peer.v1.Node/Status', 'cluster:act'),
+  },
+} as const;
+
+const listed: readonly Method<unknown, unknown>[] = Object.values(methods).flatMap(
+  (service) => Object.values(service) as Method<unknown, unknown>[],
+);
+
+const byPath: ReadonlyMap<string, Method<unknown, unknown>> = new Map(listed.map((method) => [method.path, method]));
+
+export const allMethods = (): readonly Method<unknown, unknown>[] => listed;
+
+export const methodAt = (path: string): Method<unknown, unknown> | undefined => byPath.get(path);

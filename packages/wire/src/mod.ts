@@ -1,0 +1,10 @@
+export * from './codec.ts';
+export type * from './messages-admin.ts';
+export type * from './messages-broker.ts';
+export { Acks } from './messages-broker.ts';
+export type * from './messages-errors.ts';
+export type * from './messages-peer.ts';
+export * from './method.ts';
+export * from './methods.ts';
+export * from './streams.ts';
+export * from './api.ts';
