@@ -12,7 +12,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, 
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { isNewEnough } from '../packages/cli/bin/launch.mjs';
+import { findNode, isNewEnough } from '../packages/cli/bin/launch.mjs';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -24,14 +24,14 @@ const outputCharsMax = 200_000;
 const modules = path.join(root, 'node_modules');
 const stampFile = path.join(modules, '.sluice-stamp');
 const markFile = path.join(modules, '.sluice-installing');
-const nodeBinary = path.join(modules, '.bin', 'node');
 
+/** @param {string} line */
 const say = (line) => process.stderr.write(`sluice: ${line}\n`);
 
 /** The root and every package that pnpm-workspace.yaml lists, in a stable order. */
 function workspaceFolders() {
   const listed = /^packages:\n((?: +- .*\n)+)/m.exec(readFileSync(path.join(root, 'pnpm-workspace.yaml'), 'utf8'));
-  const patterns = [...(listed?.[1] ?? '').matchAll(/- *["']?([^"'\n]+)/g)].map((match) => match[1].trim());
+  const patterns = [...(listed?.[1] ?? '').matchAll(/- *["']?([^"'\n]+)/g)].map((match) => (match[1] ?? '').trim());
   const folders = patterns.flatMap((pattern) => {
     if (!pattern.endsWith('/*')) return [path.join(root, pattern)];
     const parent = path.join(root, pattern.slice(0, -2));
@@ -49,27 +49,43 @@ function wantedStamp() {
   return hash.digest('hex');
 }
 
+/** The packages for other platforms are optional; without one for this platform its own Node has to be new enough. */
+const installedNode = () => findNode(import.meta.url);
+
 /** A direct dependency that is not there, or undefined. Cheap: tells a damaged install, not a subtly damaged one. */
 function missingDependency() {
   for (const folder of workspaceFolders()) {
-    const { dependencies, devDependencies } = JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8'));
+    const text = readFileSync(path.join(folder, 'package.json'), 'utf8');
+    const { dependencies, devDependencies } = /** @type {{ dependencies?: object, devDependencies?: object }} */ (
+      JSON.parse(text)
+    );
     for (const name of Object.keys({ ...dependencies, ...devDependencies })) {
       if (!existsSync(path.join(folder, 'node_modules', name, 'package.json'))) return name;
     }
   }
-  return existsSync(nodeBinary) ? undefined : 'node';
+  return installedNode() === undefined ? 'Node 24' : undefined;
 }
 
+/** @param {string} file */
 function readText(file) {
   return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
 }
 
+/**
+ * @param {unknown} error
+ * @param {string} code
+ */
+function hasCode(error, code) {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
+
+/** @param {number} processGroup */
 function isAlive(processGroup) {
   try {
     process.kill(-processGroup, 0);
     return true;
   } catch (error) {
-    return error.code === 'EPERM';
+    return hasCode(error, 'EPERM');
   }
 }
 
@@ -83,7 +99,7 @@ async function takeMark() {
       closeSync(openSync(markFile, 'wx'));
       return brokenOff;
     } catch (error) {
-      if (error.code !== 'EEXIST') throw error;
+      if (!hasCode(error, 'EEXIST')) throw error;
     }
     const group = Number(readText(markFile));
     if (!(group > 0 && isAlive(group)) || performance.now() > deadlineMs) {
@@ -99,7 +115,10 @@ async function takeMark() {
   }
 }
 
-/** Runs pnpm quietly in a process group of its own. Resolves to its output when it fails, else to undefined. */
+/**
+ * Runs pnpm quietly in a process group of its own.
+ * @returns {Promise<string | undefined>} its output when it fails
+ */
 function runPnpm() {
   // Without a terminal pnpm asks no questions; a modules folder of another layout is replaced.
   const args = ['install', '--frozen-lockfile', '--reporter=append-only', '--config.confirm-modules-purge=false'];
@@ -110,6 +129,7 @@ function runPnpm() {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
+  /** @param {string} chunk */
   const keep = (chunk) => {
     output = (output + chunk).slice(-outputCharsMax);
   };
@@ -121,6 +141,7 @@ function runPnpm() {
   const progress = setInterval(() => {
     say(`still installing, ${Math.round((performance.now() - startMs) / 1000)} s`);
   }, progressMs);
+  /** @param {NodeJS.Signals} signal */
   const stop = (signal) => {
     // The mark stays: the next run sees that this one broke off.
     if (child.pid !== undefined && isAlive(child.pid)) process.kill(-child.pid, 'SIGTERM');
@@ -131,6 +152,7 @@ function runPnpm() {
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, stop);
 
   return new Promise((resolve) => {
+    /** @param {string | undefined} failure */
     const finish = (failure) => {
       clearInterval(progress);
       for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.removeListener(name, stop);
@@ -145,7 +167,7 @@ function runPnpm() {
 function defect() {
   const missing = missingDependency();
   if (missing !== undefined) return `${missing} is missing`;
-  const answer = spawnSync(nodeBinary, ['--version'], { encoding: 'utf8' });
+  const answer = spawnSync(installedNode() ?? '', ['--version'], { encoding: 'utf8' });
   const version = (answer.stdout ?? '').trim().replace(/^v/, '');
   return isNewEnough(version) ? undefined : `the installed Node answers '${version}'`;
 }
@@ -156,7 +178,10 @@ function removeModules() {
   }
 }
 
-/** The mark lies in what is removed, and must lie there again before the next install writes anything (N2). */
+/**
+ * The mark lies in what is removed, and must lie there again before the next install writes anything (N2).
+ * @param {string} why
+ */
 function startAgain(why) {
   say(`${why}, so node_modules is built again from nothing`);
   removeModules();
@@ -166,15 +191,15 @@ function startAgain(why) {
 
 /**
  * Brings `node_modules` up to date.
- * @returns {Promise<string | undefined>} the Node 24 binary, or undefined when the install failed and stderr says why
+ * @returns {Promise<string | undefined>} a Node that runs TypeScript, or undefined when the install failed and stderr says why
  */
 export async function install() {
   const isCurrent = () => !existsSync(markFile) && readText(stampFile) === wantedStamp();
-  if (isCurrent() && missingDependency() === undefined) return nodeBinary;
+  if (isCurrent() && missingDependency() === undefined) return installedNode();
   const brokenOff = await takeMark();
   if (readText(stampFile) === wantedStamp() && missingDependency() === undefined && !brokenOff) {
     rmSync(markFile, { force: true }); // Another process did it meanwhile.
-    return nodeBinary;
+    return installedNode();
   }
   const startMs = performance.now();
   say(`installing dependencies into node_modules (the first time this takes about half a minute)`);
@@ -197,5 +222,5 @@ export async function install() {
   writeFileSync(stampFile, wantedStamp());
   rmSync(markFile, { force: true });
   say(`installed in ${((performance.now() - startMs) / 1000).toFixed(1)} s`);
-  return nodeBinary;
+  return installedNode();
 }

@@ -16,7 +16,7 @@ if (script === undefined) {
     process.exitCode = 1;
   } else {
     const bin = path.join(root, 'node_modules', '.bin');
-    const env = { ...process.env, PATH: `${bin}${path.delimiter}${process.env.PATH ?? ''}` };
+    const env = { ...process.env, PATH: `${bin}${path.delimiter}${process.env['PATH'] ?? ''}` };
     launch({ node, script: path.resolve(script), args, env });
   }
 }

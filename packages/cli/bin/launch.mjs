@@ -13,29 +13,37 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 
 /** Type stripping is stable from this version on. */
-const versionMin = [24, 12];
+const majorMin = 24;
+const minorMin = 12;
 
 const parentCheckMs = 1000;
 
 /** @param {string} version like `24.21.0` */
 export function isNewEnough(version) {
   const [major = 0, minor = 0] = version.split('.').map(Number);
-  return major > versionMin[0] || (major === versionMin[0] && minor >= versionMin[1]);
+  return major > majorMin || (major === majorMin && minor >= minorMin);
 }
 
 /**
- * The Node binary of the npm package `node` that a module at `fromUrl` would resolve, or undefined.
+ * A Node that runs our TypeScript: the one installed for this platform as seen from a module at `fromUrl`, else the one
+ * that runs now when it is new enough, else undefined.
  * @param {string} fromUrl
+ * @returns {string | undefined}
  */
-export function findInstalledNode(fromUrl) {
+export function findNode(fromUrl) {
+  const name = `node-${process.platform}-${process.arch}`;
   try {
-    return path.join(path.dirname(createRequire(fromUrl).resolve('node/package.json')), 'bin', 'node');
+    return path.join(path.dirname(createRequire(fromUrl).resolve(`${name}/package.json`)), 'bin', 'node');
   } catch {
-    return undefined; // Not installed: the caller says what to do.
+    // Not installed, or no such package for this platform: the caller says what to do.
+    return isNewEnough(process.versions.node) ? process.execPath : undefined;
   }
 }
 
-/** npm and npx wait for us; when they are killed, nobody does, and what we started must end too. */
+/**
+ * npm and npx wait for us; when they are killed, nobody does, and what we started must end too.
+ * @param {import('node:child_process').ChildProcess} child
+ */
 function watchParent(child) {
   const parent = process.ppid;
   const timer = setInterval(() => {
@@ -46,13 +54,21 @@ function watchParent(child) {
   timer.unref();
 }
 
-/** The child decides whether it has had a SIGINT or SIGHUP from the terminal already (L3). */
+/**
+ * The child decides whether it has had the signal from the terminal already (L3).
+ * @param {import('node:child_process').ChildProcess} child
+ * @param {'SIGINT' | 'SIGHUP'} signal
+ */
 function forwardOnce(child, signal) {
   if (child.connected) child.send({ signal }, () => {});
   else child.kill(signal);
 }
 
-/** Ends this process as the child ended, so that whoever waits for us sees the same. */
+/**
+ * Ends this process as the child ended, so that whoever waits for us sees the same.
+ * @param {number | null} code
+ * @param {NodeJS.Signals | null} signal
+ */
 function endAs(code, signal) {
   if (signal === null) {
     process.exitCode = code ?? 1;
@@ -74,7 +90,7 @@ export function launch({ node, script, args, env = process.env }) {
   process.on('SIGTERM', () => child.kill('SIGTERM'));
   process.on('SIGINT', () => forwardOnce(child, 'SIGINT'));
   process.on('SIGHUP', () => forwardOnce(child, 'SIGHUP'));
-  if (process.env.npm_lifecycle_event !== undefined) watchParent(child);
+  if (process.env['npm_lifecycle_event'] !== undefined) watchParent(child);
   child.on('error', (error) => {
     process.stderr.write(`sluice: cannot start ${node}: ${error.message}\n`);
     process.exitCode = 1;

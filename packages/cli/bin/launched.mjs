@@ -16,6 +16,7 @@ const closeMsMax = 15_000;
 /** @type {Record<string, number>} */
 const seenAtMs = {};
 
+/** @param {'SIGINT' | 'SIGHUP'} signal */
 function noteSignal(signal) {
   const note = () => {
     seenAtMs[signal] = performance.now();
@@ -27,8 +28,9 @@ function noteSignal(signal) {
   process.on(signal, note);
 }
 
+/** @param {unknown} message */
 function onForwarded(message) {
-  const signal = message?.signal;
+  const signal = typeof message === 'object' && message !== null && 'signal' in message ? message.signal : undefined;
   if (signal !== 'SIGINT' && signal !== 'SIGHUP') return;
   setTimeout(() => {
     const seen = seenAtMs[signal] ?? Number.NEGATIVE_INFINITY;
@@ -41,10 +43,11 @@ function onLauncherGone() {
   setTimeout(() => process.exit(1), closeMsMax).unref();
 }
 
-if (isMainThread && process.channel !== undefined && process.env.SLUICE_LAUNCHER === String(process.ppid)) {
-  for (const signal of ['SIGINT', 'SIGHUP']) noteSignal(signal);
+if (isMainThread && process.channel !== undefined && process.env['SLUICE_LAUNCHER'] === String(process.ppid)) {
+  noteSignal('SIGINT');
+  noteSignal('SIGHUP');
   process.on('message', onForwarded);
   process.on('disconnect', onLauncherGone);
   process.channel.unref();
 }
-delete process.env.SLUICE_LAUNCHER;
+delete process.env['SLUICE_LAUNCHER'];

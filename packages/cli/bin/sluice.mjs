@@ -1,14 +1,14 @@
 #!/usr/bin/env node
 /** The `sluice` command: runs `src/main.ts` here when this Node can, else under the installed Node 24. */
 import { fileURLToPath } from 'node:url';
-import { findInstalledNode, isNewEnough, launch } from './launch.mjs';
+import { findNode, isNewEnough, launch } from './launch.mjs';
 
 const main = new URL('../src/main.ts', import.meta.url);
 
 if (isNewEnough(process.versions.node)) {
   await import(main.href);
 } else {
-  const node = findInstalledNode(import.meta.url);
+  const node = findNode(import.meta.url);
   if (node === undefined) {
     process.stderr.write('sluice: nothing is installed in this checkout yet; run `npm start` or `npm test` once.\n');
     process.exitCode = 1;
