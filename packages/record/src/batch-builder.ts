@@ -97,11 +97,13 @@ export class BatchBuilder {
     return end;
   }
 
-  /** The batch, as one client sends it: offset 0, epoch −1. The builder is spent. */
+  /** The batch as clients send it: offset 0, leader epoch −1. The builder is spent. */
   build(stamp: BatchStamp): Uint8Array {
     invariant(!this.#built && this.#count > 0, 'B2: build of a spent or empty builder', { count: this.#count });
     this.#built = true;
-    let batch = this.#buffer.subarray(0, this.#end);
+    // A small batch in a large buffer would pin all of it for as long as the batch is in flight.
+    const sparse = this.#end * 2 < this.#buffer.length;
+    let batch = sparse ? this.#buffer.slice(0, this.#end) : this.#buffer.subarray(0, this.#end);
     let codec = 0;
     if (stamp.compressor !== undefined) {
       const records = stamp.compressor.compress(this.#buffer.subarray(batchHeaderBytes, this.#end));

@@ -17,6 +17,8 @@ export interface DecodeOptions {
 }
 
 const outputBytesMaxDefault = 64 * 1024 * 1024;
+/** A view object costs 20 times the byte that an empty value takes. */
+const emptyBlob = new Uint8Array(0);
 const noHeaders: readonly RecordHeader[] = Object.freeze([]);
 
 /**
@@ -30,7 +32,8 @@ export function decodeRecords(batch: Uint8Array, options: DecodeOptions = {}): R
   const header = read.value;
   const opened = openRecords(batch.subarray(batchHeaderBytes, header.batchBytes), header, options);
   if (!opened.ok) return opened;
-  const bytes = opened.value;
+  // A Buffer's views would be Buffers, whose `slice` does not copy: readers get the plain kind whatever came in.
+  const bytes = new Uint8Array(opened.value.buffer, opened.value.byteOffset, opened.value.byteLength);
   if (header.recordCount > bytes.length / recordBytesMin) {
     return malformed(0, `${header.recordCount} records cannot lie in ${bytes.length} bytes`);
   }
@@ -119,6 +122,7 @@ function readBlob(reader: VarintReader, end: number): Uint8Array | null | undefi
   const length = reader.readVarint();
   if (length === -1) return null;
   if (length === undefined || length < 0 || length > end - reader.at) return undefined;
+  if (length === 0) return emptyBlob;
   const start = reader.at;
   reader.at = start + length;
   return reader.bytes.subarray(start, reader.at);
