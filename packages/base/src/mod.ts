@@ -7,6 +7,7 @@ export * from './ids.ts';
 export * from './invariant.ts';
 export * from './log-id.ts';
 export * from './logger.ts';
+export * from './quantity.ts';
 export * from './random.ts';
 export * from './transport.ts';
 export * from './utf8.ts';

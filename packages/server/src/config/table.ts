@@ -1,0 +1,216 @@
+/**
+ * The table of node configuration (design §6): the one list of keys, from which come validation, environment names and
+ * the reference page. Values come from the YAML file, then the environment, then `--set`, the later one wins.
+ * A default must satisfy its own parser; a test checks every row and every profile.
+ */
+import { nodeId } from '@sluice/base';
+import { address, addressOrEmpty, bytes, choice, duration, flag, integer, list, shape, text } from './parsers.ts';
+import type { ParsedValue, Parser } from './parsers.ts';
+
+export interface ConfigRow<Value> {
+  readonly parser: Parser<Value>;
+  /** What `parser` accepts; undefined when the key must be given. */
+  readonly defaultValue: unknown;
+  /** `cluster`: the same on all nodes; `node`: each its own. */
+  readonly scope: 'cluster' | 'node';
+  /** Whether a change needs a restart of the node. */
+  readonly change: 'restart' | 'live';
+  readonly sentence: string;
+}
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
+
+const nodeIdParser: Parser<ReturnType<typeof nodeId>> = {
+  ...integer({ min: 1, max: 0x7fff_ffff }),
+  parse: (raw, at) => nodeId(integer({ min: 1, max: 0x7fff_ffff }).parse(raw, at)),
+};
+
+const voter = shape({ nodeId: { parser: nodeIdParser }, peerAddress: { parser: address } });
+
+const clientListener = shape({
+  name: { parser: text({ min: 1, max: 64 }) },
+  protocol: { parser: choice(['grpc']), whenAbsent: 'grpc' },
+  bind: { parser: address },
+  advertise: { parser: addressOrEmpty, whenAbsent: '' },
+});
+
+function row<Value>(parser: Parser<Value>, rest: Omit<ConfigRow<Value>, 'parser' | 'change'>): ConfigRow<Value> {
+  return { parser, change: 'restart', ...rest };
+}
+
+export const configTable = {
+  profile: row(choice(['production', 'dev', 'tiny']), {
+    defaultValue: 'production',
+    scope: 'node',
+    sentence: 'Set of defaults: production; dev for several nodes on one machine; tiny, the smallest sizes, for tests.',
+  }),
+  nodeId: row(nodeIdParser, {
+    defaultValue: undefined,
+    scope: 'node',
+    sentence: 'Id of this node, unique in the cluster and for ever the same for its data directory.',
+  }),
+  rack: row(text({ min: 0, max: 64 }), {
+    defaultValue: '',
+    scope: 'node',
+    sentence: 'Failure domain; replicas of a partition are spread over racks. Processes on one machine share one.',
+  }),
+  roles: row(list(choice(['controller', 'broker']), { min: 1, max: 2 }), {
+    defaultValue: ['controller', 'broker'],
+    scope: 'node',
+    sentence: 'What the node does: keep the metadata (controller), keep partitions (broker), or both.',
+  }),
+  dataDirectory: row(text({ min: 1, max: 4096 }), {
+    defaultValue: undefined,
+    scope: 'node',
+    sentence: 'Directory of everything that the node stores; it belongs to one node and one process at a time.',
+  }),
+  'cluster.voters': row(list(voter, { min: 1, max: 9 }), {
+    defaultValue: undefined,
+    scope: 'cluster',
+    sentence: 'The nodes that found the cluster and vote on its metadata; an odd number survives the most losses.',
+  }),
+  'listeners.client': row(list(clientListener, { min: 1, max: 16 }), {
+    defaultValue: [{ name: 'client', protocol: 'grpc', bind: '127.0.0.1:7650', advertise: '' }],
+    scope: 'node',
+    sentence: 'Addresses for clients; a client is only told the advertised addresses of the name it came in on.',
+  }),
+  'listeners.peer.bind': row(address, {
+    defaultValue: '127.0.0.1:7651',
+    scope: 'node',
+    sentence: 'Address that other nodes connect to; it refuses client calls.',
+  }),
+  'listeners.peer.advertise': row(addressOrEmpty, {
+    defaultValue: '',
+    scope: 'node',
+    sentence: 'Address under which other nodes reach this one; the bind address when absent.',
+  }),
+  'listeners.admin.bind': row(address, {
+    defaultValue: '127.0.0.1:7652',
+    scope: 'node',
+    sentence: 'Address of health and metrics over HTTP.',
+  }),
+  'listeners.admin.advertise': row(addressOrEmpty, {
+    defaultValue: '',
+    scope: 'node',
+    sentence: 'Address of health and metrics as others see it; the bind address when absent.',
+  }),
+  'security.insecure': row(flag, {
+    defaultValue: false,
+    scope: 'node',
+    sentence: 'Allows listening beyond loopback without TLS: anyone who reaches the port may read and write.',
+  }),
+  sessionTimeoutMs: row(duration({ min: 300, max: 60_000 }), {
+    defaultValue: 1500,
+    scope: 'cluster',
+    sentence: 'A broker silent for this long is fenced; shorter moves leaders sooner, and more often for nothing.',
+  }),
+  heartbeatMs: row(duration({ min: 20, max: 20_000 }), {
+    defaultValue: 200,
+    scope: 'cluster',
+    sentence: 'How often a broker reports to the controller; at most a third of sessionTimeoutMs.',
+  }),
+  'raft.heartbeatMs': row(duration({ min: 10, max: 10_000 }), {
+    defaultValue: 100,
+    scope: 'cluster',
+    sentence: 'How often the controller leader reports to the other voters.',
+  }),
+  'raft.electionTimeoutMs': row(duration({ min: 100, max: 60_000 }), {
+    defaultValue: 1000,
+    scope: 'cluster',
+    sentence: 'A voter that hears no controller leader for one to two times this stands for election.',
+  }),
+  replicaLagMsMax: row(duration({ min: 100, max: 600_000 }), {
+    defaultValue: 2000,
+    scope: 'cluster',
+    sentence: 'A follower whose durable end was behind for longer leaves the in-sync replicas.',
+  }),
+  journalBytesMax: row(bytes({ min: 1 * MiB, max: 4 * GiB }), {
+    defaultValue: 256 * MiB,
+    scope: 'node',
+    sentence: 'A journal file is finished before it grows past this; space is freed a file at a time.',
+  }),
+  tailBytesMax: row(bytes({ min: 1 * MiB, max: 16 * GiB }), {
+    defaultValue: 64 * MiB,
+    scope: 'node',
+    sentence: 'Memory for the newest batches of all partitions; readers further behind are served from disk.',
+  }),
+  groupBytesMax: row(bytes({ min: 64 * KiB, max: 64 * MiB }), {
+    defaultValue: 4 * MiB,
+    scope: 'node',
+    sentence: 'About the most that one disk write and sync takes; larger is more throughput and longer waits.',
+  }),
+  receiveBudgetBytes: row(bytes({ min: 1 * MiB, max: 16 * GiB }), {
+    defaultValue: 64 * MiB,
+    scope: 'node',
+    sentence: 'Memory for batches received and not yet answered, over all producers; credit is withheld beyond it.',
+  }),
+  produceWindowBytesMax: row(bytes({ min: 64 * KiB, max: 1 * GiB }), {
+    defaultValue: 4 * MiB,
+    scope: 'node',
+    sentence: 'The most unanswered bytes that one producer connection may have in flight.',
+  }),
+  fetchWindowBytesMax: row(bytes({ min: 64 * KiB, max: 1 * GiB }), {
+    defaultValue: 8 * MiB,
+    scope: 'node',
+    sentence: 'The most bytes that one consumer connection may grant, whatever it asks for.',
+  }),
+  replicateWindowBytes: row(bytes({ min: 64 * KiB, max: 1 * GiB }), {
+    defaultValue: 8 * MiB,
+    scope: 'node',
+    sentence: 'The most unacknowledged bytes between a leader node and one follower node.',
+  }),
+  diskStallMs: row(duration({ min: 100, max: 600_000 }), {
+    defaultValue: 2000,
+    scope: 'node',
+    sentence: 'When the oldest unsynced write is older, the node hands its leaderships over.',
+  }),
+  drainTimeoutMs: row(duration({ min: 0, max: 600_000 }), {
+    defaultValue: 8000,
+    scope: 'node',
+    sentence: 'The longest that a stop waits for leaderships to move and calls to finish.',
+  }),
+  logLevel: row(choice(['debug', 'info', 'warn', 'error']), {
+    defaultValue: 'info',
+    scope: 'node',
+    sentence: 'The least important log lines that are written.',
+  }),
+} as const satisfies Readonly<Record<string, ConfigRow<unknown>>>;
+
+export type ConfigKey = keyof typeof configTable;
+export type Profile = ParsedValue<(typeof configTable)['profile']['parser']>;
+
+/** A validated configuration, by dotted key; every `advertise` is filled in. */
+export type NodeConfig = { readonly [Key in ConfigKey]: ParsedValue<(typeof configTable)[Key]['parser']> };
+
+export type ClientListener = NodeConfig['listeners.client'][number];
+export type VoterAddress = NodeConfig['cluster.voters'][number];
+
+export const configKeys = Object.keys(configTable) as readonly ConfigKey[];
+
+export const isConfigKey = (key: string): key is ConfigKey => Object.hasOwn(configTable, key);
+
+/** `raft.electionTimeoutMs` → `SLUICE_RAFT_ELECTION_TIMEOUT_MS`. */
+export const environmentName = (key: string): string =>
+  `SLUICE_${key
+    .replaceAll('.', '_')
+    .replaceAll(/([a-z])([A-Z])/g, '$1_$2')
+    .toUpperCase()}`;
+
+/** What a profile has instead of the table's default. */
+export const profiles: Readonly<Record<Profile, Partial<Readonly<Record<ConfigKey, unknown>>>>> = {
+  production: {},
+  // Several nodes share the memory and the disk of one machine.
+  dev: { journalBytesMax: '64MiB', tailBytesMax: '32MiB', receiveBudgetBytes: '32MiB', fetchWindowBytesMax: '4MiB' },
+  // Small enough that file rollover, withheld credit and reads past the tail happen within a test.
+  tiny: {
+    journalBytesMax: '1MiB',
+    tailBytesMax: '1MiB',
+    groupBytesMax: '64KiB',
+    receiveBudgetBytes: '4MiB',
+    produceWindowBytesMax: '2MiB',
+    fetchWindowBytesMax: '64KiB',
+    replicateWindowBytes: '64KiB',
+  },
+};
