@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { oneRecord, twoRecords } from '../testdata/golden-batches.ts';
+import { unwrap } from '../testdata/unwrap.ts';
 import { BatchBuilder, unstamped } from './batch-builder.ts';
 import { checkProduceBatch } from './batch-check.ts';
 import type { Compressor, Decompress } from './codec.ts';
@@ -74,19 +75,17 @@ describe('BatchBuilder', () => {
       fc.property(anyRecords, fc.nat(2000), stamp, fc.boolean(), (records, capacityBytes, place, compressed) => {
         const builder = filled(records, capacityBytes);
         const batch = builder.build(compressed ? { ...place, compressor: gzip } : place);
-        const checked = checkProduceBatch(batch, { batchBytesMax: builder.batchBytes });
-        if (!checked.ok) expect.fail(checked.problem.message);
+        const header = unwrap(checkProduceBatch(batch, { batchBytesMax: builder.batchBytes }));
         const timestamps = records.map((record) => record.timestamp);
-        expect(checked.value).toMatchObject({
+        expect(header).toMatchObject({
           ...place,
           recordCount: records.length,
           baseTimestamp: timestamps[0],
           maxTimestamp: Math.max(...timestamps),
         });
-        const decoded = decodeRecords(batch, { decompress: gunzip });
-        if (!decoded.ok) expect.fail(decoded.problem.message);
-        expect(contents(decoded.value)).toEqual(contents(records));
-        expect(decoded.value.map((record) => record.offset)).toEqual(records.map((_, index) => index));
+        const decoded = unwrap(decodeRecords(batch, { decompress: gunzip }));
+        expect(contents(decoded)).toEqual(contents(records));
+        expect(decoded.map((record) => record.offset)).toEqual(records.map((_, index) => index));
       }),
       { numRuns: 500 },
     );
@@ -110,9 +109,8 @@ describe('BatchBuilder', () => {
 
   test('half a surrogate pair in a header key becomes U+FFFD', () => {
     const headers = ['\ud800', 'a\udc00b', '\ud800\ud800', '\ud83d\ude00'].map((key) => ({ key, value: null }));
-    const decoded = decodeRecords(filled([{ ...plain('x'), headers }]).build(unstamped));
-    if (!decoded.ok) expect.fail(decoded.problem.message);
-    const keys = decoded.value[0]?.headers.map((header) => header.key);
+    const decoded = unwrap(decodeRecords(filled([{ ...plain('x'), headers }]).build(unstamped)));
+    const keys = decoded[0]?.headers.map((header) => header.key);
     expect(keys).toEqual(['\ufffd', 'a\ufffdb', '\ufffd\ufffd', '\u{1f600}']);
   });
 

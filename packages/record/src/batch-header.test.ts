@@ -2,14 +2,11 @@ import { leaderEpoch, offset } from '@sluice/base';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { commitMarker, oneRecord, resealed, twoRecords } from '../testdata/golden-batches.ts';
+import { unwrap } from '../testdata/unwrap.ts';
 import { checkReplicatedBatch } from './batch-check.ts';
 import { lastOffset, offsetAfterBatch, patchBatch, readBatchHeader } from './batch-header.ts';
 
-function headerOf(bytes: Uint8Array, at = 0) {
-  const read = readBatchHeader(bytes, at);
-  if (!read.ok) expect.fail(read.problem.message);
-  return read.value;
-}
+const headerOf = (bytes: Uint8Array, at = 0) => unwrap(readBatchHeader(bytes, at));
 
 describe('readBatchHeader', () => {
   test('gives every field of a producer batch', () => {
@@ -113,9 +110,11 @@ describe('patchBatch', () => {
         const bytes = new Uint8Array(at + 87);
         bytes.set(twoRecords(), at);
         patchBatch(bytes, at, { baseOffset: offset(base), leaderEpoch: leaderEpoch(epoch) });
-        const checked = checkReplicatedBatch(bytes, at);
-        if (!checked.ok) expect.fail(checked.problem.message);
-        expect(checked.value).toEqual({ ...headerOf(twoRecords()), baseOffset: base, leaderEpoch: epoch });
+        expect(unwrap(checkReplicatedBatch(bytes, at))).toEqual({
+          ...headerOf(twoRecords()),
+          baseOffset: base,
+          leaderEpoch: epoch,
+        });
         expect(bytes.subarray(at + 16)).toEqual(twoRecords().subarray(16));
         expect(bytes.subarray(0, at)).toEqual(new Uint8Array(at));
       }),
