@@ -225,6 +225,12 @@ export const errorTable = {
     true,
     'Another process uses this data directory; stop it or choose another directory.',
   ),
+  DIRECTORY_DAMAGED: row(
+    'DATA_LOSS',
+    'never',
+    true,
+    'A file of the data directory is damaged; the message says which one and what to do.',
+  ),
   PORT_IN_USE: row(
     'FAILED_PRECONDITION',
     'never',
