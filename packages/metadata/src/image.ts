@@ -8,7 +8,8 @@
  * M3. The leader is null or in isr, not in lossy, and not fenced.
  * M4. leaderEpoch grows by one exactly when the leader changes; partitionEpoch grows by one with every change.
  * M5. A node's broker epoch is the index of the entry that registered it, so it only grows.
- * M6. `#replicasOn` and `#ledBy` hold exactly the partitions whose `replicas` contain, whose `leader` is, the node.
+ * M6. `#replicasOn` and `#ledBy` hold exactly the partitions whose `replicas` contain, whose `leader` is, the node;
+ *     `#preferredCounts` counts those whose first replica it is.
  */
 import { brokerEpoch, invariant, logIndex, producerId, unreachable } from '@sluice/base';
 import type {
@@ -127,6 +128,7 @@ export class MetadataImage {
   readonly #topicIds = new Map<string, TopicId>();
   readonly #replicasOn: PartitionsByNode = new Map();
   readonly #ledBy: PartitionsByNode = new Map();
+  readonly #preferredCounts = new Map<NodeId, number>();
 
   /** Null before the first record. */
   get clusterId(): ClusterId | null {
@@ -193,6 +195,11 @@ export class MetadataImage {
     return this.#ledBy.get(id)?.size ?? 0;
   }
 
+  /** Partitions whose preferred leader is the node. */
+  preferredCount(id: NodeId): number {
+    return this.#preferredCounts.get(id) ?? 0;
+  }
+
   /** An independent image with the same state: for deciding ahead of the commit. Costs O(partitions). */
   copy(): MetadataImage {
     const image = new MetadataImage();
@@ -206,6 +213,7 @@ export class MetadataImage {
     for (const [name, id] of this.#topicIds) image.#topicIds.set(name, id);
     for (const [id, partitions] of this.#replicasOn) image.#replicasOn.set(id, new Map(partitions));
     for (const [id, partitions] of this.#ledBy) image.#ledBy.set(id, new Map(partitions));
+    for (const [id, count] of this.#preferredCounts) image.#preferredCounts.set(id, count);
     return image;
   }
 
@@ -331,6 +339,7 @@ export class MetadataImage {
       const key = keyOf(partition);
       for (const replica of partition.replicas) this.#replicasOn.get(replica)?.delete(key);
       if (partition.leader !== null) this.#ledBy.get(partition.leader)?.delete(key);
+      this.#countPreferred(partition, -1);
       change.partitions.delete(key);
     }
     this.#partitionCount -= topic.partitions.length;
@@ -351,7 +360,14 @@ export class MetadataImage {
     const oldLeader = before?.leader ?? null;
     if (oldLeader !== null && oldLeader !== after.leader) this.#ledBy.get(oldLeader)?.delete(key);
     if (after.leader !== null) entriesOf(this.#ledBy, after.leader).set(key, after);
+    if (before !== undefined) this.#countPreferred(before, -1);
+    this.#countPreferred(after, 1);
     return after;
+  }
+
+  #countPreferred(partition: PartitionState, by: 1 | -1): void {
+    const [preferred] = partition.replicas;
+    if (preferred !== undefined) this.#preferredCounts.set(preferred, this.preferredCount(preferred) + by);
   }
 }
 

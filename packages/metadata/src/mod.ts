@@ -1,5 +1,13 @@
+export * from './decide.ts';
+export { electLeader } from './election.ts';
 export * from './image.ts';
 export type { Failed, MetadataError } from './metadata-error.ts';
+export { placeReplicas } from './placement.ts';
+export type { PlacementNode } from './placement.ts';
+export { producerIdsPerBlock } from './producer-ids.ts';
 export * from './records.ts';
 export * from './requests.ts';
+export * from './sessions.ts';
 export * from './topic-config.ts';
+export { clusterPartitionsMax, topicPartitionsMax } from './topics.ts';
+export * from './view.ts';

@@ -24,7 +24,10 @@ export interface InitializeRequest {
   readonly level: number;
 }
 
-/** Errors: `DUPLICATE_NODE` while another incarnation is not fenced (D18), `INVALID_REQUEST`. */
+/**
+ * Errors: `DUPLICATE_NODE` while another incarnation is not fenced or its session lives (D18), `INVALID_REQUEST`,
+ * `NOT_CONTROLLER` when the directory holds a newer epoch than this controller ever granted.
+ */
 export interface RegisterNodeRequest {
   readonly type: 'registerNode';
   readonly nodeId: NodeId;
@@ -40,6 +43,8 @@ export interface RegisterNodeRequest {
   readonly lastBrokerEpoch: BrokerEpoch | null;
   /** What the node's own recovery found: damage below the durable point, or a failed sync before the crash. */
   readonly lossy: boolean;
+  /** Whether the leader's session book holds a live session of the incarnation that is registered now. */
+  readonly sessionLive: boolean;
 }
 
 /**
@@ -153,7 +158,10 @@ export interface Decision<Value> {
 export interface RegisterNodeValue {
   /** Null: the Raft index of the entry with these records; else the epoch that this incarnation already has. */
   readonly brokerEpoch: BrokerEpoch | null;
-  /** The directory is treated as incomplete: the node must not vote under it and refetches its partitions. */
+  /**
+   * The directory is treated as incomplete: the node records durably that it does not vote under it, and refetches its
+   * partitions. Said of this registration only: the next one of the same directory is judged anew.
+   */
   readonly lossy: boolean;
 }
 

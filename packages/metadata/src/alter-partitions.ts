@@ -1,0 +1,109 @@
+/** ISR changes proposed by leaders: the checks of D12 in their order, then the change. */
+import type { NodeId } from '@sluice/base';
+import { electLeader, partitionChange } from './election.ts';
+import type { MetadataImage, PartitionState } from './image.ts';
+import { failed } from './metadata-error.ts';
+import type { Failed } from './metadata-error.ts';
+import { liveNode, phases } from './nodes.ts';
+import type { PartitionChangedRecord } from './records.ts';
+import type {
+  AlterPartitionResult,
+  AlterPartitionsRequest,
+  DecisionFor,
+  NodeIdentity,
+  PartitionAlteration,
+  PartitionAltered,
+} from './requests.ts';
+
+export function decideAlterPartitions(
+  image: MetadataImage,
+  request: AlterPartitionsRequest,
+): DecisionFor<AlterPartitionsRequest> {
+  const caller = liveNode(image, request.nodeId, request.brokerEpoch);
+  if (!caller.ok) return { records: [], response: caller };
+  const records: PartitionChangedRecord[] = [];
+  const results: AlterPartitionResult[] = [];
+  const seen = new Set<string>();
+  for (const alteration of request.partitions) {
+    const { topicId, partition } = alteration;
+    const key = `${topicId}/${partition}`;
+    // Both would be judged by the same state, and the second would overwrite the first.
+    const once = seen.has(key) ? failed('INVALID_REQUEST', 'the partition is twice in one request') : undefined;
+    seen.add(key);
+    const checked = once ?? checkAlteration(image, request.nodeId, alteration);
+    if (!checked.ok) {
+      results.push({ topicId, partition, result: checked });
+      continue;
+    }
+    const { record, value } = alter(image, checked.before, alteration);
+    if (record !== undefined) records.push(record);
+    results.push({ topicId, partition, result: { ok: true, value } });
+  }
+  return { records, response: { ok: true, value: { results } } };
+}
+
+function alter(
+  image: MetadataImage,
+  before: PartitionState,
+  { isr }: PartitionAlteration,
+): { readonly record: PartitionChangedRecord | undefined; readonly value: PartitionAltered } {
+  // Assignment order: the same set is the same list, however the leader collected it.
+  const members = before.replicas.filter((id) => isr.some((member) => member.nodeId === id));
+  const isSame = members.length === before.isr.length && before.isr.every((id) => members.includes(id));
+  const after = { ...before, isr: isSame ? before.isr : members };
+  // A draining leader that led on for want of another hands over as soon as there is one (D20).
+  const elected = { ...after, leader: electLeader(after, phases(image)) };
+  const record = partitionChange(before, elected);
+  const { leader, leaderEpoch, partitionEpoch, isr: now } = { ...elected, ...record };
+  return { record, value: { leader, leaderEpoch, partitionEpoch, isr: now } };
+}
+
+type Checked = { readonly ok: true; readonly before: PartitionState } | Failed;
+
+function checkAlteration(image: MetadataImage, caller: NodeId, alteration: PartitionAlteration): Checked {
+  const { topicId, partition } = alteration;
+  const topic = image.topic(topicId);
+  if (topic === undefined) return failed('UNKNOWN_TOPIC', 'the topic is deleted or was never created', { topicId });
+  const before = topic.partitions[partition];
+  if (before === undefined) {
+    return failed('UNKNOWN_PARTITION', `topic ${topic.name} has no partition ${partition}`, { topicId, partition });
+  }
+  const { leader, leaderEpoch, partitionEpoch } = before;
+  const details = { topicId, partition, leader, leaderEpoch, partitionEpoch };
+  if (alteration.leaderEpoch > leaderEpoch || alteration.partitionEpoch > partitionEpoch) {
+    return failed('NOT_CONTROLLER', 'the proposal knows newer epochs than this controller', details);
+  }
+  if (alteration.leaderEpoch < leaderEpoch) {
+    return failed('FENCED_LEADER_EPOCH', `leader epoch ${alteration.leaderEpoch} is over`, details);
+  }
+  if (leader !== caller) return failed('INVALID_REQUEST', `node ${caller} does not lead the partition`, details);
+  if (alteration.partitionEpoch < partitionEpoch) {
+    return failed('INVALID_UPDATE_VERSION', `the partition is at partition epoch ${partitionEpoch}`, details);
+  }
+  return checkMembers(image, before, alteration.isr) ?? { ok: true, before };
+}
+
+function checkMembers(
+  image: MetadataImage,
+  { replicas, leader }: PartitionState,
+  isr: readonly NodeIdentity[],
+): Failed | undefined {
+  const ids = isr.map((member) => member.nodeId);
+  const isLegal =
+    ids.every((id) => replicas.includes(id)) && new Set(ids).size === ids.length && ids.some((id) => id === leader);
+  if (!isLegal) {
+    const message = 'the proposed ISR must be replicas of the partition, each once, with the leader among them';
+    return failed('INVALID_REQUEST', message, { isr: ids, replicas, leader });
+  }
+  for (const { nodeId, brokerEpoch } of isr) {
+    const node = image.node(nodeId);
+    // A draining leader is still the leader, and without itself it could propose nothing.
+    const isActive = node?.state === 'up' || (node?.state === 'draining' && nodeId === leader);
+    if (!isActive || node.brokerEpoch !== brokerEpoch) {
+      const message = `node ${nodeId} cannot be in sync: it is fenced, shutting down or of another broker epoch`;
+      const registered = node?.brokerEpoch ?? null;
+      return failed('INELIGIBLE_REPLICA', message, { nodeId, brokerEpoch, registered, state: node?.state ?? null });
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,122 @@
+/**
+ * The controller leader's book of broker sessions: who was heard of, when, and with what to say. It is volatile and
+ * belongs to one leadership: a new leader starts with everybody fresh, because what the old one heard is not known.
+ * Nothing here is needed for safety: a node that is judged wrongly is fenced by its epochs and comes back.
+ *
+ * B1. A session belongs to one broker epoch; what an older epoch says is ignored.
+ * B2. Silence counts only while the judge itself was awake: when `judge` is called later than it should be, heartbeats
+ *     may lie unread in its sockets, and the delay is taken off everybody's silence.
+ * B3. A stream that the other kernel closed with nobody listening behind it is a crash, whatever the judge's delay.
+ */
+import { logIndex } from '@sluice/base';
+import type { BrokerEpoch, LogIndex, NodeId, ProbeResult } from '@sluice/base';
+import type { MetadataImage } from './image.ts';
+import type { NodeIdentity } from './requests.ts';
+
+export interface SessionOptions {
+  /** Silence after which a session is over. */
+  readonly sessionTimeoutMs: number;
+  /** How often the shell calls `judge`. */
+  readonly judgeIntervalMs: number;
+}
+
+export interface Heartbeat {
+  /** Age of the node's oldest write that is not synced yet; 0 when there is none. */
+  readonly oldestUnsyncedMs: number;
+  /** How far the node has applied the metadata log. */
+  readonly metadataIndex: LogIndex;
+}
+
+export interface Session extends Heartbeat {
+  readonly nodeId: NodeId;
+  readonly brokerEpoch: BrokerEpoch;
+  /** By the judge's monotonic clock, moved forward by its own delays (B2). */
+  readonly lastSeenMs: number;
+  /** The process is gone (B3). */
+  readonly crashed: boolean;
+}
+
+export class SessionBook {
+  readonly #options: SessionOptions;
+  readonly #sessions = new Map<NodeId, Session>();
+  #judgedMs: number;
+
+  /** Opened at the moment of becoming leader: each node that is not fenced gets a whole session timeout. */
+  constructor(image: MetadataImage, nowMs: number, options: SessionOptions) {
+    this.#options = options;
+    this.#judgedMs = nowMs;
+    for (const { nodeId, brokerEpoch, state } of image.nodes.values()) {
+      if (state === 'fenced') continue;
+      const heard = { oldestUnsyncedMs: 0, metadataIndex: logIndex(0) };
+      this.#sessions.set(nodeId, { nodeId, brokerEpoch, ...heard, lastSeenMs: nowMs, crashed: false });
+    }
+  }
+
+  session(nodeId: NodeId): Session | undefined {
+    return this.#sessions.get(nodeId);
+  }
+
+  /** A heartbeat arrived; it also revives a session that a probe had declared dead. */
+  touch(node: NodeIdentity, nowMs: number, heartbeat: Heartbeat): void {
+    const { nodeId, brokerEpoch } = node;
+    const known = this.#sessions.get(nodeId);
+    if (known !== undefined && known.brokerEpoch > brokerEpoch) return;
+    const { oldestUnsyncedMs, metadataIndex } = heartbeat;
+    this.#sessions.set(nodeId, {
+      nodeId,
+      brokerEpoch,
+      oldestUnsyncedMs,
+      metadataIndex,
+      lastSeenMs: nowMs,
+      crashed: false,
+    });
+  }
+
+  /** The node's stream was closed and its address probed: an open port means that the process may live (B3). */
+  streamClosed({ nodeId, brokerEpoch }: NodeIdentity, probe: ProbeResult): void {
+    const known = this.#sessions.get(nodeId);
+    if (known?.brokerEpoch !== brokerEpoch || probe === 'open') return;
+    this.#sessions.set(nodeId, { ...known, crashed: true });
+  }
+
+  /** The session is over and its fencing committed, or the node registered anew. */
+  forget({ nodeId, brokerEpoch }: NodeIdentity): void {
+    if (this.#sessions.get(nodeId)?.brokerEpoch === brokerEpoch) this.#sessions.delete(nodeId);
+  }
+
+  /** True while this life of the node is heard of (D18). */
+  isLive({ nodeId, brokerEpoch }: NodeIdentity, nowMs: number): boolean {
+    const session = this.#sessions.get(nodeId);
+    return session?.brokerEpoch === brokerEpoch && !this.#isOver(session, nowMs);
+  }
+
+  /**
+   * The sessions that are over, all in one list so that they are fenced together. To be called every
+   * `judgeIntervalMs`; a later call first forgives everybody the time that the judge itself was away (B2).
+   */
+  judge(nowMs: number): readonly NodeIdentity[] {
+    const delayMs = nowMs - this.#judgedMs - this.#options.judgeIntervalMs;
+    this.#judgedMs = nowMs;
+    if (delayMs > 0) this.#forgive(delayMs, nowMs);
+    return [...this.#sessions.values()]
+      .filter((session) => this.#isOver(session, nowMs))
+      .map(({ nodeId, brokerEpoch }) => ({ nodeId, brokerEpoch }));
+  }
+
+  /** Nodes with a live session whose oldest unsynced write is older than `diskStallMs`: they should not lead. */
+  stalled(diskStallMs: number, nowMs: number): readonly NodeIdentity[] {
+    return [...this.#sessions.values()]
+      .filter((session) => session.oldestUnsyncedMs > diskStallMs && !this.#isOver(session, nowMs))
+      .map(({ nodeId, brokerEpoch }) => ({ nodeId, brokerEpoch }));
+  }
+
+  #isOver(session: Session, nowMs: number): boolean {
+    return session.crashed || nowMs - session.lastSeenMs > this.#options.sessionTimeoutMs;
+  }
+
+  #forgive(delayMs: number, nowMs: number): void {
+    for (const [id, session] of this.#sessions) {
+      this.#sessions.set(id, { ...session, lastSeenMs: Math.min(nowMs, session.lastSeenMs + delayMs) });
+    }
+  }
+}
