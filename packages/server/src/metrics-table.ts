@@ -1,0 +1,54 @@
+/**
+ * The table of metrics (design §6): base units, `_total` on counters, few labels.
+ * Stages of a produced batch: `queue` from its arrival to its turn, `append` its acceptance by the node log, `fsync` the
+ * group commit that made it durable here, `replicate` from durable here to durable on all in-sync replicas, `ack` the whole.
+ */
+export interface MetricRow {
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly unit: 'seconds' | 'bytes' | 'count' | 'boolean';
+  readonly labels: readonly string[];
+  readonly help: string;
+}
+
+export const stages = ['queue', 'append', 'fsync', 'replicate', 'ack'] as const;
+export type Stage = (typeof stages)[number];
+
+const gauge = (unit: MetricRow['unit'], help: string): MetricRow => ({ type: 'gauge', unit, labels: [], help });
+const counter = (unit: MetricRow['unit'], help: string): MetricRow => ({ type: 'counter', unit, labels: [], help });
+
+export const metricsTable = {
+  sluice_stage_seconds: {
+    type: 'histogram',
+    unit: 'seconds',
+    labels: ['stage'],
+    help: 'Time of a produced batch in each stage: queue, append, fsync, replicate, ack.',
+  },
+  sluice_node_ready: gauge('boolean', '1 when the node serves: registered, unfenced, caught up, listeners open.'),
+  sluice_node_controller_leader: gauge('boolean', '1 when this node leads the controller.'),
+  sluice_metadata_index: gauge('count', 'Position in the metadata log that this node has applied.'),
+  sluice_partitions_led: gauge('count', 'Partitions that this node leads.'),
+  sluice_partitions_held: gauge('count', 'Partitions of which this node holds a replica.'),
+  sluice_partitions_under_replicated: gauge('count', 'Partitions led here with fewer in-sync replicas than replicas.'),
+  sluice_log_written_bytes_total: counter('bytes', 'Bytes written to the node log.'),
+  sluice_log_groups_total: counter('count', 'Group commits of the node log.'),
+  sluice_log_syncs_total: counter('count', 'Syncs of the node log.'),
+  sluice_log_pending_bytes: gauge('bytes', 'Bytes accepted by the node log and not yet durable.'),
+  sluice_log_tail_bytes: gauge('bytes', 'Memory of the newest batches, kept for followers and consumers.'),
+  sluice_log_files: gauge('count', 'Files of the node log.'),
+  sluice_log_oldest_unsynced_seconds: gauge('seconds', 'Age of the oldest write that is not durable.'),
+  sluice_process_resident_bytes: gauge('bytes', 'Resident memory of the process.'),
+  sluice_process_heap_used_bytes: gauge('bytes', 'Used JavaScript heap.'),
+  sluice_process_external_bytes: gauge('bytes', 'Memory outside the heap that JavaScript objects hold.'),
+  sluice_process_array_buffers_bytes: gauge('bytes', 'Memory of array buffers, part of external.'),
+  sluice_process_cpu_seconds_total: counter('seconds', 'Processor time of the process, user and system.'),
+  sluice_process_event_loop_delay_seconds: {
+    type: 'gauge',
+    unit: 'seconds',
+    labels: ['quantile'],
+    help: 'How late the event loop was since the last scrape.',
+  },
+} as const satisfies Readonly<Record<string, MetricRow>>;
+
+export type MetricName = keyof typeof metricsTable;
+/** Metrics without labels, which are read when they are scraped. */
+export type PlainMetricName = Exclude<MetricName, 'sluice_stage_seconds' | 'sluice_process_event_loop_delay_seconds'>;
