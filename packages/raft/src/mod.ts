@@ -36,5 +36,6 @@ export type {
   VoteRequest,
 } from './messages.ts';
 export { Raft } from './raft.ts';
-export type { PeerView, RaftOptions } from './raft.ts';
+export type { PeerView } from './raft.ts';
+export type { RaftOptions } from './state.ts';
 export type { IgnoreReason, RaftTrace, StepDownReason, VoteRefusal } from './trace.ts';

@@ -1,23 +1,33 @@
-import type { LogIndex, Random, Term } from '@sluice/base';
-import type { RaftConfig } from './config.ts';
-import type { HardState, RaftEffects, Role } from './effects.ts';
+/**
+ * One member of a Raft group, as a deterministic state machine: `step(event)` is the only way in, its effects the only
+ * way out (see `effects` for the shell's duties). It knows no disk, network, clock or timer.
+ *
+ * Here is the dispatch and what holds for every message; the phases are in `election`, `replication` (leader),
+ * `following` (follower), `commit`, `proposing` and `observing`; what they share is `state`. Snapshots, changes of
+ * membership, ReadIndex and leader transfer will each be a file beside them.
+ */
+import { invariant, unreachable } from '@sluice/base';
+import type { LogIndex, Term } from '@sluice/base';
+import { assertRaftConfig } from './config.ts';
+import type { RaftEffects, Role } from './effects.ts';
+import { countOwnVote, onPeerRefused, onVoteReply, onVoteRequest, onVoting, preCampaign } from './election.ts';
 import type { RaftEvent } from './events.ts';
-import type { Entry, MemberId } from './messages.ts';
-
-export interface RaftOptions {
-  readonly self: MemberId;
-  /** A member that is not among them is an observer: it follows, never votes, never campaigns. */
-  readonly voters: readonly MemberId[];
-  /** False when later votes of this member may be lost; the `voting` event changes it. */
-  readonly votingAllowed: boolean;
-  /** As recovered from disk; term 0 and no vote for an empty directory. */
-  readonly hardState: HardState;
-  /** As recovered from disk: all durable, contiguous from index 1. */
-  readonly entries: readonly Entry[];
-  readonly config: RaftConfig;
-  readonly random: Random;
-  readonly nowMs: number;
-}
+import { onAppend, onHeartbeat, rejectAppend } from './following.ts';
+import type { Entry, MemberId, RaftMessage } from './messages.ts';
+import { askToObserve, forgetSilentObservers, onObserve } from './observing.ts';
+import { onPropose } from './proposing.ts';
+import {
+  commitAndTell,
+  holdsQuorum,
+  onAppendAccepted,
+  onAppendRejected,
+  onHeartbeatReply,
+  quorumContactMs,
+  sendHeartbeats,
+} from './replication.ts';
+import { adoptHigherTerm, becomeFollower, drawElectionDeadline } from './role.ts';
+import { RaftState } from './state.ts';
+import type { RaftOptions } from './state.ts';
 
 /** Where replication to one peer stands, as seen by the leader. */
 export interface PeerView {
@@ -29,31 +39,197 @@ export interface PeerView {
   readonly lastContactMs: number;
 }
 
-export declare class Raft {
-  constructor(options: RaftOptions);
-  step(event: RaftEvent): RaftEffects;
-  get self(): MemberId;
-  get role(): Role;
-  get term(): Term;
-  get leader(): MemberId | undefined;
-  get votedFor(): MemberId | undefined;
-  get voters(): readonly MemberId[];
-  get isVoter(): boolean;
-  get isLeader(): boolean;
-  get votingAllowed(): boolean;
+export class Raft {
+  readonly #state: RaftState;
+
+  constructor(options: RaftOptions) {
+    assertRaftConfig(options.config);
+    this.#state = new RaftState(options);
+    // A sole voter has nobody to wait for.
+    if (!(this.#state.mayCampaign && this.voters.length === 1)) drawElectionDeadline(this.#state);
+  }
+
+  step(event: RaftEvent): RaftEffects {
+    const state = this.#state;
+    if (event.nowMs > state.nowMs) state.nowMs = event.nowMs;
+    switch (event.kind) {
+      case 'tick':
+        onTick(state);
+        break;
+      case 'message':
+        onMessage(state, event.from, event.message);
+        break;
+      case 'propose':
+        onPropose(state, event.payloads);
+        break;
+      case 'persisted':
+        state.persisted(event.number);
+        countOwnVote(state);
+        commitAndTell(state);
+        break;
+      case 'peer-refused':
+        onPeerRefused(state, event.peer);
+        break;
+      case 'voting':
+        onVoting(state, event.allowed);
+        break;
+      default:
+        unreachable(event);
+    }
+    return state.finish(this.nextTickAtMs);
+  }
+
+  get self(): MemberId {
+    return this.#state.self;
+  }
+
+  get role(): Role {
+    return this.#state.role;
+  }
+
+  get term(): Term {
+    return this.#state.term;
+  }
+
+  get leader(): MemberId | undefined {
+    return this.#state.leader;
+  }
+
+  get votedFor(): MemberId | undefined {
+    return this.#state.votedFor;
+  }
+
+  get voters(): readonly MemberId[] {
+    return this.#state.voters;
+  }
+
+  get isVoter(): boolean {
+    return this.#state.isVoter;
+  }
+
+  get isLeader(): boolean {
+    return this.#state.role === 'leader';
+  }
+
+  get votingAllowed(): boolean {
+    return this.#state.votingAllowed;
+  }
+
   /** Highest index known to be committed; may be ahead of what is durable here. */
-  get commitIndex(): LogIndex;
+  get commitIndex(): LogIndex {
+    return this.#state.commitIndex;
+  }
+
   /** Highest index handed out in `RaftEffects.committed`. */
-  get deliveredIndex(): LogIndex;
-  get lastIndex(): LogIndex;
+  get deliveredIndex(): LogIndex {
+    return this.#state.deliveredIndex;
+  }
+
+  get lastIndex(): LogIndex {
+    return this.#state.log.lastIndex;
+  }
+
   /** Entries of the log as it is now, up to here, are on this member's disk. */
-  get durableIndex(): LogIndex;
-  get uncommittedBytes(): number;
+  get durableIndex(): LogIndex {
+    return this.#state.log.durableIndex;
+  }
+
+  /** Leader only, else 0: what counts against `uncommittedBytesMax`. */
+  get uncommittedBytes(): number {
+    return this.#state.uncommittedBytes;
+  }
+
   /** Leader only, else empty. */
-  get peers(): readonly PeerView[];
-  /** Leader only, else undefined: a quorum, this member included, has been heard from no longer ago than this. */
-  get quorumContactMs(): number | undefined;
+  get peers(): readonly PeerView[] {
+    return [...this.#state.peers.values()].map(({ peer, isVoter, state, matchIndex, nextIndex, lastContactMs }) => ({
+      peer,
+      isVoter,
+      state,
+      matchIndex,
+      nextIndex,
+      lastContactMs,
+    }));
+  }
+
+  /** Leader only, else undefined: a quorum, this member included, answered no longer ago than this time. */
+  get quorumContactMs(): number | undefined {
+    return this.isLeader ? quorumContactMs(this.#state) : undefined;
+  }
+
   /** When to step the first `tick`. */
-  get nextTickAtMs(): number;
-  entryAt(index: LogIndex): Entry | undefined;
+  get nextTickAtMs(): number {
+    const state = this.#state;
+    if (state.role === 'leader') return state.nextHeartbeatMs;
+    if (!state.isVoter && state.leader === undefined) return state.nextObserveMs;
+    return state.electionDeadlineMs;
+  }
+
+  entryAt(index: LogIndex): Entry | undefined {
+    return this.#state.log.entryAt(index);
+  }
+}
+
+function onTick(state: RaftState): void {
+  if (state.role === 'leader') {
+    if (state.nowMs < state.nextHeartbeatMs || !holdsQuorum(state)) return;
+    forgetSilentObservers(state);
+    sendHeartbeats(state);
+    return;
+  }
+  if (state.nowMs >= state.electionDeadlineMs) {
+    if (state.mayCampaign) {
+      preCampaign(state);
+      return;
+    }
+    becomeFollower(state);
+    drawElectionDeadline(state);
+  }
+  if (!state.isVoter && state.leader === undefined && state.nowMs >= state.nextObserveMs) askToObserve(state);
+}
+
+function onMessage(state: RaftState, from: MemberId, message: RaftMessage): void {
+  invariant(from !== state.self, 'a message from this member to itself', { from });
+  // Vote requests have their own rule (E2); a granted pre-vote names a term that nobody has yet.
+  const isHypothetical =
+    message.kind === 'vote-request' || (message.kind === 'vote-reply' && message.pre && message.granted);
+  if (!isHypothetical) {
+    if (message.term > state.term) adoptHigherTerm(state, message.term, from);
+    if (message.term < state.term && message.kind !== 'observe') {
+      onOldTerm(state, from, message);
+      return;
+    }
+  }
+  dispatch(state, from, message);
+}
+
+/** A leader that was replaced learns so from the answer; nothing else of an older term is worth one. */
+function onOldTerm(state: RaftState, from: MemberId, message: RaftMessage): void {
+  state.out.trace({ kind: 'ignored', from, message: message.kind, reason: 'old-term' });
+  if (message.kind === 'append') rejectAppend(state, from, message);
+  else if (message.kind === 'heartbeat') {
+    state.sendWhenTermDurable(from, { kind: 'heartbeat-reply', term: state.term, session: message.session });
+  }
+}
+
+function dispatch(state: RaftState, from: MemberId, message: RaftMessage): void {
+  switch (message.kind) {
+    case 'vote-request':
+      return onVoteRequest(state, from, message);
+    case 'vote-reply':
+      return onVoteReply(state, from, message);
+    case 'append':
+      return onAppend(state, from, message);
+    case 'append-accepted':
+      return onAppendAccepted(state, from, message);
+    case 'append-rejected':
+      return onAppendRejected(state, from, message);
+    case 'heartbeat':
+      return onHeartbeat(state, from, message);
+    case 'heartbeat-reply':
+      return onHeartbeatReply(state, from, message);
+    case 'observe':
+      return onObserve(state, from, message);
+    default:
+      return unreachable(message);
+  }
 }

@@ -1,0 +1,83 @@
+/** Effects as text, one line each, for transcripts and for the account of a failed random run. */
+import { utf8Decode } from '@sluice/base';
+import type { Proposal, RaftEffects } from './effects.ts';
+import type { Entry, RaftMessage, ReplicationSession } from './messages.ts';
+import type { RaftTrace } from './trace.ts';
+
+export function entryText(entry: Entry): string {
+  const payload = entry.kind === 'no-op' ? '' : `:${utf8Decode(entry.payload) ?? '?'}`;
+  return `${entry.index}/${entry.term}${payload}`;
+}
+
+const entriesText = (entries: readonly Entry[]): string => `[${entries.map(entryText).join(' ')}]`;
+
+const sessionText = ({ term, configIndex, attempt }: ReplicationSession): string =>
+  `session=${term}.${configIndex}.${attempt}`;
+
+export function messageText(message: RaftMessage): string {
+  const head = `${message.kind} term=${message.term}`;
+  switch (message.kind) {
+    case 'vote-request':
+      return `${message.pre ? 'pre-' : ''}${head} last=${message.lastIndex}/${message.lastTerm}`;
+    case 'vote-reply':
+      return `${message.pre ? 'pre-' : ''}${head} ${message.granted ? 'granted' : 'refused'}`;
+    case 'append':
+      return (
+        `${head} ${sessionText(message.session)} prev=${message.prevIndex}/${message.prevTerm} ` +
+        `entries=${entriesText(message.entries)} commit=${message.commitIndex}`
+      );
+    case 'append-accepted':
+      return `${head} ${sessionText(message.session)} match=${message.matchIndex}`;
+    case 'append-rejected':
+      return (
+        `${head} ${sessionText(message.session)} prev=${message.prevIndex} ` +
+        `hint=${message.hintIndex}/${message.hintTerm} last=${message.lastIndex}`
+      );
+    case 'heartbeat':
+      return `${head} ${sessionText(message.session)} commit=${message.commitIndex}`;
+    case 'heartbeat-reply':
+      return `${head} ${sessionText(message.session)}`;
+    case 'observe':
+      return `${head} last=${message.lastIndex}/${message.lastTerm}`;
+  }
+}
+
+function proposalText(proposal: Proposal): string {
+  switch (proposal.outcome) {
+    case 'accepted':
+      return `accepted ${proposal.firstIndex}..${proposal.lastIndex} term=${proposal.term}`;
+    case 'not-leader':
+      return `not-leader leader=${proposal.leader ?? 'none'}`;
+    case 'tail-full':
+      return `tail-full uncommittedBytes=${proposal.uncommittedBytes}`;
+  }
+}
+
+function traceText({ kind, ...fields }: RaftTrace): string {
+  return [kind, ...Object.entries(fields).map(([name, value]) => `${name}=${String(value)}`)].join(' ');
+}
+
+/** In the order of the contract: what is written, what waits for it, what goes at once. */
+export function effectsText(effects: RaftEffects): string[] {
+  const lines = effects.trace.map((event) => `trace ${traceText(event)}`);
+  const { persist, proposal, leadership } = effects;
+  if (leadership !== undefined) {
+    lines.push(`leadership ${leadership.role} term=${leadership.term} leader=${leadership.leader ?? 'none'}`);
+  }
+  if (proposal !== undefined) lines.push(`proposal ${proposalText(proposal)}`);
+  if (persist !== undefined) {
+    const parts = [`persist #${persist.number}`];
+    if (persist.hardState !== undefined) {
+      parts.push(`term=${persist.hardState.term} vote=${persist.hardState.votedFor ?? 'none'}`);
+    }
+    if (persist.truncateFrom !== undefined) parts.push(`truncateFrom=${persist.truncateFrom}`);
+    if (persist.entries.length > 0) parts.push(`entries=${entriesText(persist.entries)}`);
+    lines.push(parts.join(' '));
+  }
+  for (const held of effects.sendAfterPersist) {
+    lines.push(`send after #${held.afterPersist} to ${held.to}: ${messageText(held.message)}`);
+  }
+  for (const { to, message } of effects.sendNow) lines.push(`send now to ${to}: ${messageText(message)}`);
+  if (effects.committed.length > 0) lines.push(`committed ${entriesText(effects.committed)}`);
+  return lines;
+}

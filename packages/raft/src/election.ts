@@ -1,0 +1,163 @@
+/**
+ * Campaigns and votes (paper §5.2, §5.4.1; thesis §9.6 for the pre-vote).
+ *
+ * - E1: a vote, the candidate's own included, counts only when it is durable at the voter (P2, P6).
+ * - E2: a member whose leader is alive neither grants a pre-vote nor adopts a campaigner's term, so that one that was
+ *   cut off cannot disturb the group when it returns.
+ * - E3: an observer, and a member whose votes may be lost, never votes and never campaigns (P9).
+ */
+import { invariant, nextIndex, nextTerm } from '@sluice/base';
+import type { MemberId, VoteReply, VoteRequest } from './messages.ts';
+import { entryBytes } from './log-view.ts';
+import { Progress } from './progress.ts';
+import { appendOwn, probe, sendHeartbeats } from './replication.ts';
+import { adoptHigherTerm, becomeFollower, drawElectionDeadline, isLeaderAlive, stepDown } from './role.ts';
+import type { RaftState } from './state.ts';
+import type { VoteRefusal } from './trace.ts';
+
+const noPayload = new Uint8Array(0);
+
+/** The election deadline has passed. */
+export function preCampaign(state: RaftState): void {
+  becomeFollower(state);
+  state.role = 'pre-candidate';
+  if (state.refusedRounds !== undefined) state.refusedRounds += 1;
+  drawElectionDeadline(state);
+  state.out.trace({ kind: 'pre-campaign', term: state.term });
+  state.grants = new Set([state.self]);
+  if (hasQuorum(state)) campaign(state);
+  else requestVotes(state, true);
+}
+
+function campaign(state: RaftState): void {
+  state.role = 'candidate';
+  state.adoptTerm(nextTerm(state.term), state.self);
+  state.out.trace({ kind: 'campaign', term: state.term });
+  drawElectionDeadline(state);
+  state.grants = new Set();
+  state.ownVotePersist = state.nextPersist;
+  requestVotes(state, false);
+}
+
+/** Held until all earlier persists are durable: a member whose disk hangs does not campaign. */
+function requestVotes(state: RaftState, pre: boolean): void {
+  const { lastIndex, lastTerm } = state.log;
+  const term = pre ? nextTerm(state.term) : state.term;
+  for (const voter of state.voters) {
+    if (voter === state.self) continue;
+    state.out.sendAfterPersist(voter, { kind: 'vote-request', pre, term, lastIndex, lastTerm });
+  }
+}
+
+/** Something became durable: perhaps the candidate's own vote (E1). */
+export function countOwnVote(state: RaftState): void {
+  if (state.role !== 'candidate' || !state.isDurable(state.ownVotePersist)) return;
+  state.grants.add(state.self);
+  if (hasQuorum(state)) becomeLeader(state);
+}
+
+export function onVoteRequest(state: RaftState, from: MemberId, message: VoteRequest): void {
+  if (!message.pre && message.term > state.term) {
+    if (isLeaderAlive(state)) {
+      state.out.trace({ kind: 'ignored', from, message: message.kind, reason: 'leader-alive' });
+      return;
+    }
+    adoptHigherTerm(state, message.term, from);
+  }
+  const { pre } = message;
+  const reason = voteRefusal(state, from, message);
+  if (reason !== undefined) {
+    state.out.trace({ kind: 'vote-refused', term: state.term, to: from, pre, reason });
+    state.sendWhenTermDurable(from, { kind: 'vote-reply', pre, term: state.term, granted: false });
+    return;
+  }
+  state.out.trace({ kind: 'vote-granted', term: message.term, to: from, pre });
+  if (!pre) {
+    state.recordVote(from);
+    // The one voted for gets its time, also when the old leader's machine was seen to refuse.
+    if (state.refusedRounds === 0) state.refusedRounds = 1;
+    drawElectionDeadline(state);
+  }
+  state.out.sendAfterPersist(from, { kind: 'vote-reply', pre, term: message.term, granted: true });
+}
+
+function voteRefusal(state: RaftState, from: MemberId, message: VoteRequest): VoteRefusal | undefined {
+  if (!state.isVoter) return 'not-a-voter';
+  if (!state.votingAllowed) return 'voting-not-allowed';
+  if (message.pre ? message.term <= state.term : message.term < state.term) return 'old-term';
+  if (message.pre ? isLeaderAlive(state) : state.leader !== undefined) return 'leader-alive';
+  if (!message.pre && state.votedFor !== undefined && state.votedFor !== from) return 'voted-for-another';
+  return isUpToDate(state, message) ? undefined : 'log-behind';
+}
+
+/** Paper §5.4.1: the later last term wins, then the longer log. */
+function isUpToDate(state: RaftState, message: VoteRequest): boolean {
+  const { lastIndex, lastTerm } = state.log;
+  return message.lastTerm > lastTerm || (message.lastTerm === lastTerm && message.lastIndex >= lastIndex);
+}
+
+export function onVoteReply(state: RaftState, from: MemberId, message: VoteReply): void {
+  const isAwaited = message.pre
+    ? state.role === 'pre-candidate' && (!message.granted || message.term === nextTerm(state.term))
+    : state.role === 'candidate' && message.term === state.term;
+  if (!isAwaited || !state.voters.includes(from)) {
+    const reason = isAwaited ? 'not-a-member' : 'not-campaigning';
+    state.out.trace({ kind: 'ignored', from, message: message.kind, reason });
+    return;
+  }
+  if (!message.granted) return;
+  state.grants.add(from);
+  if (!hasQuorum(state)) return;
+  if (message.pre) campaign(state);
+  else becomeLeader(state);
+}
+
+const hasQuorum = (state: RaftState): boolean => state.grants.size >= state.quorum;
+
+function becomeLeader(state: RaftState): void {
+  invariant(state.role === 'candidate' && state.votedFor === state.self, 'S1: leader without a campaign', {
+    term: state.term,
+  });
+  state.role = 'leader';
+  state.leader = state.self;
+  state.refusedRounds = undefined;
+  state.grants.clear();
+  const { lastIndex } = state.log;
+  const inherited = state.log.range(nextIndex(state.commitIndex), lastIndex);
+  state.uncommittedBytes = inherited.reduce((sum, entry) => sum + entryBytes(entry), 0);
+  for (const peer of state.voters) {
+    if (peer === state.self) continue;
+    const { term, nowMs } = state;
+    state.peers.set(peer, new Progress({ peer, isVoter: true, term, nextIndex: nextIndex(lastIndex), nowMs }));
+  }
+  // Nothing of an older term commits before an entry of this one does (paper §8), so there is one at once.
+  const noOp = appendOwn(state, 'no-op', noPayload);
+  state.out.trace({ kind: 'leading', term: state.term, noOpIndex: noOp.index });
+  for (const progress of state.peers.values()) probe(state, progress);
+  sendHeartbeats(state);
+}
+
+/** The kernel of `peer`'s machine refused it: if it led, no timeout needs to be waited for (design §4). */
+export function onPeerRefused(state: RaftState, peer: MemberId): void {
+  state.peers.get(peer)?.pause();
+  // One that was voted for and not heard since may have won, and died before it could say so.
+  const mayLead = state.leader ?? (state.role === 'follower' ? state.votedFor : undefined);
+  if (peer === state.self || peer !== mayLead) return;
+  state.out.trace({ kind: 'leader-refused', term: state.term, leader: peer });
+  state.leader = undefined;
+  state.nextObserveMs = state.nowMs;
+  state.refusedRounds = 0;
+  drawElectionDeadline(state);
+}
+
+export function onVoting(state: RaftState, allowed: boolean): void {
+  if (state.votingAllowed === allowed) return;
+  state.votingAllowed = allowed;
+  state.out.trace({ kind: 'voting', allowed });
+  if (allowed) {
+    drawElectionDeadline(state);
+    return;
+  }
+  if (state.role === 'leader') stepDown(state, 'voting-withdrawn');
+  else if (state.role !== 'follower') becomeFollower(state);
+}

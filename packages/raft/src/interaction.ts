@@ -1,0 +1,194 @@
+/**
+ * Test bed of the transcripts: a group on a network and on disks that do nothing by themselves. Every command is one
+ * line; what it caused comes back as text. Time stands still until `wait`; random delays are always the shortest.
+ *
+ * - `add <members> [voters=a,b] [log=1,1,2] [term=n] [vote=x] [voting=no] [caps=messages]`: `log` gives the terms of the entries
+ * - `wait <ms>`, `tick <member>`, `due <member>` (wait until its next tick is due, then tick)
+ * - `propose <member> <payload>…`, `refuse <member> <peer>`, `voting <member> yes|no`
+ * - `persist <member> [count]`: completes writes, all by default
+ * - `deliver|repeat|drop <from> <to> [position]`: the message at a position (0: oldest) between two; `repeat` keeps it
+ * - `deliver|drop all [member]`: everything in the network now, or all that goes to or comes from one
+ * - `settle`: persist and deliver until nothing moves, showing only what commits and who leads
+ * - `restart <member>`: loses what is not durable; `show <member>…`, `network`
+ */
+import { logIndex, term, utf8Encode } from '@sluice/base';
+import type { Random } from '@sluice/base';
+import { defaultRaftConfig } from './config.ts';
+import type { RaftEffects } from './effects.ts';
+import { effectsText, entryText, messageText } from './effects-text.ts';
+import { MemoryMember } from './memory-member.ts';
+import { memberId } from './messages.ts';
+import type { Entry, Envelope, MemberId } from './messages.ts';
+
+const shortest: Random = {
+  nextUint32: () => 0,
+  below: () => 0,
+  identity: () => '0'.repeat(32),
+  fork: () => shortest,
+};
+
+interface InFlight extends Envelope {
+  readonly from: MemberId;
+}
+
+type Command = (words: readonly string[]) => void;
+
+export class Interaction {
+  readonly #members = new Map<string, MemoryMember>();
+  #network: InFlight[] = [];
+  #nowMs = 0;
+  #lines: string[] = [];
+  #isTerse = false;
+
+  readonly #commands: Readonly<Record<string, Command>> = {
+    add: (words) => this.#add(words),
+    wait: ([ms]) => {
+      this.#nowMs += Number(ms);
+    },
+    tick: ([name]) => void this.#member(name).step({ kind: 'tick', nowMs: this.#nowMs }),
+    due: ([name]) => {
+      this.#nowMs = Math.max(this.#nowMs, this.#member(name).raft.nextTickAtMs);
+      this.#lines.push(`at ${this.#nowMs}`);
+      this.#member(name).step({ kind: 'tick', nowMs: this.#nowMs });
+    },
+    propose: ([name, ...payloads]) => {
+      const event = { kind: 'propose', payloads: payloads.map(utf8Encode), nowMs: this.#nowMs } as const;
+      this.#member(name).step(event);
+    },
+    refuse: ([name, peer]) => {
+      this.#member(name).step({ kind: 'peer-refused', peer: memberId(peer ?? ''), nowMs: this.#nowMs });
+    },
+    voting: ([name, allowed]) => {
+      this.#member(name).step({ kind: 'voting', allowed: allowed === 'yes', nowMs: this.#nowMs });
+    },
+    persist: ([name, count]) => {
+      const member = this.#member(name);
+      member.completeWrites(count === undefined ? member.writing.length : Number(count), this.#nowMs);
+    },
+    deliver: (words) => this.#take(words).forEach((message) => this.#deliver(message)),
+    repeat: (words) => {
+      const before = [...this.#network];
+      const taken = this.#take(words);
+      this.#network = before;
+      for (const message of taken) this.#deliver(message);
+    },
+    drop: (words) => void this.#take(words),
+    settle: () => this.#settle(),
+    restart: ([name]) => this.#member(name).restart(this.#nowMs),
+    show: (names) => names.forEach((name) => this.#show(this.#member(name))),
+    network: () =>
+      this.#network.forEach((sent) => this.#lines.push(`${sent.from} to ${sent.to}: ${messageText(sent.message)}`)),
+  };
+
+  /** The lines that one command line causes. Throws on an unknown command, and whatever the member throws. */
+  run(line: string): string[] {
+    this.#lines = [];
+    const [name = '', ...words] = line.split(/\s+/);
+    const command = this.#commands[name];
+    if (command === undefined) throw new Error(`unknown command: ${line}`);
+    command(words);
+    return this.#lines;
+  }
+
+  #member(name: string | undefined): MemoryMember {
+    const member = this.#members.get(name ?? '');
+    if (member === undefined) throw new Error(`no such member: ${name}`);
+    return member;
+  }
+
+  #add(words: readonly string[]): void {
+    const names = words.filter((word) => !word.includes('=')).map(memberId);
+    const given = new Map(
+      words.filter((word) => word.includes('=')).map((word) => word.split('=') as [string, string]),
+    );
+    const voters = given.get('voters')?.split(',').map(memberId) ?? names;
+    const terms = given.get('log')?.split(',').map(Number) ?? [];
+    const entries = terms.map((entryTerm, at): Entry => {
+      return { index: logIndex(at + 1), term: term(entryTerm), kind: 'command', payload: utf8Encode(`${entryTerm}`) };
+    });
+    const vote = given.get('vote');
+    const caps = given.get('caps');
+    for (const self of names) {
+      const options = {
+        self,
+        voters,
+        config: {
+          ...defaultRaftConfig,
+          inflightMessagesMax: caps === undefined ? defaultRaftConfig.inflightMessagesMax : Number(caps),
+          uncommittedBytesMax: caps === undefined ? defaultRaftConfig.uncommittedBytesMax : 300,
+        },
+        random: shortest,
+        nowMs: this.#nowMs,
+        votingAllowed: given.get('voting') !== 'no',
+        hardState: {
+          term: term(Number(given.get('term') ?? terms.at(-1) ?? 0)),
+          votedFor: vote === undefined ? undefined : memberId(vote),
+        },
+        entries,
+      };
+      const member = new MemoryMember(
+        options,
+        (stepped, effects) => this.#print(stepped, effects),
+        (from, envelope) => this.#network.push({ from, ...envelope }),
+      );
+      this.#members.set(self, member);
+    }
+  }
+
+  #print(member: MemoryMember, effects: RaftEffects): void {
+    const lines = effectsText(effects);
+    const shown = this.#isTerse ? lines.filter((line) => /^(leadership|committed|trace truncated)/.test(line)) : lines;
+    for (const line of shown) this.#lines.push(`${member.raft.self} ${line}`);
+  }
+
+  #take(words: readonly string[]): InFlight[] {
+    const [from, to, position] = words;
+    const isWanted = (sent: InFlight): boolean =>
+      from === 'all' ? to === undefined || sent.from === to || sent.to === to : sent.from === from && sent.to === to;
+    const wanted = this.#network.filter(isWanted);
+    const taken = from === 'all' ? wanted : wanted.slice(Number(position ?? 0), Number(position ?? 0) + 1);
+    if (taken.length === 0) throw new Error(`no such message: ${words.join(' ')}`);
+    this.#network = this.#network.filter((sent) => !taken.includes(sent));
+    return taken;
+  }
+
+  #deliver({ from, to, message }: InFlight): void {
+    if (!this.#isTerse) this.#lines.push(`${from} to ${to}: ${messageText(message)}`);
+    this.#member(to).step({ kind: 'message', from, message, nowMs: this.#nowMs });
+  }
+
+  #settle(): void {
+    this.#isTerse = true;
+    for (let rounds = 0; ; rounds += 1) {
+      if (rounds > 1000) throw new Error('the group does not settle');
+      const sent = this.#network;
+      this.#network = [];
+      for (const message of sent) this.#deliver(message);
+      let moved = sent.length > 0;
+      for (const member of this.#members.values()) {
+        if (member.writing.length === 0) continue;
+        moved = true;
+        member.completeWrites(member.writing.length, this.#nowMs);
+      }
+      if (!moved) break;
+    }
+    this.#isTerse = false;
+  }
+
+  #show({ raft, diskEntries, diskHardState }: MemoryMember): void {
+    const log: string[] = [];
+    for (let at = 1; at <= raft.lastIndex; at += 1) {
+      const entry = raft.entryAt(logIndex(at));
+      if (entry !== undefined) log.push(entryText(entry));
+    }
+    this.#lines.push(
+      `${raft.self} ${raft.role} term=${raft.term} vote=${raft.votedFor ?? 'none'} leader=${raft.leader ?? 'none'} ` +
+        `commit=${raft.commitIndex} delivered=${raft.deliveredIndex} durable=${raft.durableIndex} log=[${log.join(' ')}]`,
+      `${raft.self} disk term=${diskHardState.term} vote=${diskHardState.votedFor ?? 'none'} ` +
+        `log=[${diskEntries.map(entryText).join(' ')}]`,
+    );
+    for (const peer of raft.peers) {
+      this.#lines.push(`${raft.self} peer ${peer.peer} ${peer.state} match=${peer.matchIndex} next=${peer.nextIndex}`);
+    }
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * Owns the log in memory and the knowledge of how much of it is on disk. Called by every phase, changed by
+ * `replication` (a leader appends), `following` (a follower appends and truncates) and `state` (durability).
+ *
+ * - L1: entries are contiguous from `baseIndex` + 1, terms never fall.
+ * - L2: `durableIndex` speaks of the log **as it is now**: an entry that replaced another at the same index is not
+ *   durable because the other was (async append ABA).
+ * - L3: persist numbers complete in order.
+ *
+ * The base is where a snapshot will end; until then it is index 0, term 0.
+ */
+import { invariant, logIndex, nextIndex, term } from '@sluice/base';
+import type { LogIndex, Term } from '@sluice/base';
+import type { Entry } from './messages.ts';
+
+/** What an entry costs beside its payload, in memory and on the wire. */
+const entryOverheadBytes = 64;
+
+export const entryBytes = (entry: Entry): number => entry.payload.length + entryOverheadBytes;
+
+interface PendingPersist {
+  readonly number: number;
+  /** What `durableIndex` becomes with it; lowered when a later truncation voids a part of the write (L2). */
+  durableTo: LogIndex;
+}
+
+export class LogView {
+  readonly #baseIndex: LogIndex = logIndex(0);
+  readonly #baseTerm: Term = term(0);
+  readonly #entries: Entry[];
+  #durableIndex: LogIndex;
+  #pending: PendingPersist[] = [];
+
+  constructor(entries: readonly Entry[]) {
+    this.#entries = [];
+    for (const entry of entries) this.append(entry);
+    this.#durableIndex = this.lastIndex;
+  }
+
+  get lastIndex(): LogIndex {
+    return logIndex(this.#baseIndex + this.#entries.length);
+  }
+
+  get lastTerm(): Term {
+    return this.#entries.at(-1)?.term ?? this.#baseTerm;
+  }
+
+  get durableIndex(): LogIndex {
+    return this.#durableIndex;
+  }
+
+  entryAt(index: LogIndex): Entry | undefined {
+    return this.#entries[index - this.#baseIndex - 1];
+  }
+
+  /** Undefined below the base and beyond the end. */
+  termAt(index: LogIndex): Term | undefined {
+    return index === this.#baseIndex ? this.#baseTerm : this.entryAt(index)?.term;
+  }
+
+  /** Entries `from` to `to`, both included. */
+  range(from: LogIndex, to: LogIndex): readonly Entry[] {
+    return this.#entries.slice(from - this.#baseIndex - 1, to - this.#baseIndex);
+  }
+
+  /** Entries from `from` on, at least one if there is one, and no more than `bytesMax` unless one alone exceeds it. */
+  prefix(from: LogIndex, bytesMax: number): { readonly entries: readonly Entry[]; readonly bytes: number } {
+    const start = from - this.#baseIndex - 1;
+    let bytes = 0;
+    let end = start;
+    for (let entry = this.#entries[end]; entry !== undefined; entry = this.#entries[end]) {
+      if (end > start && bytes + entryBytes(entry) > bytesMax) break;
+      bytes += entryBytes(entry);
+      end += 1;
+    }
+    return { entries: this.#entries.slice(start, end), bytes };
+  }
+
+  append(entry: Entry): void {
+    invariant(entry.index === nextIndex(this.lastIndex) && entry.term >= this.lastTerm, 'L1: entry does not follow', {
+      index: entry.index,
+      term: entry.term,
+      lastIndex: this.lastIndex,
+      lastTerm: this.lastTerm,
+    });
+    this.#entries.push(entry);
+  }
+
+  truncateFrom(index: LogIndex): void {
+    invariant(index > this.#baseIndex, 'L1: truncation below the base', { index, base: this.#baseIndex });
+    this.#entries.length = index - this.#baseIndex - 1;
+    const kept = this.lastIndex;
+    if (this.#durableIndex > kept) this.#durableIndex = kept;
+    for (const write of this.#pending) if (write.durableTo > kept) write.durableTo = kept;
+  }
+
+  /** The write `number` holds everything up to the end of the log as it is now. */
+  writing(number: number): void {
+    this.#pending.push({ number, durableTo: this.lastIndex });
+  }
+
+  /** Writes up to `number` are durable. */
+  written(number: number): void {
+    let done = 0;
+    for (const write of this.#pending) {
+      if (write.number > number) break;
+      if (write.durableTo > this.#durableIndex) this.#durableIndex = write.durableTo;
+      done += 1;
+    }
+    this.#pending = this.#pending.slice(done);
+    invariant(this.#durableIndex <= this.lastIndex, 'L2: durable beyond the end', { lastIndex: this.lastIndex });
+  }
+
+  /**
+   * The highest index, at most `index`, whose term is at most `agreedTerm`: no entry above it can equal one of a log
+   * that has `agreedTerm` at `index`. Skips a whole term where a walk would take one round trip an entry.
+   */
+  agreementBelow(index: LogIndex, agreedTerm: Term): LogIndex {
+    let at = Math.min(index, this.lastIndex);
+    for (;;) {
+      const here = this.termAt(logIndex(at));
+      if (here === undefined || here <= agreedTerm || at === this.#baseIndex) return logIndex(at);
+      at -= 1;
+    }
+  }
+}

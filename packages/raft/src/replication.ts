@@ -1,0 +1,163 @@
+/** The leader's side of replication (paper §5.3): paired with `following`. Progress of each peer is in `progress`. */
+import { logIndex, nextIndex } from '@sluice/base';
+import type { LogIndex } from '@sluice/base';
+import { maybeAdvanceCommit } from './commit.ts';
+import { entryBytes } from './log-view.ts';
+import type { AppendAccepted, AppendRejected, Entry, EntryKind, HeartbeatReply, MemberId } from './messages.ts';
+import type { Progress } from './progress.ts';
+import { stepDown } from './role.ts';
+import type { RaftState } from './state.ts';
+
+/** Appends to the leader's own log; sends nothing. */
+export function appendOwn(state: RaftState, kind: EntryKind, payload: Uint8Array): Entry {
+  const entry: Entry = { index: nextIndex(state.log.lastIndex), term: state.term, kind, payload };
+  state.appendEntry(entry);
+  state.uncommittedBytes += entryBytes(entry);
+  return entry;
+}
+
+export function broadcastEntries(state: RaftState): void {
+  for (const progress of state.peers.values()) sendEntries(state, progress);
+}
+
+/** After anything that may move the commit index: followers learn of it at once, with the entries that wait, if any. */
+export function commitAndTell(state: RaftState): void {
+  if (!maybeAdvanceCommit(state)) return;
+  for (const progress of state.peers.values()) if (progress.state === 'replicate') sendNews(state, progress);
+}
+
+/** Whatever the peer lacks, as far as its caps allow; false when nothing could or needed to be sent. */
+export function sendEntries(state: RaftState, progress: Progress): boolean {
+  let sent = false;
+  while (progress.nextIndex <= state.log.lastIndex && progress.canSend(state.config)) {
+    sendAppend(state, progress, state.config.appendBytesMax);
+    sent = true;
+  }
+  return sent;
+}
+
+function sendNews(state: RaftState, progress: Progress): void {
+  if (sendEntries(state, progress) || progress.commitSent >= state.commitIndex) return;
+  sendAppend(state, progress, 0);
+}
+
+/** One append from `nextIndex`; `bytesMax` 0 sends none of the entries. */
+function sendAppend(state: RaftState, progress: Progress, bytesMax: number): void {
+  const prevIndex = logIndex(progress.nextIndex - 1);
+  const { entries, bytes } =
+    bytesMax === 0 ? { entries: [], bytes: 0 } : state.log.prefix(progress.nextIndex, bytesMax);
+  state.out.sendNow(progress.peer, {
+    kind: 'append',
+    term: state.term,
+    session: progress.session,
+    prevIndex,
+    prevTerm: state.log.termAt(prevIndex) ?? state.log.lastTerm,
+    entries,
+    commitIndex: state.commitIndex,
+  });
+  progress.commitSent = state.commitIndex;
+  progress.sent(logIndex(prevIndex + entries.length), bytes);
+}
+
+export function sendHeartbeats(state: RaftState): void {
+  state.nextHeartbeatMs = state.nowMs + state.config.heartbeatMs;
+  for (const progress of state.peers.values()) {
+    const commitIndex = progress.matchIndex < state.commitIndex ? progress.matchIndex : state.commitIndex;
+    state.out.sendNow(progress.peer, {
+      kind: 'heartbeat',
+      term: state.term,
+      session: progress.session,
+      commitIndex,
+    });
+  }
+}
+
+export function onAppendAccepted(state: RaftState, from: MemberId, message: AppendAccepted): void {
+  const progress = currentProgress(state, from, message);
+  if (progress === undefined) return;
+  if (message.matchIndex > state.log.lastIndex) {
+    state.out.trace({ kind: 'ignored', from, message: message.kind, reason: 'malformed' });
+    return;
+  }
+  progress.accepted(message.matchIndex);
+  if (progress.state === 'probe') {
+    progress.becomeReplicate();
+    state.out.trace({ kind: 'replicating', peer: from, matchIndex: progress.matchIndex });
+  }
+  commitAndTell(state);
+  sendNews(state, progress);
+}
+
+export function onAppendRejected(state: RaftState, from: MemberId, message: AppendRejected): void {
+  const progress = currentProgress(state, from, message);
+  if (progress === undefined) return;
+  if (isStale(progress, message.prevIndex)) {
+    state.out.trace({ kind: 'ignored', from, message: message.kind, reason: 'stale-rejection' });
+    return;
+  }
+  const agreed = state.log.agreementBelow(message.hintIndex, message.hintTerm);
+  // The refused index itself is known not to match, whatever the hint says.
+  const next = logIndex(Math.max(1, Math.min(agreed + 1, message.prevIndex)));
+  if (message.lastIndex < progress.matchIndex) {
+    const { matchIndex } = progress;
+    state.out.trace({ kind: 'follower-lost-entries', peer: from, matchIndex, lastIndex: message.lastIndex });
+    progress.restart(next);
+  } else {
+    progress.becomeProbe(next);
+    state.out.trace({ kind: 'probing', peer: from, nextIndex: progress.nextIndex });
+  }
+  probe(state, progress);
+}
+
+/** A rejection is news only if it answers the probe under way, or an append beyond what is known to match. */
+function isStale(progress: Progress, prevIndex: LogIndex): boolean {
+  if (progress.state === 'probe') return prevIndex !== progress.nextIndex - 1;
+  return prevIndex <= progress.matchIndex;
+}
+
+/** The peer lives. If it lacks entries, one more append shows whether those under way were lost. */
+export function onHeartbeatReply(state: RaftState, from: MemberId, message: HeartbeatReply): void {
+  const progress = currentProgress(state, from, message);
+  if (progress === undefined) return;
+  if (progress.state === 'probe') {
+    progress.resumeProbe();
+    probe(state, progress);
+  } else if (progress.matchIndex < state.log.lastIndex && !sendEntries(state, progress)) {
+    sendAppend(state, progress, 0);
+  }
+}
+
+/** One append, with or without entries: the answer tells where the logs agree. */
+export function probe(state: RaftState, progress: Progress): void {
+  if (progress.canSend(state.config)) sendAppend(state, progress, state.config.appendBytesMax);
+}
+
+function currentProgress(
+  state: RaftState,
+  from: MemberId,
+  message: AppendAccepted | AppendRejected | HeartbeatReply,
+): Progress | undefined {
+  const progress = state.peers.get(from);
+  if (progress?.isSession(message.session)) {
+    progress.lastContactMs = state.nowMs;
+    return progress;
+  }
+  const reason = state.role !== 'leader' ? 'not-leading' : progress === undefined ? 'not-a-member' : 'old-session';
+  state.out.trace({ kind: 'ignored', from, message: message.kind, reason });
+  return undefined;
+}
+
+/** When a quorum, this leader included, was last in contact: the quorum-th newest of the voters' contacts. */
+export function quorumContactMs(state: RaftState): number {
+  const contacts = state.voters
+    .map((voter) => (voter === state.self ? state.nowMs : (state.peers.get(voter)?.lastContactMs ?? 0)))
+    .toSorted((left, right) => right - left);
+  return contacts[state.quorum - 1] ?? state.nowMs;
+}
+
+/** Check-quorum (thesis §6.2): a leader that no quorum answers must not go on looking like one. False: stepped down. */
+export function holdsQuorum(state: RaftState): boolean {
+  if (state.nowMs - quorumContactMs(state) < state.config.electionTimeoutMsMax) return true;
+  stepDown(state, 'quorum-lost');
+  return false;
+}

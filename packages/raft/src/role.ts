@@ -1,0 +1,55 @@
+/** Becoming a follower, and when a member may doubt its leader; shared by `election`, `following` and `replication`. */
+import type { Term } from '@sluice/base';
+import type { MemberId } from './messages.ts';
+import type { RaftState } from './state.ts';
+import type { StepDownReason } from './trace.ts';
+
+/** Thesis §4.2.3: while this holds, votes are refused and terms of campaigners are not adopted. */
+export function isLeaderAlive(state: RaftState): boolean {
+  if (state.role === 'leader') return true;
+  return state.leader !== undefined && state.nowMs - state.leaderContactMs < state.config.electionTimeoutMsMin;
+}
+
+/** A new random time to the next campaign (paper §5.2); much shorter while the leader is known to be gone. */
+export function drawElectionDeadline(state: RaftState): void {
+  state.electionDeadlineMs = state.nowMs + electionDelayMs(state);
+}
+
+/**
+ * After a refusal the rounds back off from `refusedElectionDelayMsMax`, doubling, until they are as rare as ordinary
+ * ones: a round that failed because others had not noticed yet is repeated soon, yet a slow network is not stormed.
+ */
+function electionDelayMs(state: RaftState): number {
+  const { electionTimeoutMsMin, electionTimeoutMsMax, refusedElectionDelayMsMax } = state.config;
+  if (state.refusedRounds !== undefined) {
+    if (state.refusedRounds === 0) return state.random.below(refusedElectionDelayMsMax + 1);
+    const delayMs = refusedElectionDelayMsMax * 2 ** (state.refusedRounds - 1);
+    if (delayMs * 2 <= electionTimeoutMsMin) return delayMs + state.random.below(delayMs + 1);
+  }
+  return electionTimeoutMsMin + state.random.below(electionTimeoutMsMax - electionTimeoutMsMin + 1);
+}
+
+/** A higher term was seen. The election deadline stays, so that a stale campaigner cannot keep others from theirs. */
+export function adoptHigherTerm(state: RaftState, term: Term, from: MemberId): void {
+  state.adoptTerm(term, undefined);
+  state.out.trace({ kind: 'term-adopted', term, from });
+  if (state.role === 'leader') stepDown(state, 'higher-term');
+  else becomeFollower(state);
+}
+
+/** A leader gives up. What it accepted and not yet committed may still be committed by the next one. */
+export function stepDown(state: RaftState, reason: StepDownReason): void {
+  state.out.trace({ kind: 'stepped-down', term: state.term, reason });
+  becomeFollower(state);
+}
+
+export function becomeFollower(state: RaftState): void {
+  state.leader = undefined;
+  state.nextObserveMs = state.nowMs;
+  if (state.role === 'follower') return;
+  state.role = 'follower';
+  state.grants.clear();
+  state.peers.clear();
+  state.uncommittedBytes = 0;
+  drawElectionDeadline(state);
+}

@@ -1,0 +1,221 @@
+/**
+ * Owns everything a member knows; each phase (`election`, `replication`, `following`, `commit`) is functions over it.
+ * Only `Raft.step` enters, and leaves through `finish`.
+ *
+ * - S1: term never falls; the vote of a term is set at most once.
+ * - S2: commit and delivered index never fall; delivered ≤ min(commit, durable).
+ * - S3: a message that reflects term, vote or entries is held until they are durable (P2, P3). A leader's appends may
+ *   run ahead of its own entries, never of its term: it was elected only after its vote was durable.
+ * - S4: one persist a step, numbered without gaps (P1).
+ */
+import { invariant, logIndex, nextIndex } from '@sluice/base';
+import type { LogIndex, Random, Term } from '@sluice/base';
+import type { RaftConfig } from './config.ts';
+import type { HardState, Leadership, Persist, RaftEffects, Role } from './effects.ts';
+import { LogView } from './log-view.ts';
+import type { Entry, MemberId, RaftMessage } from './messages.ts';
+import { Outbox } from './outbox.ts';
+import type { Progress } from './progress.ts';
+
+export interface RaftOptions {
+  readonly self: MemberId;
+  /** A member that is not among them is an observer: it follows, never votes, never campaigns. */
+  readonly voters: readonly MemberId[];
+  /** False when later votes of this member may be lost; the `voting` event changes it. */
+  readonly votingAllowed: boolean;
+  /** As recovered from disk; term 0 and no vote for an empty directory. */
+  readonly hardState: HardState;
+  /** As recovered from disk: all durable, contiguous from index 1. */
+  readonly entries: readonly Entry[];
+  readonly config: RaftConfig;
+  readonly random: Random;
+  readonly nowMs: number;
+}
+
+export class RaftState {
+  readonly self: MemberId;
+  readonly config: RaftConfig;
+  readonly random: Random;
+  readonly log: LogView;
+  readonly voters: readonly MemberId[];
+  votingAllowed: boolean;
+  nowMs: number;
+
+  role: Role = 'follower';
+  leader: MemberId | undefined;
+  commitIndex: LogIndex = logIndex(0);
+  #term: Term;
+  #votedFor: MemberId | undefined;
+
+  /** Follower: when the leader was last heard. */
+  leaderContactMs = 0;
+  electionDeadlineMs: number;
+  /** How many rounds have begun since the leader's machine refused this member; undefined when it did not. */
+  refusedRounds: number | undefined;
+  /** Who granted the round under way. */
+  grants = new Set<MemberId>();
+  /** The persist that makes this candidate's own vote durable; only then it counts (P6). */
+  ownVotePersist = 0;
+
+  /** Leader: every other voter, and observers that asked. */
+  peers = new Map<MemberId, Progress>();
+  nextHeartbeatMs = 0;
+  uncommittedBytes = 0;
+
+  nextObserveMs: number;
+
+  out = new Outbox();
+  #deliveredIndex: LogIndex = logIndex(0);
+  #lastPersist = 0;
+  #durablePersist = 0;
+  #hardStatePersist = 0;
+  #shown: Leadership;
+
+  constructor(options: RaftOptions) {
+    this.self = options.self;
+    this.config = options.config;
+    this.random = options.random;
+    this.voters = [...options.voters];
+    invariant(new Set(this.voters).size === this.voters.length, 'a voter is named twice', { voters: this.voters });
+    this.votingAllowed = options.votingAllowed;
+    this.nowMs = options.nowMs;
+    this.log = new LogView(options.entries);
+    this.#term = options.hardState.term;
+    this.#votedFor = options.hardState.votedFor;
+    invariant(this.log.lastTerm <= this.#term, 'P3: the log is ahead of the term', {
+      lastTerm: this.log.lastTerm,
+      term: this.#term,
+    });
+    this.electionDeadlineMs = options.nowMs;
+    this.nextObserveMs = options.nowMs;
+    this.#shown = this.#leadership();
+  }
+
+  get term(): Term {
+    return this.#term;
+  }
+
+  get votedFor(): MemberId | undefined {
+    return this.#votedFor;
+  }
+
+  get deliveredIndex(): LogIndex {
+    return this.#deliveredIndex;
+  }
+
+  get isVoter(): boolean {
+    return this.voters.includes(this.self);
+  }
+
+  get mayCampaign(): boolean {
+    return this.isVoter && this.votingAllowed;
+  }
+
+  get quorum(): number {
+    return Math.floor(this.voters.length / 2) + 1;
+  }
+
+  /** The number that this step's persist will have. */
+  get nextPersist(): number {
+    return this.#lastPersist + 1;
+  }
+
+  isDurable(persist: number): boolean {
+    return persist <= this.#durablePersist;
+  }
+
+  adoptTerm(term: Term, votedFor: MemberId | undefined): void {
+    invariant(term > this.#term, 'S1: term does not rise', { from: this.#term, to: term });
+    this.#term = term;
+    this.#votedFor = votedFor;
+    this.out.hardStateChanged = true;
+  }
+
+  recordVote(votedFor: MemberId): void {
+    if (this.#votedFor === votedFor) return;
+    invariant(this.#votedFor === undefined, 'S1: second vote in a term', { term: this.#term });
+    this.#votedFor = votedFor;
+    this.out.hardStateChanged = true;
+  }
+
+  appendEntry(entry: Entry): void {
+    this.log.append(entry);
+    this.out.entries.push(entry);
+  }
+
+  truncateFrom(index: LogIndex): void {
+    invariant(index > this.commitIndex, 'S2: truncation of a committed entry', {
+      index,
+      commitIndex: this.commitIndex,
+    });
+    this.log.truncateFrom(index);
+    this.out.truncateFrom = index;
+  }
+
+  /** For messages that reflect the term but no entry: held only while the term is not durable (S3). */
+  sendWhenTermDurable(to: MemberId, message: RaftMessage): void {
+    if (this.out.hardStateChanged || !this.isDurable(this.#hardStatePersist)) this.out.sendAfterPersist(to, message);
+    else this.out.sendNow(to, message);
+  }
+
+  persisted(number: number): void {
+    invariant(number > this.#durablePersist && number <= this.#lastPersist, 'S4: no such persist is under way', {
+      number,
+      durable: this.#durablePersist,
+      last: this.#lastPersist,
+    });
+    this.#durablePersist = number;
+    this.log.written(number);
+  }
+
+  /** Closes the step: numbers the persist, sorts messages by contract, hands out what is committed and durable. */
+  finish(nextTickAtMs: number): RaftEffects {
+    const out = this.out;
+    this.out = new Outbox();
+    const persist = this.#persist(out);
+    const held = this.#durablePersist < this.#lastPersist;
+    const leadership = this.#leadership();
+    const isShown =
+      leadership.role === this.#shown.role &&
+      leadership.term === this.#shown.term &&
+      leadership.leader === this.#shown.leader;
+    this.#shown = leadership;
+    return {
+      persist,
+      sendAfterPersist: held
+        ? out.afterPersist.map((envelope) => ({ ...envelope, afterPersist: this.#lastPersist }))
+        : [],
+      sendNow: held ? out.now : [...out.afterPersist, ...out.now],
+      committed: this.#deliver(),
+      proposal: out.proposal,
+      leadership: isShown ? undefined : leadership,
+      nextTickAtMs,
+      trace: out.traces,
+    };
+  }
+
+  #persist(out: Outbox): Persist | undefined {
+    if (!out.hardStateChanged && out.truncateFrom === undefined && out.entries.length === 0) return undefined;
+    this.#lastPersist += 1;
+    this.log.writing(this.#lastPersist);
+    if (out.hardStateChanged) this.#hardStatePersist = this.#lastPersist;
+    return {
+      number: this.#lastPersist,
+      hardState: out.hardStateChanged ? { term: this.#term, votedFor: this.#votedFor } : undefined,
+      truncateFrom: out.truncateFrom,
+      entries: out.entries,
+    };
+  }
+
+  #deliver(): readonly Entry[] {
+    const end = logIndex(Math.min(this.commitIndex, this.log.durableIndex));
+    if (end <= this.#deliveredIndex) return [];
+    const entries = this.log.range(nextIndex(this.#deliveredIndex), end);
+    this.#deliveredIndex = end;
+    return entries;
+  }
+
+  #leadership(): Leadership {
+    return { role: this.role, term: this.#term, leader: this.leader };
+  }
+}
