@@ -57,7 +57,7 @@ function produceProblem(header: BatchHeader, bytesSent: number): BatchProblem | 
     return invalid('length', `one batch a partition: ${bytesSent - header.batchBytes} bytes follow the first`);
   }
   if (header.baseOffset !== 0) return invalid('range', `a producer's base offset is 0, this is ${header.baseOffset}`);
-  if (header.recordCount < 1) return invalid('count', 'the batch has no records');
+  // Offsets are at least one, so this asks for at least one record too.
   if (header.recordCount !== header.lastOffsetDelta + 1) {
     return invalid('count', `the batch has ${header.recordCount} records and ${header.lastOffsetDelta + 1} offsets`);
   }

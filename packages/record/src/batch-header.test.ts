@@ -102,6 +102,17 @@ describe('readBatchHeader', () => {
   });
 });
 
+describe('the record count', () => {
+  test.each([
+    ['negative', twoRecords(), -1],
+    ['more than the offsets', twoRecords(), 3],
+    ['more than the bytes hold', resealed(oneRecord(), (view) => view.setInt32(23, 99)), 2],
+  ])('%s is refused by followers and readers too', (_, batch, count) => {
+    const read = readBatchHeader(resealed(batch, (view) => view.setInt32(57, count)));
+    expect(read).toMatchObject({ ok: false, problem: { code: 'INVALID_BATCH', rule: 'count' } });
+  });
+});
+
 describe('patchBatch', () => {
   test('places the batch without breaking its CRC or touching another byte', () => {
     fc.assert(

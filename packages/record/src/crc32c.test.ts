@@ -60,6 +60,7 @@ describe('installCrc32c', () => {
   test.each([
     ['another polynomial', () => 0xcbf4_3926],
     ['a signed result', (bytes: Uint8Array, seed?: number) => pure(bytes, seed) | 0],
+    ['a missing seed taken for 1', (bytes: Uint8Array, seed?: number) => pure(bytes, seed ?? 1)],
     ['an ignored seed', (bytes: Uint8Array) => pure(bytes)],
     ['an error beyond 1 KiB', (bytes: Uint8Array, seed?: number) => pure(bytes.subarray(0, 1024), seed)],
   ])('%s is refused with a sentence, and nothing changes', (_, wrong) => {

@@ -92,7 +92,6 @@ export class VarintReader {
       if (index < 4) low |= bits << (7 * index);
       else if (index < 8) middle |= bits << (7 * (index - 4));
       else if (index === 8) top = bits;
-      else if (byte > 1) return undefined;
       else top |= bits << 7;
       if (byte < 0x80) return unzigzag(low, middle, top);
     }
