@@ -9,7 +9,7 @@ import type { RequestId } from './events.ts';
  * Change the log now. Later changes of the same log must become durable after it; none needs to be durable before
  * something is sent.
  * - `append`: the batches of this very event. A leader patches `baseOffset` and `leaderEpoch` into its one batch first;
- *   a follower appends those of `batches` of the push from index `fromBatch` on as they are.
+ *   a follower appends all batches of the push as they are.
  * - `truncate`: cut back to `to`.
  * - `restartAt`: drop everything and go on, empty, from `to`.
  */

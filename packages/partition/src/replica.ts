@@ -1,7 +1,32 @@
+/**
+ * One replica of one partition at one node: state and dispatch. Each protocol phase has its own file.
+ *
+ * The shell owns the bytes, the log, the streams and the timers; it steps one event at a time and carries out the
+ * effects before the next. No event throws but by a broken invariant (`InvariantError`), which stops the process.
+ */
+import { invariant, sessionNumber, unreachable } from '@sluice/base';
 import type { BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, PartitionEpoch } from '@sluice/base';
 import type { PartitionConfig, ReplicaLiveness } from './config.ts';
+import { EffectsDraft } from './effects-draft.ts';
 import type { PartitionEffects, PartitionRole } from './effects.ts';
-import type { LoadedLog, PartitionEvent } from './events.ts';
+import { EpochCache } from './epoch-cache.ts';
+import type {
+  DurableEvent,
+  LoadedLog,
+  PartitionEvent,
+  ProducersReloadedEvent,
+  TickEvent,
+  TrimEvent,
+} from './events.ts';
+import { ackDurable, onDiverged, onPositionRefused, onPushed, statePosition, trimLog } from './follower.ts';
+import { maybeAdvanceHighWatermark } from './high-watermark.ts';
+import { lagMs, maybeExpandAny, maybeRetryProposal, maybeShrink, onIsrChangeResult } from './isr.ts';
+import { expireWaiting, onAppend } from './leader-append.ts';
+import { onFollowerAck, onFollowerGone, onFollowerPosition } from './leader-replication.ts';
+import { onAssigned, onMetadataAtLeader } from './leadership.ts';
+import { ProducerStates } from './producer-state.ts';
+import { assertPositions, smaller } from './replica-state.ts';
+import type { LeaderRole, ReplicaState } from './replica-state.ts';
 
 export interface PartitionReplicaOptions {
   readonly self: NodeId;
@@ -13,37 +38,7 @@ export interface PartitionReplicaOptions {
 /** An offset, or why it cannot be told now. */
 export type OffsetAnswer = { readonly offset: Offset; readonly error?: undefined } | { readonly error: ErrorCode };
 
-/** What others may read of a replica. */
-export interface PartitionView {
-  readonly role: PartitionRole;
-  readonly leader: NodeId | undefined;
-  readonly leaderEpoch: LeaderEpoch | undefined;
-  readonly partitionEpoch: PartitionEpoch | undefined;
-  readonly logStart: Offset;
-  readonly logEnd: Offset;
-  readonly durableEnd: Offset;
-  readonly highWatermark: Offset;
-  /** What readers may see ends here; the high watermark today. */
-  readonly readableEnd: Offset;
-  /** As committed by the controller. */
-  readonly isr: readonly NodeId[];
-  /** Goes up with every truncation; the shell copies it when it submits a write. */
-  readonly generation: number;
-  /** Requests parked until the high watermark or the local disk passes them. */
-  readonly parkedCount: number;
-  /** At a leader: how far each follower has acked, for metrics. */
-  followerProgress(): readonly FollowerProgress[];
-  /** The offset that the next committed record gets (D4); OFFSET_NOT_AVAILABLE, NOT_LEADER. */
-  latestOffset(): OffsetAnswer;
-  /** Undefined when a reader may wait at `from`; OFFSET_OUT_OF_RANGE, OFFSET_NOT_AVAILABLE (D4), NOT_LEADER. */
-  readError(from: Offset): ErrorCode | undefined;
-  /** Retention may remove nothing at or above it: the smallest of the high watermark and all holders. */
-  readonly removableEnd: Offset;
-  /** Names something that needs what is at or above `from`; replaces an earlier holder of that name. */
-  registerHolder(name: string, from: Offset): void;
-  releaseHolder(name: string): void;
-}
-
+/** How far a follower has come, at the leader. */
 export interface FollowerProgress {
   readonly nodeId: NodeId;
   readonly brokerEpoch: BrokerEpoch;
@@ -52,4 +47,233 @@ export interface FollowerProgress {
   readonly lagMs: number;
 }
 
-export type StepPartition = (event: PartitionEvent) => PartitionEffects;
+export class PartitionReplica {
+  readonly #state: ReplicaState;
+
+  constructor(options: PartitionReplicaOptions) {
+    const { self, config, liveness, loaded } = options;
+    const producers = new ProducerStates(config.producerCountMax);
+    for (const snapshot of loaded.producers) producers.load(snapshot, loaded.logEnd, loaded.nowMs);
+    this.#state = {
+      self,
+      config,
+      liveness,
+      epochs: new EpochCache(loaded.epochs),
+      producers,
+      holders: new Map(),
+      logStart: loaded.logStart,
+      logEnd: loaded.logEnd,
+      durableEnd: loaded.logEnd,
+      highWatermark: loaded.highWatermark ?? loaded.logStart,
+      generation: 0,
+      nowMs: loaded.nowMs,
+      assignment: undefined,
+      role: { kind: 'idle' },
+      lastSession: sessionNumber(0),
+      ledEpoch: undefined,
+    };
+    assertPositions(this.#state);
+  }
+
+  step(event: PartitionEvent): PartitionEffects {
+    const fx = new EffectsDraft();
+    if ('nowMs' in event) this.#state.nowMs = Math.max(this.#state.nowMs, event.nowMs);
+    this.#dispatch(event, fx);
+    assertPositions(this.#state);
+    return fx;
+  }
+
+  #dispatch(event: PartitionEvent, fx: EffectsDraft): void {
+    const state = this.#state;
+    switch (event.kind) {
+      case 'assigned':
+        return onAssigned(state, event, fx);
+      case 'append':
+        return onAppend(state, event, fx);
+      case 'durable':
+        return onDurable(state, event, fx);
+      case 'followerPosition':
+        return onFollowerPosition(state, event, fx);
+      case 'followerAck':
+        return onFollowerAck(state, event, fx);
+      case 'followerGone':
+        return onFollowerGone(state, event, fx);
+      case 'tick':
+        return onTick(state, event, fx);
+      case 'isrChangeResult':
+        if (state.role.kind !== 'leader') return fx.dropped('isrChangeResult', 'not the leader');
+        if (onIsrChangeResult(state, state.role, event, fx) === 'applied') onMetadataAtLeader(state, state.role, fx);
+        return undefined;
+      case 'pushed':
+        return onPushed(state, event, fx);
+      case 'diverged':
+        return onDiverged(state, event, fx);
+      case 'positionRefused':
+        return onPositionRefused(state, event, fx);
+      case 'restate':
+        return state.role.kind === 'follower' ? statePosition(state, state.role, fx) : undefined;
+      case 'producersReloaded':
+        return onProducersReloaded(state, event, fx);
+      case 'trim':
+        return onTrim(state, event, fx);
+      default:
+        return unreachable(event);
+    }
+  }
+
+  get role(): PartitionRole {
+    return this.#state.role.kind;
+  }
+
+  get leader(): NodeId | undefined {
+    return this.#state.assignment?.leader;
+  }
+
+  get leaderEpoch(): LeaderEpoch | undefined {
+    return this.#state.assignment?.leaderEpoch;
+  }
+
+  get partitionEpoch(): PartitionEpoch | undefined {
+    return this.#state.assignment?.partitionEpoch;
+  }
+
+  /** As committed by the controller. */
+  get isr(): readonly NodeId[] {
+    return this.#state.assignment?.isr ?? [];
+  }
+
+  get logStart(): Offset {
+    return this.#state.logStart;
+  }
+
+  get logEnd(): Offset {
+    return this.#state.logEnd;
+  }
+
+  get durableEnd(): Offset {
+    return this.#state.durableEnd;
+  }
+
+  get highWatermark(): Offset {
+    return this.#state.highWatermark;
+  }
+
+  /** What readers may see ends here; the high watermark today. */
+  get readableEnd(): Offset {
+    return this.#state.highWatermark;
+  }
+
+  /** Goes up whenever bytes leave the log; the shell copies it when it submits a write. */
+  get generation(): number {
+    return this.#state.generation;
+  }
+
+  /** Produce requests that wait for the high watermark or the local disk. */
+  get parkedCount(): number {
+    const { role } = this.#state;
+    return role.kind === 'leader' ? role.awaitingCommit.count + role.awaitingDurable.count : 0;
+  }
+
+  /** At a leader, for metrics; empty elsewhere. */
+  followerProgress(): readonly FollowerProgress[] {
+    const state = this.#state;
+    const { role } = state;
+    if (role.kind !== 'leader') return [];
+    return [...role.followers].map(([nodeId, follower]) => ({
+      nodeId,
+      brokerEpoch: follower.brokerEpoch,
+      durableOffset: follower.acked,
+      lagMs: lagMs(state, role, follower),
+    }));
+  }
+
+  /** The offset that the next committed record gets. Errors: NOT_LEADER; OFFSET_NOT_AVAILABLE (D4). */
+  latestOffset(): OffsetAnswer {
+    const { role, highWatermark } = this.#state;
+    if (role.kind !== 'leader') return { error: 'NOT_LEADER' };
+    return knowsCommittedEnd(this.#state, role) ? { offset: highWatermark } : { error: 'OFFSET_NOT_AVAILABLE' };
+  }
+
+  /** Undefined when a reader may read or wait at `from`. Errors: NOT_LEADER, OFFSET_OUT_OF_RANGE, OFFSET_NOT_AVAILABLE. */
+  readError(from: Offset): ErrorCode | undefined {
+    const { role, logStart, highWatermark, logEnd } = this.#state;
+    if (role.kind !== 'leader') return 'NOT_LEADER';
+    if (from < logStart) return 'OFFSET_OUT_OF_RANGE';
+    if (from <= highWatermark) return undefined;
+    // A new leader's high watermark lags behind what was readable at the old one (D4).
+    if (!knowsCommittedEnd(this.#state, role)) return 'OFFSET_NOT_AVAILABLE';
+    return from <= logEnd ? undefined : 'OFFSET_OUT_OF_RANGE';
+  }
+
+  /** Retention may remove nothing at or above it. */
+  get removableEnd(): Offset {
+    return removableEnd(this.#state);
+  }
+
+  /** `name` needs what is at or above `from`; replaces its earlier claim. */
+  registerHolder(name: string, from: Offset): void {
+    this.#state.holders.set(name, from);
+  }
+
+  releaseHolder(name: string): void {
+    this.#state.holders.delete(name);
+  }
+}
+
+const knowsCommittedEnd = (state: ReplicaState, leader: LeaderRole): boolean =>
+  state.highWatermark >= leader.epochStart;
+
+function removableEnd(state: ReplicaState): Offset {
+  let end = state.highWatermark;
+  for (const from of state.holders.values()) end = smaller(end, from);
+  return end;
+}
+
+function onDurable(state: ReplicaState, event: DurableEvent, fx: EffectsDraft): void {
+  // ABA: a completion from before a truncation speaks of bytes that are no longer those at these offsets.
+  if (event.generation < state.generation) return fx.dropped('durable', 'another generation of the log');
+  invariant(event.end <= state.logEnd, 'T1: nothing past the end of the log is durable', {
+    end: event.end,
+    logEnd: state.logEnd,
+  });
+  if (event.end <= state.durableEnd) return;
+  state.durableEnd = event.end;
+  const { role } = state;
+  if (role.kind === 'follower') ackDurable(state, role, fx);
+  if (role.kind !== 'leader') return;
+  role.awaitingDurable.take(event.end, (reply) => fx.succeed(reply.requestId, reply.baseOffset));
+  maybeAdvanceHighWatermark(state, role, fx);
+}
+
+function onTick(state: ReplicaState, event: TickEvent, fx: EffectsDraft): void {
+  const { role } = state;
+  state.producers.expire(event.nowMs - state.config.producerExpiryMs);
+  if (role.kind === 'follower' && role.phase === 'refused') statePosition(state, role, fx);
+  if (role.kind !== 'leader') return;
+  const sinceTickMs = event.nowMs - role.lastTickMs;
+  role.lastTickMs = event.nowMs;
+  if (sinceTickMs > state.config.replicaLagMsMax / 2) {
+    // This node stood still itself; acks may lie unread, so the followers are judged from now on only.
+    role.judgedFromMs = event.nowMs;
+    fx.note({ kind: 'stalled', stalledMs: sinceTickMs });
+  }
+  role.marks.note(event.nowMs, state.logEnd);
+  expireWaiting(role, event.nowMs, fx);
+  maybeRetryProposal(state, role, fx);
+  maybeShrink(state, role, fx);
+  maybeExpandAny(state, role, fx);
+  // A joiner that stopped keeping up is no longer waited for.
+  maybeAdvanceHighWatermark(state, role, fx);
+}
+
+function onProducersReloaded(state: ReplicaState, event: ProducersReloadedEvent, fx: EffectsDraft): void {
+  if (event.generation < state.generation) return fx.dropped('producersReloaded', 'another generation of the log');
+  state.producers.reload(event.producers, state.logEnd, state.nowMs);
+  if (state.role.kind === 'follower' && state.role.phase === 'reloading') statePosition(state, state.role, fx);
+}
+
+function onTrim(state: ReplicaState, event: TrimEvent, fx: EffectsDraft): void {
+  if (state.role.kind !== 'leader') return fx.dropped('trim', 'not the leader');
+  const logStart = smaller(event.logStart, removableEnd(state));
+  if (logStart > state.logStart) trimLog(state, logStart, fx);
+}

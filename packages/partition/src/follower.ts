@@ -1,0 +1,174 @@
+/** The replica as follower: positions, pushes, divergence (§2.3). */
+import { sessionNumber } from '@sluice/base';
+import type { LeaderEpoch, Offset, SessionNumber } from '@sluice/base';
+import type { EffectsDraft } from './effects-draft.ts';
+import type { BatchFacts, DivergedEvent, PositionRefusedEvent, PushedEvent } from './events.ts';
+import { raiseHighWatermark } from './high-watermark.ts';
+import { smaller } from './replica-state.ts';
+import type { FollowerRole, ReplicaState } from './replica-state.ts';
+
+/** D7: a new session, with the end of the log and its last epoch. Voids all that the session before may still bring. */
+export function statePosition(state: ReplicaState, follower: FollowerRole, fx: EffectsDraft): void {
+  if (state.producers.reloadNeeded) {
+    follower.phase = 'reloading';
+    return;
+  }
+  state.lastSession = sessionNumber(state.lastSession + 1);
+  follower.session = state.lastSession;
+  follower.phase = 'stated';
+  fx.send({
+    kind: 'position',
+    to: follower.leader,
+    leaderEpoch: follower.epoch,
+    session: follower.session,
+    fetchOffset: state.logEnd,
+    durableOffset: state.durableEnd,
+    lastEpoch: state.epochs.latest,
+  });
+}
+
+export function onPushed(state: ReplicaState, event: PushedEvent, fx: EffectsDraft): void {
+  const follower = state.role;
+  if (follower.kind !== 'follower' || !isOfSession(follower, event)) {
+    return fx.dropped('pushed', 'another session');
+  }
+  const last = event.batches.at(-1);
+  if (last !== undefined && last.endOffset > state.logEnd) {
+    const flaw = flawIn(state, follower, event.batches);
+    if (flaw !== undefined) {
+      // Not used at all; at the next tick the leader is asked again from the end of the log.
+      follower.phase = 'refused';
+      return fx.dropped('pushed', flaw);
+    }
+    appendPushed(state, { batches: event.batches, endOffset: last.endOffset }, fx);
+  }
+  follower.phase = 'streaming';
+  // D5. What was committed stays so: a new leader that knows less yet does not lower it.
+  const highWatermark = smaller(event.highWatermark, state.logEnd);
+  if (highWatermark > state.highWatermark) raiseHighWatermark(state, highWatermark, fx);
+  const logStart = smaller(event.logStart, state.highWatermark);
+  if (logStart > state.logStart) trimLog(state, logStart, fx);
+}
+
+/** D8: the log is cut by epochs alone, and nothing else is taken from the answer. */
+export function onDiverged(state: ReplicaState, event: DivergedEvent, fx: EffectsDraft): void {
+  const follower = state.role;
+  if (follower.kind !== 'follower' || !isOfSession(follower, event)) {
+    return fx.dropped('diverged', 'another session');
+  }
+  const here = state.epochs.endOffsetFor(event.epoch, state.logEnd);
+  const shared =
+    here === undefined || here.epoch !== event.epoch ? here?.endOffset : smaller(here.endOffset, event.endOffset);
+  if (shared === undefined || shared >= state.logEnd) {
+    follower.phase = 'refused';
+    return fx.dropped('diverged', 'it leaves nothing to cut');
+  }
+  if (shared < state.highWatermark) return failReplica(state, `truncation to ${shared} below the high watermark`, fx);
+  truncateLog(state, shared, fx);
+  statePosition(state, follower, fx);
+}
+
+export function onPositionRefused(state: ReplicaState, event: PositionRefusedEvent, fx: EffectsDraft): void {
+  const follower = state.role;
+  if (follower.kind !== 'follower' || !isOfSession(follower, event)) {
+    return fx.dropped('positionRefused', 'another session');
+  }
+  if (event.error === 'OFFSET_OUT_OF_RANGE' && event.logStart > state.logEnd) {
+    restartLog(state, event.logStart, fx);
+    return statePosition(state, follower, fx);
+  }
+  follower.phase = event.error === 'FENCED_LEADER_EPOCH' ? 'fenced' : 'refused';
+}
+
+/** Acks what is durable; the leader counts it only while it pushes under this session. */
+export function ackDurable(state: ReplicaState, follower: FollowerRole, fx: EffectsDraft): void {
+  if (follower.phase !== 'stated' && follower.phase !== 'streaming') return;
+  fx.ackDurable = {
+    to: follower.leader,
+    leaderEpoch: follower.epoch,
+    session: follower.session,
+    durableOffset: state.durableEnd,
+  };
+}
+
+export function trimLog(state: ReplicaState, logStart: Offset, fx: EffectsDraft): void {
+  state.logStart = logStart;
+  state.epochs.trimTo(logStart);
+  fx.trimTo = logStart;
+}
+
+/** Answers to a position are used once it is stated and until it is refused or voided by the next. */
+function isOfSession(follower: FollowerRole, event: { leaderEpoch: LeaderEpoch; session: SessionNumber }): boolean {
+  const { phase } = follower;
+  return (
+    event.leaderEpoch === follower.epoch &&
+    event.session === follower.session &&
+    (phase === 'stated' || phase === 'streaming')
+  );
+}
+
+/** Pushes continue the log without a gap, and epochs never go down along it. */
+function flawIn(state: ReplicaState, follower: FollowerRole, batches: readonly BatchFacts[]): string | undefined {
+  let end = state.logEnd;
+  let epoch = state.epochs.latest ?? 0;
+  for (const batch of batches) {
+    if (batch.baseOffset !== end || batch.endOffset <= end) return 'it does not continue the log';
+    if (batch.leaderEpoch < epoch || batch.leaderEpoch > follower.epoch) return 'leader epochs out of order';
+    end = batch.endOffset;
+    epoch = batch.leaderEpoch;
+  }
+  return undefined;
+}
+
+function appendPushed(
+  state: ReplicaState,
+  pushed: { readonly batches: readonly BatchFacts[]; readonly endOffset: Offset },
+  fx: EffectsDraft,
+): void {
+  const baseOffset = state.logEnd;
+  let leaderEpoch = state.epochs.latest;
+  for (const batch of pushed.batches) {
+    state.epochs.enter(batch.leaderEpoch, batch.baseOffset);
+    state.producers.record(batch, state.nowMs);
+    leaderEpoch = batch.leaderEpoch;
+  }
+  state.logEnd = pushed.endOffset;
+  if (leaderEpoch === undefined) return;
+  fx.change({ kind: 'append', baseOffset, endOffset: state.logEnd, leaderEpoch, generation: state.generation });
+}
+
+function truncateLog(state: ReplicaState, to: Offset, fx: EffectsDraft): void {
+  const from = state.logEnd;
+  state.generation += 1;
+  state.logEnd = to;
+  state.durableEnd = smaller(state.durableEnd, to);
+  state.epochs.truncateTo(to);
+  state.producers.truncateTo(to);
+  fx.change({ kind: 'truncate', to, generation: state.generation });
+  fx.note({ kind: 'truncated', from, to });
+  if (!state.producers.reloadNeeded) return;
+  fx.reloadProducers = { generation: state.generation, logStart: state.logStart, logEnd: to };
+}
+
+/** The leader no longer has what follows this log: all of it goes, and what the leader dropped was committed. */
+function restartLog(state: ReplicaState, to: Offset, fx: EffectsDraft): void {
+  const from = state.logEnd;
+  state.generation += 1;
+  state.logStart = to;
+  state.logEnd = to;
+  state.durableEnd = to;
+  state.epochs.clear();
+  state.producers.clear();
+  raiseHighWatermark(state, to, fx);
+  fx.change({ kind: 'restartAt', to, generation: state.generation });
+  fx.note({ kind: 'restarted', from, to });
+}
+
+/** Only an unclean election may take back what was committed; without one this log must not be touched. */
+function failReplica(state: ReplicaState, reason: string, fx: EffectsDraft): void {
+  const { assignment } = state;
+  state.role = { kind: 'failed' };
+  if (assignment !== undefined) {
+    fx.note({ kind: 'role', role: 'failed', leaderEpoch: assignment.leaderEpoch, reason });
+  }
+}

@@ -1,0 +1,131 @@
+/** D9 to D13: who counts, who may join, who must leave; at most one change in flight. */
+import type { NodeId } from '@sluice/base';
+import type { EffectsDraft } from './effects-draft.ts';
+import type { IsrMember } from './effects.ts';
+import type { AssignedReplica, IsrChangeResultEvent, IsrChangeOutcome } from './events.ts';
+import { assignmentOf } from './replica-state.ts';
+import type { FollowerProgressState, LeaderRole, ReplicaState } from './replica-state.ts';
+
+/** D11: committed members and proposed ones, until the controller has decided. */
+export const inMaximalIsr = (state: ReplicaState, leader: LeaderRole, nodeId: NodeId): boolean =>
+  assignmentOf(state).isr.includes(nodeId) || (leader.pendingIsr?.isr.includes(nodeId) ?? false);
+
+/** The conditions of D9 that are not about offsets; the same broker epoch keeps out an earlier life of the node. */
+export const mayJoin = (replica: AssignedReplica, follower: FollowerProgressState): boolean =>
+  follower.streaming && replica.eligible && replica.brokerEpoch === follower.brokerEpoch;
+
+/** How long the durable end of the follower has not been at the log's end, as far as this leader was looking. */
+export function lagMs(state: ReplicaState, leader: LeaderRole, follower: FollowerProgressState): number {
+  if (follower.acked >= state.logEnd) return 0;
+  const caughtUpAtMs = Math.max(follower.caughtUpAtMs, leader.marks.newestPassed(follower.acked));
+  return state.nowMs - caughtUpAtMs;
+}
+
+/** D9. */
+export function maybeExpand(state: ReplicaState, leader: LeaderRole, nodeId: NodeId, fx: EffectsDraft): void {
+  const assignment = assignmentOf(state);
+  if (leader.pendingIsr !== undefined || assignment.isr.includes(nodeId)) return;
+  if (state.nowMs < leader.expandNotBeforeMs) return;
+  const replica = assignment.replicas.find((one) => one.nodeId === nodeId);
+  const follower = leader.followers.get(nodeId);
+  if (replica === undefined || follower === undefined || !mayJoin(replica, follower)) return;
+  // Above the high watermark alone would not do: that of a new leader lags behind the truth (D4).
+  if (follower.acked < state.highWatermark || follower.acked < leader.epochStart) return;
+  propose(state, leader, { isr: [...assignment.isr, nodeId], reason: 'expand' }, fx);
+}
+
+export function maybeExpandAny(state: ReplicaState, leader: LeaderRole, fx: EffectsDraft): void {
+  for (const nodeId of leader.followers.keys()) maybeExpand(state, leader, nodeId, fx);
+}
+
+/** D10, by durable positions: a follower with a hung disk leaves too. */
+export function maybeShrink(state: ReplicaState, leader: LeaderRole, fx: EffectsDraft): void {
+  if (leader.pendingIsr !== undefined) return;
+  const { isr } = assignmentOf(state);
+  const kept = isr.filter((nodeId) => nodeId === state.self || !lagsTooLong(state, leader, nodeId));
+  if (kept.length < isr.length) propose(state, leader, { isr: kept, reason: 'shrink' }, fx);
+}
+
+function lagsTooLong(state: ReplicaState, leader: LeaderRole, nodeId: NodeId): boolean {
+  const follower = leader.followers.get(nodeId);
+  const unwatchedMs = state.nowMs - leader.judgedFromMs;
+  const lag = follower === undefined ? unwatchedMs : Math.min(lagMs(state, leader, follower), unwatchedMs);
+  return lag > state.config.replicaLagMsMax;
+}
+
+/** D13: the answer to the proposal that is in flight; any other is about a state that has moved on. */
+export function onIsrChangeResult(
+  state: ReplicaState,
+  leader: LeaderRole,
+  event: IsrChangeResultEvent,
+  fx: EffectsDraft,
+): 'applied' | 'unchanged' {
+  const pending = leader.pendingIsr;
+  const { outcome } = event;
+  if (event.leaderEpoch !== leader.epoch || pending?.partitionEpoch !== event.partitionEpoch) {
+    fx.dropped('isrChangeResult', 'no such proposal');
+    return 'unchanged';
+  }
+  if (outcome.kind === 'applied') {
+    const assignment = assignmentOf(state);
+    // Metadata that came first has ended the proposal already, so the answer is newer than what is known.
+    state.assignment = { ...assignment, isr: outcome.isr, partitionEpoch: outcome.partitionEpoch };
+    leader.pendingIsr = undefined;
+    fx.note({ kind: 'isr', isr: outcome.isr, partitionEpoch: outcome.partitionEpoch });
+    return 'applied';
+  }
+  const verdict = verdictOn(outcome);
+  if (verdict === 'rolledBack') {
+    leader.pendingIsr = undefined;
+    leader.expandNotBeforeMs = state.nowMs + state.config.replicaLagMsMax / 2;
+  } else {
+    pending.phase = verdict === 'retrying' ? 'retry' : 'awaitingMetadata';
+  }
+  fx.note({ kind: 'isrProposalEnded', outcome: verdict });
+  return 'unchanged';
+}
+
+/** The same proposal again: if the lost one was applied, the controller says so by its partition epoch. */
+export function maybeRetryProposal(state: ReplicaState, leader: LeaderRole, fx: EffectsDraft): void {
+  const pending = leader.pendingIsr;
+  if (pending?.phase === 'retry') propose(state, leader, { isr: pending.isr, reason: 'retry' }, fx);
+}
+
+function verdictOn(outcome: IsrChangeOutcome & { kind: 'failed' }): 'rolledBack' | 'awaitingMetadata' | 'retrying' {
+  switch (outcome.error) {
+    // The one error by which the controller asserts that nothing was changed and will not be.
+    case 'INELIGIBLE_REPLICA':
+      return 'rolledBack';
+    // An earlier copy of the proposal, or a new leader: metadata will tell.
+    case 'INVALID_UPDATE_VERSION':
+    case 'FENCED_LEADER_EPOCH':
+    case 'NOT_LEADER':
+    case 'STALE_BROKER_EPOCH':
+    case 'UNKNOWN_TOPIC':
+    case 'UNKNOWN_PARTITION':
+    case 'INVALID_REQUEST':
+      return 'awaitingMetadata';
+    default:
+      return 'retrying';
+  }
+}
+
+function propose(
+  state: ReplicaState,
+  leader: LeaderRole,
+  change: { readonly isr: readonly NodeId[]; readonly reason: 'expand' | 'shrink' | 'retry' },
+  fx: EffectsDraft,
+): void {
+  const assignment = assignmentOf(state);
+  const members: IsrMember[] = [];
+  for (const nodeId of change.isr) {
+    const brokerEpoch = assignment.replicas.find((one) => one.nodeId === nodeId)?.brokerEpoch;
+    // Not known yet: metadata that names it is on its way.
+    if (brokerEpoch === undefined) return;
+    members.push({ nodeId, brokerEpoch });
+  }
+  const { partitionEpoch } = assignment;
+  leader.pendingIsr = { isr: change.isr, partitionEpoch, phase: 'asked' };
+  fx.isrChange = { leaderEpoch: leader.epoch, partitionEpoch, isr: members };
+  fx.note({ kind: 'isrProposed', isr: change.isr, reason: change.reason });
+}

@@ -1,0 +1,111 @@
+/** Followers at the leader: positions, acks, and their end (§2.2). */
+import { offset } from '@sluice/base';
+import type { ErrorCode, LeaderEpoch, NodeId, SessionNumber } from '@sluice/base';
+import type { EffectsDraft } from './effects-draft.ts';
+import type { FollowerAckEvent, FollowerGoneEvent, FollowerPositionEvent } from './events.ts';
+import { maybeAdvanceHighWatermark } from './high-watermark.ts';
+import { maybeExpand } from './isr.ts';
+import { assignmentOf, smaller } from './replica-state.ts';
+import type { FollowerProgressState, LeaderRole, ReplicaState } from './replica-state.ts';
+
+/** The checks are in the order of §2.2; a position that is not on this log changes no follower state but its session. */
+export function onFollowerPosition(state: ReplicaState, event: FollowerPositionEvent, fx: EffectsDraft): void {
+  const leader = state.role;
+  if (leader.kind !== 'leader') return refuse(state, event, 'NOT_LEADER', fx);
+  if (event.leaderEpoch < leader.epoch) return refuse(state, event, 'FENCED_LEADER_EPOCH', fx);
+  if (event.leaderEpoch > leader.epoch) return refuse(state, event, 'UNKNOWN_LEADER_EPOCH', fx);
+  const replica = assignmentOf(state).replicas.find((one) => one.nodeId === event.replica);
+  if (replica === undefined || event.replica === state.self) return refuse(state, event, 'UNKNOWN_LEADER_EPOCH', fx);
+  if (event.brokerEpoch < (replica.brokerEpoch ?? 0)) return refuse(state, event, 'STALE_BROKER_EPOCH', fx);
+  const known = leader.followers.get(event.replica);
+  if (known !== undefined && isStale(known, event)) return fx.dropped('followerPosition', 'an older session');
+
+  const follower = beginSession(leader, event, fx);
+  if (event.fetchOffset < state.logStart) return refuse(state, event, 'OFFSET_OUT_OF_RANGE', fx);
+  if (event.lastEpoch === undefined) {
+    // An empty log has no prefix that could differ; it only must begin within this one.
+    if (event.fetchOffset > state.logEnd) return refuse(state, event, 'OFFSET_OUT_OF_RANGE', fx);
+  } else {
+    const here = state.epochs.endOffsetFor(event.lastEpoch, state.logEnd);
+    if (here === undefined) return refuse(state, event, 'UNKNOWN_LEADER_EPOCH', fx);
+    if (here.epoch < event.lastEpoch || here.endOffset < event.fetchOffset) {
+      fx.note({
+        kind: 'diverged',
+        replica: event.replica,
+        fetchOffset: event.fetchOffset,
+        endOffset: here.endOffset,
+      });
+      return fx.send({ kind: 'divergence', to: event.replica, ...named(event), ...here });
+    }
+  }
+  follower.streaming = true;
+  fx.pushTo({ to: event.replica, ...named(event), from: event.fetchOffset });
+  follower.acked = smaller(event.durableOffset, event.fetchOffset);
+  onProgress(state, leader, event.replica, fx);
+}
+
+export function onFollowerAck(state: ReplicaState, event: FollowerAckEvent, fx: EffectsDraft): void {
+  const leader = state.role;
+  if (leader.kind !== 'leader' || event.leaderEpoch !== leader.epoch) {
+    return fx.dropped('followerAck', 'another leader epoch');
+  }
+  const follower = leader.followers.get(event.replica);
+  if (follower?.session !== event.session || follower.brokerEpoch !== event.brokerEpoch || !follower.streaming) {
+    return fx.dropped('followerAck', 'another session');
+  }
+  if (event.durableOffset > state.logEnd) return fx.dropped('followerAck', 'past the end of the log');
+  // Acks are cumulative: an older one says nothing new.
+  if (event.durableOffset < follower.acked) return;
+  follower.acked = event.durableOffset;
+  onProgress(state, leader, event.replica, fx);
+}
+
+/** What it acked stays true; that it is gone shows in its lag. */
+export function onFollowerGone(state: ReplicaState, event: FollowerGoneEvent, fx: EffectsDraft): void {
+  const leader = state.role;
+  if (leader.kind !== 'leader') return;
+  const follower = leader.followers.get(event.replica);
+  if (follower?.session !== event.session || follower.brokerEpoch !== event.brokerEpoch) return;
+  if (follower.streaming) fx.stopPushTo(event.replica);
+  follower.streaming = false;
+  // It may have been a joiner that the high watermark waited for.
+  maybeAdvanceHighWatermark(state, leader, fx);
+}
+
+function onProgress(state: ReplicaState, leader: LeaderRole, replica: NodeId, fx: EffectsDraft): void {
+  const follower = leader.followers.get(replica);
+  if (follower === undefined) return;
+  const caughtUpAtMs = follower.acked >= state.logEnd ? state.nowMs : leader.marks.newestPassed(follower.acked);
+  follower.caughtUpAtMs = Math.max(follower.caughtUpAtMs, caughtUpAtMs);
+  // A proposed member counts at once (D11), so propose before counting.
+  maybeExpand(state, leader, replica, fx);
+  maybeAdvanceHighWatermark(state, leader, fx);
+}
+
+const isStale = (known: FollowerProgressState, event: FollowerPositionEvent): boolean =>
+  event.brokerEpoch < known.brokerEpoch || (event.brokerEpoch === known.brokerEpoch && event.session <= known.session);
+
+/** Voids what the session before pushed and acked, also when the new position is then refused. */
+function beginSession(leader: LeaderRole, event: FollowerPositionEvent, fx: EffectsDraft): FollowerProgressState {
+  const known = leader.followers.get(event.replica);
+  if (known?.streaming === true) fx.stopPushTo(event.replica);
+  const follower: FollowerProgressState = {
+    brokerEpoch: event.brokerEpoch,
+    session: event.session,
+    streaming: false,
+    acked: offset(0),
+    caughtUpAtMs: known?.caughtUpAtMs ?? Number.NEGATIVE_INFINITY,
+  };
+  leader.followers.set(event.replica, follower);
+  return follower;
+}
+
+function refuse(state: ReplicaState, event: FollowerPositionEvent, error: ErrorCode, fx: EffectsDraft): void {
+  fx.send({ kind: 'refusal', to: event.replica, ...named(event), error, logStart: state.logStart });
+}
+
+/** Every answer names the position that it answers. */
+const named = (event: FollowerPositionEvent): { leaderEpoch: LeaderEpoch; session: SessionNumber } => ({
+  leaderEpoch: event.leaderEpoch,
+  session: event.session,
+});

@@ -1,0 +1,154 @@
+/**
+ * What a replica remembers of idempotent producers: for each, the last five batches of its newest epoch (I1 to I6).
+ * Leader and followers keep it alike, from the batches they append.
+ *
+ * R1 A producer's window holds 1 to 5 batches of one epoch, in offset order.
+ * R2 No window holds a batch at or past the log's end; those that a truncation cut are empty until reloaded (I5).
+ * R3 At most `countMax` producers; the map is in order of last append, so the one idle for longest is first.
+ */
+import { invariant } from '@sluice/base';
+import type { ErrorCode, Offset, ProducerEpoch, ProducerId } from '@sluice/base';
+import { sequenceAfter } from '@sluice/record';
+import type { BatchFacts, ProducerBatch, ProducerFacts, ProducerSnapshot } from './events.ts';
+
+/** Also the most batches that a producer may have in flight (I3). */
+export const producerWindowBatches = 5;
+
+export type SequenceVerdict =
+  | { readonly kind: 'next' }
+  /** Appended before, at these offsets. */
+  | { readonly kind: 'duplicate'; readonly batch: ProducerBatch }
+  | { readonly kind: 'refused'; readonly error: ErrorCode };
+
+interface ProducerWindow {
+  readonly producerId: ProducerId;
+  producerEpoch: ProducerEpoch;
+  batches: ProducerBatch[];
+  appendedMs: number;
+}
+
+export class ProducerStates {
+  readonly #windows = new Map<ProducerId, ProducerWindow>();
+  readonly #countMax: number;
+  /** Producers whose window a truncation cut, and that wait for a reload. */
+  readonly #cut = new Set<ProducerId>();
+
+  constructor(countMax: number) {
+    this.#countMax = countMax;
+  }
+
+  get count(): number {
+    return this.#windows.size;
+  }
+
+  /** True from a truncation that cut a window to the reload: nothing may be judged or recorded meanwhile. */
+  get reloadNeeded(): boolean {
+    return this.#cut.size > 0;
+  }
+
+  /** May this batch of a client be appended? */
+  judge(facts: ProducerFacts, recordCount: number): SequenceVerdict {
+    const known = this.#windows.get(facts.producerId);
+    const last = known?.batches.at(-1);
+    // I2, I6: a producer that is unknown, or comes with a new epoch, starts at 0.
+    if (known === undefined || last === undefined || facts.producerEpoch > known.producerEpoch) {
+      return facts.baseSequence === 0 ? next : refused('OUT_OF_ORDER_SEQUENCE');
+    }
+    if (facts.producerEpoch < known.producerEpoch) return refused('INVALID_PRODUCER_EPOCH');
+    const lastSequence = sequenceAfter(facts.baseSequence, recordCount - 1);
+    const batch = known.batches.find(
+      (one) => one.baseSequence === facts.baseSequence && one.lastSequence === lastSequence,
+    );
+    if (batch !== undefined) return { kind: 'duplicate', batch };
+    return facts.baseSequence === sequenceAfter(last.lastSequence, 1) ? next : refused('OUT_OF_ORDER_SEQUENCE');
+  }
+
+  /** A batch entered the log, here or at the leader before (I4: nothing is refused any more). */
+  record(batch: Omit<BatchFacts, 'leaderEpoch'>, nowMs: number): void {
+    const facts = batch.producer;
+    if (facts === undefined) return;
+    const remembered: ProducerBatch = {
+      baseSequence: facts.baseSequence,
+      lastSequence: sequenceAfter(facts.baseSequence, batch.endOffset - batch.baseOffset - 1),
+      baseOffset: batch.baseOffset,
+      endOffset: batch.endOffset,
+    };
+    const known = this.#windows.get(facts.producerId);
+    if (known === undefined || known.producerEpoch !== facts.producerEpoch) {
+      this.#insert({
+        producerId: facts.producerId,
+        producerEpoch: facts.producerEpoch,
+        batches: [remembered],
+        appendedMs: nowMs,
+      });
+      return;
+    }
+    if (known.batches.length === producerWindowBatches) known.batches.shift();
+    known.batches.push(remembered);
+    known.appendedMs = nowMs;
+    this.#insert(known);
+  }
+
+  /**
+   * The log now ends at `logEnd`. A window without a batch past it is unchanged by definition: it holds the last five
+   * batches below `logEnd`. Any other lost batches that only the log still knows, and is dropped until `reload` (I5).
+   */
+  truncateTo(logEnd: Offset): void {
+    for (const window of this.#windows.values()) {
+      const last = window.batches.at(-1);
+      if (last !== undefined && last.endOffset <= logEnd) continue;
+      this.#windows.delete(window.producerId);
+      this.#cut.add(window.producerId);
+    }
+  }
+
+  /** Takes from `producers`, read from the log, those that a truncation cut; the others are known better here. */
+  reload(producers: readonly ProducerSnapshot[], logEnd: Offset, nowMs: number): void {
+    for (const snapshot of producers) {
+      if (this.#cut.has(snapshot.producerId)) this.load(snapshot, logEnd, nowMs);
+    }
+    this.#cut.clear();
+  }
+
+  load(snapshot: ProducerSnapshot, logEnd: Offset, nowMs: number): void {
+    const { producerId, producerEpoch, batches } = snapshot;
+    const last = batches.at(-1);
+    invariant(batches.length <= producerWindowBatches && last !== undefined, 'R1: one to five batches', { producerId });
+    invariant(last.endOffset <= logEnd, 'R2: a remembered batch is in the log', { producerId, last, logEnd });
+    this.#insert({ producerId, producerEpoch, batches: [...batches], appendedMs: nowMs });
+  }
+
+  /** Forgets producers that appended nothing since `sinceMs`. By append time here, not by the producer's clock. */
+  expire(sinceMs: number): void {
+    for (const window of this.#windows.values()) {
+      if (window.appendedMs >= sinceMs) return;
+      this.#windows.delete(window.producerId);
+    }
+  }
+
+  snapshots(): readonly ProducerSnapshot[] {
+    return [...this.#windows.values()].map(({ producerId, producerEpoch, batches }) => ({
+      producerId,
+      producerEpoch,
+      batches: [...batches],
+    }));
+  }
+
+  clear(): void {
+    this.#windows.clear();
+    this.#cut.clear();
+  }
+
+  #insert(window: ProducerWindow): void {
+    this.#windows.delete(window.producerId);
+    this.#windows.set(window.producerId, window);
+    if (this.#windows.size <= this.#countMax) return;
+    for (const idleLongest of this.#windows.keys()) {
+      this.#windows.delete(idleLongest);
+      return;
+    }
+  }
+}
+
+const next: SequenceVerdict = { kind: 'next' };
+const refused = (error: ErrorCode): SequenceVerdict => ({ kind: 'refused', error });

@@ -1,0 +1,127 @@
+/**
+ * All state of one replica. Written by the protocol phases (`leadership`, `leader-append`, `leader-replication`,
+ * `high-watermark`, `isr`, `follower`), one step at a time, and read by `replica`.
+ *
+ * T1 logStart ≤ highWatermark ≤ logEnd, and durableEnd ≤ logEnd.
+ * T2 `highWatermark` never goes down: what it covers is committed for ever.
+ * T3 `generation` grows with every change that takes bytes out of the log.
+ */
+import { invariant } from '@sluice/base';
+import type { BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, SessionNumber } from '@sluice/base';
+import type { CaughtUpMarks } from './caught-up-marks.ts';
+import type { PartitionConfig, ReplicaLiveness } from './config.ts';
+import type { EpochCache } from './epoch-cache.ts';
+import type { AssignedReplica } from './events.ts';
+import type { ProducerStates } from './producer-state.ts';
+import type { WaitingReplies } from './waiting-replies.ts';
+
+/** The partition's metadata as last heard. */
+export interface Assignment {
+  readonly leader: NodeId | undefined;
+  readonly leaderEpoch: LeaderEpoch;
+  readonly replicas: readonly AssignedReplica[];
+  readonly minIsr: number;
+  readonly selfBrokerEpoch: BrokerEpoch;
+  readonly partitionEpoch: PartitionEpoch;
+  /** Committed by the controller. */
+  readonly isr: readonly NodeId[];
+}
+
+/** What a leader knows of one follower, since the leader epoch began. */
+export interface FollowerProgressState {
+  brokerEpoch: BrokerEpoch;
+  session: SessionNumber;
+  /** The position of this session was found on the leader's log: pushes flow and acks count. */
+  streaming: boolean;
+  /** Durable at the follower and equal to the leader's log. */
+  acked: Offset;
+  /** Last known moment at which `acked` was the log's end. */
+  caughtUpAtMs: number;
+}
+
+/** The one ISR change in flight (D11). */
+export interface PendingIsrChange {
+  readonly isr: readonly NodeId[];
+  readonly partitionEpoch: PartitionEpoch;
+  /** `asked`: an answer is due. `retry`: ask again at the next tick. `awaitingMetadata`: it may have been applied (D13). */
+  phase: 'asked' | 'retry' | 'awaitingMetadata';
+}
+
+export interface LeaderRole {
+  readonly kind: 'leader';
+  readonly epoch: LeaderEpoch;
+  /** The log's end when the epoch began (D4). */
+  readonly epochStart: Offset;
+  readonly followers: Map<NodeId, FollowerProgressState>;
+  readonly marks: CaughtUpMarks;
+  readonly awaitingCommit: WaitingReplies;
+  readonly awaitingDurable: WaitingReplies;
+  pendingIsr: PendingIsrChange | undefined;
+  /** Lag is counted from here at the earliest: before, this leader was not looking. */
+  judgedFromMs: number;
+  lastTickMs: number;
+  /** After the controller refused a member, no expansion before this. */
+  expandNotBeforeMs: number;
+}
+
+export interface FollowerRole {
+  readonly kind: 'follower';
+  readonly leader: NodeId;
+  readonly epoch: LeaderEpoch;
+  session: SessionNumber;
+  /**
+   * `reloading`: no position until the producers are read. `stated`: the leader's answer is due. `streaming`: it pushes.
+   * `refused`: state again at the next tick. `fenced`: only metadata helps.
+   */
+  phase: 'reloading' | 'stated' | 'streaming' | 'refused' | 'fenced';
+}
+
+export interface IdleRole {
+  readonly kind: 'idle';
+}
+
+export interface FailedRole {
+  readonly kind: 'failed';
+}
+
+export type RoleState = LeaderRole | FollowerRole | IdleRole | FailedRole;
+
+export interface ReplicaState {
+  readonly self: NodeId;
+  readonly config: PartitionConfig;
+  readonly liveness: ReplicaLiveness;
+  readonly epochs: EpochCache;
+  readonly producers: ProducerStates;
+  readonly holders: Map<string, Offset>;
+  logStart: Offset;
+  logEnd: Offset;
+  durableEnd: Offset;
+  highWatermark: Offset;
+  generation: number;
+  /** Of the newest event that carried a time. */
+  nowMs: number;
+  assignment: Assignment | undefined;
+  role: RoleState;
+  lastSession: SessionNumber;
+  /** The newest epoch that this replica led: left once, it is never led again. */
+  ledEpoch: LeaderEpoch | undefined;
+}
+
+/** Leading and following both presuppose an assignment. */
+export function assignmentOf(state: ReplicaState): Assignment {
+  invariant(state.assignment !== undefined, 'a role presupposes an assignment');
+  return state.assignment;
+}
+
+export function assertPositions(state: ReplicaState): void {
+  const { logStart, highWatermark, logEnd, durableEnd } = state;
+  invariant(logStart <= highWatermark && highWatermark <= logEnd && durableEnd <= logEnd, 'T1: positions in order', {
+    logStart,
+    highWatermark,
+    logEnd,
+    durableEnd,
+  });
+}
+
+/** No larger than either. */
+export const smaller = (one: Offset, other: Offset): Offset => (one < other ? one : other);
