@@ -3,7 +3,7 @@ import type * as admin from './messages-admin.ts';
 import type * as broker from './messages-broker.ts';
 import type * as peer from './messages-peer.ts';
 import type { Face, Method, Operation } from './method.ts';
-import { protoCodec } from './proto-codec.ts';
+import { methodCodec } from './proto-codec.ts';
 
 const define =
   (face: Face, kind: 'unary' | 'stream') =>
@@ -12,8 +12,8 @@ const define =
     kind,
     face,
     operation,
-    request: protoCodec<Request>(path, 'request'),
-    response: protoCodec<Response>(path, 'response'),
+    request: methodCodec<Request>(path, 'request'),
+    response: methodCodec<Response>(path, 'response'),
   });
 
 const clientUnary = define('client', 'unary');

@@ -1,4 +1,10 @@
+export * from './api.ts';
 export * from './codec.ts';
+export * from './credits.ts';
+export * from './dispatcher.ts';
+export * from './dispatcher-limits.ts';
+export { decodeError, encodeError } from './error-detail.ts';
+export { messageBytes } from './message-bytes.ts';
 export type * from './messages-admin.ts';
 export type * from './messages-broker.ts';
 export { Acks } from './messages-broker.ts';
@@ -6,5 +12,5 @@ export type * from './messages-errors.ts';
 export type * from './messages-peer.ts';
 export * from './method.ts';
 export * from './methods.ts';
+export { type CallOptions, RpcClient } from './rpc-client.ts';
 export * from './streams.ts';
-export * from './api.ts';

@@ -1,9 +1,9 @@
-/** Adapter: codecs that proto-loader makes from `proto/`, read once, when the first message passes. */
+/** Adapter: codecs that proto-loader makes from `proto/`, which is read when the first message passes. */
 import { fileURLToPath } from 'node:url';
+import type { MethodDefinition, PackageDefinition } from '@grpc/proto-loader';
+import { loadSync } from '@grpc/proto-loader';
 import type { Message } from '@sluice/base';
 import { invariant, SluiceError } from '@sluice/base';
-import type { MethodDefinition } from '@grpc/proto-loader';
-import { loadSync } from '@grpc/proto-loader';
 import type { Codec, Partially } from './codec.ts';
 
 export const protoDirectory: string = fileURLToPath(new URL('../../../proto', import.meta.url));
@@ -24,40 +24,63 @@ export const protoOptions = {
   objects: true,
 };
 
-type Serializers = Pick<
-  MethodDefinition<object, object>,
-  'requestSerialize' | 'requestDeserialize' | 'responseSerialize' | 'responseDeserialize'
->;
+interface Serializer {
+  serialize(value: object): Buffer;
+  deserialize(bytes: Buffer): object;
+}
 
-let loaded: ReadonlyMap<string, Serializers> | undefined;
+let loaded: { readonly definitions: PackageDefinition; readonly methods: ReadonlyMap<string, AnyMethod> } | undefined;
+
+type AnyMethod = MethodDefinition<object, object>;
 
 /** The codec of one direction of the method at `path`. */
-export function protoCodec<T>(path: string, direction: 'request' | 'response'): Codec<T> {
-  const serialize = direction === 'request' ? 'requestSerialize' : 'responseSerialize';
-  const deserialize = direction === 'request' ? 'requestDeserialize' : 'responseDeserialize';
+export function methodCodec<T>(path: string, direction: 'request' | 'response'): Codec<T> {
+  return protoCodec(`${direction} of ${path}`, () => {
+    const method = contract().methods.get(path);
+    invariant(method !== undefined, 'the contract has no such method', { path });
+    return direction === 'request'
+      ? { serialize: method.requestSerialize, deserialize: method.requestDeserialize }
+      : { serialize: method.responseSerialize, deserialize: method.responseDeserialize };
+  });
+}
+
+/** The codec of the message with this full name. */
+export function messageCodec<T>(name: string): Codec<T> {
+  return protoCodec(name, () => {
+    const definition = contract().definitions[name];
+    invariant(definition !== undefined && 'deserialize' in definition, 'the contract has no such message', { name });
+    return definition;
+  });
+}
+
+function protoCodec<T>(what: string, find: () => Serializer): Codec<T> {
+  let serializer: Serializer | undefined;
   return {
     encode(value: Partially<T>): Message {
       const odd = oddInteger(value);
-      invariant(odd === undefined, 'a message holds a number that is no safe integer', { path, direction, value: odd });
-      return [serializersAt(path)[serialize](value as object)];
+      invariant(odd === undefined, 'a message holds a number that is no safe integer', { what, value: String(odd) });
+      serializer ??= find();
+      return [serializer.serialize(value as object)];
     },
     decode(message: Message): T {
-      const value = parse(serializersAt(path)[deserialize], message, path);
+      serializer ??= find();
+      const value = parse(serializer, message, what);
       const odd = oddInteger(value);
       if (odd === undefined) return value as T;
       throw new SluiceError('INVALID_REQUEST', {
-        message: `A message of ${path} holds the integer ${odd}; the largest allowed is 2^53 − 1.`,
+        message: `The ${what} holds the integer ${odd}; the largest allowed is 2^53 − 1.`,
       });
     },
   };
 }
 
-function parse(deserialize: (bytes: Buffer) => object, message: Message, path: string): object {
+function parse(serializer: Serializer, message: Message, what: string): object {
   try {
-    return deserialize(joined(message));
+    return serializer.deserialize(joined(message));
   } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
     throw new SluiceError('INVALID_REQUEST', {
-      message: `A message of ${path} is not what its .proto file says: ${cause instanceof Error ? cause.message : ''}`,
+      message: `The ${what} is not what its .proto file says: ${why}.`,
       cause,
     });
   }
@@ -69,7 +92,7 @@ function joined(message: Message): Buffer {
   return Buffer.from(first.buffer, first.byteOffset, first.byteLength);
 }
 
-/** The contract has no floating-point field, so every number in a message is an integer. */
+/** The first number that is no safe integer. The contract has no floating-point field. */
 function oddInteger(value: unknown): number | undefined {
   if (typeof value === 'number') return Number.isSafeInteger(value) ? undefined : value;
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return undefined;
@@ -81,18 +104,16 @@ function oddInteger(value: unknown): number | undefined {
   return undefined;
 }
 
-function serializersAt(path: string): Serializers {
-  loaded ??= load();
-  const found = loaded.get(path);
-  invariant(found !== undefined, 'the contract has no such method', { path });
-  return found;
-}
-
-function load(): ReadonlyMap<string, Serializers> {
-  const byPath = new Map<string, Serializers>();
-  for (const definition of Object.values(loadSync([...protoFiles], protoOptions))) {
-    if ('format' in definition) continue;
-    for (const method of Object.values(definition)) byPath.set(method.path, method);
+function contract(): NonNullable<typeof loaded> {
+  if (loaded === undefined) {
+    const definitions = loadSync([...protoFiles], protoOptions);
+    const methods = new Map<string, AnyMethod>();
+    for (const definition of Object.values(definitions)) {
+      // A service is the only definition without a format.
+      if ('format' in definition) continue;
+      for (const method of Object.values(definition)) methods.set(method.path, method);
+    }
+    loaded = { definitions, methods };
   }
-  return byPath;
+  return loaded;
 }
