@@ -1,7 +1,7 @@
 import { errorTable } from '@sluice/base';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { batchOf, commitMarker, oneRecord, resealed, twoRecords } from '../testdata/golden-batches.ts';
+import { batchOf, commitMarker, oneRecord, placed, resealed, twoRecords } from '../testdata/golden-batches.ts';
 import { checkProduceBatch, checkReplicatedBatch } from './batch-check.ts';
 import type { BatchProblem } from './result.ts';
 import { batchError } from './result.ts';
@@ -142,10 +142,19 @@ describe('checkProduceBatch', () => {
 describe('checkReplicatedBatch', () => {
   test.each([
     ['a marker', commitMarker()],
-    ['a placed batch', resealed(twoRecords(), (view) => view.setBigInt64(0, 7n))],
+    ['a placed batch', resealed(placed(twoRecords()), (view) => view.setBigInt64(0, 7n))],
   ])('accepts %s, with bytes behind it', (_, bytes) => {
     expect(checkReplicatedBatch(bytes).ok).toBe(true);
     expect(checkReplicatedBatch(Uint8Array.from([9, ...bytes, 1, 2, 3]), 1).ok).toBe(true);
+  });
+
+  test.each([
+    ['that no leader placed', twoRecords(), 'range'],
+    ['of a negative producer epoch', resealed(placed(twoRecords()), (view) => view.setInt16(51, -1)), 'sequence'],
+    ['of a negative sequence', resealed(placed(twoRecords()), (view) => view.setInt32(53, -1)), 'sequence'],
+    ['of a marker with a negative epoch', resealed(commitMarker(), (view) => view.setInt16(51, -1)), 'sequence'],
+  ])('refuses a batch %s', (_, bytes, rule) => {
+    expect(checkReplicatedBatch(bytes)).toMatchObject({ ok: false, problem: { code: 'INVALID_BATCH', rule } });
   });
 
   test('any bit flipped under the CRC is corrupt; outside it only place and frame can differ', () => {
@@ -161,7 +170,7 @@ describe('checkReplicatedBatch', () => {
       const view = new DataView(bytes.buffer);
       if (position >= 17) return 'crc';
       if (position === 16) return 'magic';
-      if (position >= 12) return 100;
+      if (position >= 12) return view.getInt32(12) < 0 ? 'range' : 100;
       const length = view.getInt32(8);
       if (position >= 8) return length < 49 ? 'length' : length + 12 > whole.length ? 'cut-off' : 'crc';
       const base = view.getBigInt64(0);

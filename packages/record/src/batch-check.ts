@@ -25,17 +25,25 @@ export function checkProduceBatch(bytes: Uint8Array, limits: ProduceLimits): Res
       `the batch has ${bytes.byteLength} bytes, the limit is ${limits.batchBytesMax}`,
     );
   }
-  const read = checkReplicatedBatch(bytes, 0);
+  const read = checkSealedBatch(bytes, 0);
   if (!read.ok) return read;
   const problem = produceProblem(read.value, bytes.byteLength);
   return problem === undefined ? read : { ok: false, problem };
 }
 
 /**
- * What a follower, a recovering node and a consumer ask of the batch at `at`: whole, magic 2, matching its CRC, with
- * numbers that make sense. Other bytes may follow it.
+ * What a follower, a recovering node and a consumer ask of the batch at `at`: whole, magic 2, matching its CRC, placed
+ * by a leader, with numbers that make sense, so that each of them may be branded. Other bytes may follow it.
  */
 export function checkReplicatedBatch(bytes: Uint8Array, at = 0): Result<BatchHeader> {
+  const read = checkSealedBatch(bytes, at);
+  // The epoch lies outside the CRC: this is all that can be known of damage there.
+  return read.ok && read.value.leaderEpoch < 0
+    ? failure('INVALID_BATCH', 'range', `no leader placed the batch: its leader epoch is ${read.value.leaderEpoch}`)
+    : read;
+}
+
+function checkSealedBatch(bytes: Uint8Array, at: number): Result<BatchHeader> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const frame = checkFrame(view, at);
   if (!frame.ok) return frame;
@@ -65,9 +73,6 @@ function produceProblem(header: BatchHeader, bytesSent: number): BatchProblem | 
   if (header.transactional) return invalid('attributes', 'the batch is transactional; transactions are not supported');
   if (header.deleteHorizon) return invalid('attributes', 'only compaction sets a delete horizon');
   if (header.timestampType === 'append') return invalid('attributes', 'only the broker sets append time');
-  if (header.producerId < 0) return undefined;
-  if (header.producerEpoch < 0) return invalid('sequence', `the producer epoch is negative: ${header.producerEpoch}`);
-  if (header.baseSequence < 0) return invalid('sequence', `the base sequence is negative: ${header.baseSequence}`);
   return undefined;
 }
 

@@ -150,6 +150,17 @@ export function readFields(view: DataView, at: number, batchBytes: number): Resu
       `the batch claims ${recordCount} records; it has ${lastOffsetDelta + 1} offsets and room for ${recordCountMax}`,
     );
   }
+  const control = (attributes & controlBit) !== 0;
+  const producerEpoch = view.getInt16(at + producerEpochAt);
+  const baseSequence = view.getInt32(at + baseSequenceAt);
+  // Markers consume no sequence and carry -1. Without a producer id clients write what they like there.
+  if (producerId >= 0 && (producerEpoch < 0 || (baseSequence < 0 && !control))) {
+    return failure(
+      'INVALID_BATCH',
+      'sequence',
+      `producer ${producerId} needs an epoch and a sequence from 0; the batch has ${producerEpoch} and ${baseSequence}`,
+    );
+  }
   return success({
     baseOffset: offset(baseOffset),
     batchBytes,
@@ -159,14 +170,14 @@ export function readFields(view: DataView, at: number, batchBytes: number): Resu
     codec,
     timestampType: (attributes & logAppendTimeBit) === 0 ? 'create' : 'append',
     transactional: (attributes & transactionalBit) !== 0,
-    control: (attributes & controlBit) !== 0,
+    control,
     deleteHorizon: (attributes & deleteHorizonBit) !== 0,
     lastOffsetDelta,
     baseTimestamp,
     maxTimestamp,
     producerId,
-    producerEpoch: view.getInt16(at + producerEpochAt),
-    baseSequence: view.getInt32(at + baseSequenceAt),
+    producerEpoch,
+    baseSequence,
     recordCount,
   });
 }

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { commitMarker, oneRecord, twoRecords } from '../testdata/golden-batches.ts';
+import { commitMarker, oneRecord, placed, twoRecords } from '../testdata/golden-batches.ts';
 import { batchesIn } from './batches-in.ts';
 
-const three = Uint8Array.from([...oneRecord(), ...twoRecords(), ...commitMarker()]);
+const three = Uint8Array.from([...placed(oneRecord()), ...placed(twoRecords()), ...commitMarker()]);
 const starts = [0, 70, 157];
 
 describe('batchesIn', () => {
@@ -41,7 +41,7 @@ describe('batchesIn', () => {
   test('random bytes never throw', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), fc.boolean(), (bytes, prefixed) => {
-        const all = prefixed ? Uint8Array.from([...oneRecord(), ...bytes]) : bytes;
+        const all = prefixed ? Uint8Array.from([...placed(oneRecord()), ...bytes]) : bytes;
         for (const item of batchesIn(all)) expect(item.position).toBeLessThan(all.length);
         for (const item of batchesIn(all, 'skip')) expect(item.position).toBeLessThan(all.length);
       }),

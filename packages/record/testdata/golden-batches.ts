@@ -37,6 +37,13 @@ export const commitMarker = (): Uint8Array<ArrayBuffer> =>
     20 00 00 00 08 0000 0001 0c 0000 00000009 00
   `);
 
+/** The batch as after a leader gave it epoch 3. */
+export function placed(batch: Uint8Array): Uint8Array<ArrayBuffer> {
+  const copy = Uint8Array.from(batch);
+  new DataView(copy.buffer).setInt32(12, 3);
+  return copy;
+}
+
 /** CRC-32C bit by bit: slow, and nothing in common with the tables that it checks. */
 export function bitwiseCrc32c(bytes: Uint8Array): number {
   let crc = 0xffff_ffff;
