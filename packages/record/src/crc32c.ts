@@ -40,7 +40,7 @@ export function installCrc32c(candidate: Crc32c): string | undefined {
   return undefined;
 }
 
-/** Goes back to the implementation in this file. */
+/** Goes back to the implementation in this file; for tests, which share the process. */
 export function uninstallCrc32c(): void {
   native = undefined;
 }

@@ -11,7 +11,7 @@ export {
 } from './batch-header.ts';
 export * from './batches-in.ts';
 export * from './codec.ts';
-export { type Crc32c, crc32c, installCrc32c, uninstallCrc32c } from './crc32c.ts';
+export { type Crc32c, crc32c, installCrc32c } from './crc32c.ts';
 export { batchHeaderBytes, type Codec, codecs } from './layout.ts';
 export * from './partition-for-key.ts';
 export * from './record.ts';
