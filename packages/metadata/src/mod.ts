@@ -1,5 +1,6 @@
 export * from './decide.ts';
 export { electLeader } from './election.ts';
+export type * from './feed.ts';
 export * from './image.ts';
 export type { Failed, MetadataError } from './metadata-error.ts';
 export { placeReplicas } from './placement.ts';

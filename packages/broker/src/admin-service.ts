@@ -1,0 +1,126 @@
+/**
+ * Metadata and administration for clients: watches, the state of the cluster, and changes, which go to the controller
+ * leader. Also answers other nodes about this one.
+ */
+import { SluiceError } from '@sluice/base';
+import type { Clock } from '@sluice/base';
+import { describeCluster } from '@sluice/metadata';
+import type { MetadataFeed, NodeRow } from '@sluice/metadata';
+import { methods } from '@sluice/wire';
+import type { CallContext, DescribeClusterResponse, Dispatcher, NodeStatus, Partially, RpcClient } from '@sluice/wire';
+import type { ControllerLink } from './controller-link.ts';
+import { MetadataWatch } from './metadata-watch.ts';
+import type { NodeIdentity } from './node-identity.ts';
+import { identityMessage, peerRefusal } from './node-identity.ts';
+
+export interface AdminServiceOptions {
+  readonly identity: NodeIdentity;
+  readonly feed: MetadataFeed;
+  readonly rpc: RpcClient;
+  readonly clock: Clock;
+  readonly link: ControllerLink;
+  readonly diskBytes: () => Promise<number>;
+}
+
+/** How long another node is waited for in `DescribeCluster`. */
+const peerTimeoutMs = 1000;
+const changeTimeoutMs = 15_000;
+
+export class AdminService {
+  readonly #options: AdminServiceOptions;
+  readonly #watches = new Set<MetadataWatch>();
+
+  constructor(options: AdminServiceOptions) {
+    this.#options = options;
+    options.feed.subscribe({
+      onApplied: (_index, change) => {
+        for (const watch of this.#watches) watch.onApplied(change);
+      },
+      onController: () => {
+        for (const watch of this.#watches) watch.onController();
+      },
+    });
+  }
+
+  serve(clients: Dispatcher): void {
+    const { feed, link } = this.#options;
+    clients.stream(methods.admin.watchMetadata, (call, sender) => {
+      const watch = new MetadataWatch(feed, call.listener, sender, (ended) => this.#watches.delete(ended));
+      this.#watches.add(watch);
+      return watch;
+    });
+    clients.unary(methods.admin.createTopic, (request, call) =>
+      link.call(methods.controller.createTopic, request, this.#leftMs(call)),
+    );
+    clients.unary(methods.admin.deleteTopic, (request, call) =>
+      link.call(methods.controller.deleteTopic, request, this.#leftMs(call)),
+    );
+    clients.unary(methods.admin.describeCluster, (_request, call) => this.#describeCluster(call));
+  }
+
+  servePeers(peers: Dispatcher): void {
+    const { identity, diskBytes } = this.#options;
+    peers.unary(methods.node.status, async (request) => {
+      const refusal =
+        request.identity?.nodeId === identity.nodeId ? undefined : peerRefusal(identity, request.identity);
+      if (refusal !== undefined) throw refusal;
+      return { identity: identityMessage(identity), diskBytes: await diskBytes() };
+    });
+  }
+
+  #leftMs(call: CallContext): number {
+    if (call.deadlineMs === undefined) return changeTimeoutMs;
+    return Math.max(0, call.deadlineMs - this.#options.clock.monotonicMs());
+  }
+
+  async #describeCluster(call: CallContext): Promise<Partially<DescribeClusterResponse>> {
+    const { feed } = this.#options;
+    const view = describeCluster(feed.image, call.listener);
+    if (view.clusterId === null) {
+      throw new SluiceError('LEADER_NOT_AVAILABLE', {
+        message: 'The cluster is not born yet: not all voters have met.',
+      });
+    }
+    return {
+      clusterId: view.clusterId,
+      controllerLeader: feed.controller?.nodeId ?? 0,
+      metadataOffset: view.metadataOffset,
+      nodes: await Promise.all(view.nodes.map((node) => this.#nodeStatus(node))),
+      topics: view.topics,
+      partitions: view.partitions,
+      underReplicated: view.underReplicated,
+      underMinIsr: view.underMinIsr,
+      leaderless: view.leaderless,
+    };
+  }
+
+  async #nodeStatus(node: NodeRow): Promise<Partially<NodeStatus>> {
+    const diskBytes = await this.#diskBytesOf(node);
+    return {
+      nodeId: node.id,
+      // Metadata may not have noticed yet, or may not be able to: no quorum fences nobody.
+      state: diskBytes === undefined ? 'down' : node.state,
+      version: node.version,
+      rack: node.rack ?? '',
+      clientAddress: node.client ?? '',
+      peerAddress: node.peer,
+      adminAddress: node.admin,
+      leaders: node.leaders,
+      replicas: node.replicas,
+      diskBytes: diskBytes ?? 0,
+    };
+  }
+
+  async #diskBytesOf(node: NodeRow): Promise<number | undefined> {
+    const { identity, rpc, diskBytes } = this.#options;
+    if (node.id === identity.nodeId) return diskBytes();
+    try {
+      const request = { identity: identityMessage(identity) };
+      const status = await rpc.unary(methods.node.status, node.peer, request, { timeoutMs: peerTimeoutMs });
+      return status.diskBytes;
+    } catch {
+      // Not answering is the answer.
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * The broker of one node: owns its replicas, its replication streams, its standing with the controller and its
+ * services. Made by the composition root, which opens the node log and the listeners.
+ *
+ * Order of a start: `serve` registers the services, `start` begins to register with the controller; replicas open as
+ * metadata names them. Order of a stop: `drain` (leaderships move away), then `stop`.
+ */
+import type { Clock, Halt, Logger, Timer } from '@sluice/base';
+import type { MetadataFeed } from '@sluice/metadata';
+import type { PartitionConfig } from '@sluice/partition';
+import type { NodeLog } from '@sluice/storage';
+import { CreditBudget } from '@sluice/wire';
+import type { Dispatcher, RpcClient } from '@sluice/wire';
+import { AdminService } from './admin-service.ts';
+import { ControllerLink } from './controller-link.ts';
+import type { Registration } from './controller-link.ts';
+import { FetchService } from './fetch-service.ts';
+import { IsrProposals } from './isr-proposals.ts';
+import type { NodeIdentity } from './node-identity.ts';
+import { NodeLiveness } from './node-liveness.ts';
+import { OffsetsService } from './offsets-service.ts';
+import { PartitionHost } from './partition-host.ts';
+import { PartitionHosts } from './partition-hosts.ts';
+import { ProduceService } from './produce-service.ts';
+import { ProducerIds } from './producer-ids.ts';
+import { ReplicationService } from './replication-service.ts';
+import type { StageTimes } from './stage-times.ts';
+
+export interface BrokerConfig {
+  readonly heartbeatMs: number;
+  readonly sessionTimeoutMs: number;
+  readonly replicaLagMsMax: number;
+  readonly producerExpiryMs: number;
+  readonly producerCountMax: number;
+  /** A batch that waits longer for its replicas is answered TIMEOUT (indefinite). */
+  readonly ackTimeoutMs: number;
+  readonly receiveBudgetBytes: number;
+  readonly produceWindowBytesMax: number;
+  readonly fetchWindowBytesMax: number;
+  readonly replicateWindowBytes: number;
+}
+
+export interface BrokerOptions {
+  readonly identity: NodeIdentity;
+  readonly registration: Registration;
+  readonly config: BrokerConfig;
+  readonly nodeLog: NodeLog;
+  readonly feed: MetadataFeed;
+  readonly rpc: RpcClient;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly halt: Halt;
+  readonly stages: StageTimes;
+  /** Bytes of the data directory, for `cluster status`. */
+  readonly diskBytes: () => Promise<number>;
+}
+
+const subscriptionsMax = 10_000;
+
+export class BrokerNode {
+  readonly hosts: PartitionHosts;
+  readonly #options: BrokerOptions;
+  readonly #link: ControllerLink;
+  readonly #liveness: NodeLiveness;
+  readonly #replication: ReplicationService;
+  readonly #proposals: IsrProposals;
+  readonly #services: readonly { serve(clients: Dispatcher): void }[];
+  readonly #admin: AdminService;
+  #tick: Timer | undefined;
+  #unsubscribe: (() => void) | undefined;
+  #stopped = false;
+
+  constructor(options: BrokerOptions) {
+    this.#options = options;
+    const { identity, config, nodeLog, feed, rpc, clock, logger, registration, stages } = options;
+    const { heartbeatMs, sessionTimeoutMs } = config;
+    this.#link = new ControllerLink({
+      identity,
+      registration,
+      feed,
+      rpc,
+      clock,
+      logger,
+      heartbeatMs,
+      sessionTimeoutMs,
+      isLossy: () => nodeLog.damaged || nodeLog.lossy.length > 0,
+      oldestUnsyncedMs: () => nodeLog.oldestUnsyncedMs(clock.monotonicMs()),
+    });
+    this.#liveness = new NodeLiveness(clock, this.#link);
+    this.#proposals = new IsrProposals(identity, this.#link, clock);
+    this.#replication = new ReplicationService({
+      identity,
+      feed,
+      nodeLog,
+      rpc,
+      clock,
+      logger,
+      liveness: this.#liveness,
+      findHost: (id) => this.hosts.find(id),
+      windowBytes: config.replicateWindowBytes,
+      heartbeatMs,
+      sessionTimeoutMs,
+    });
+    this.hosts = new PartitionHosts({
+      self: identity.nodeId,
+      feed,
+      nodeLog,
+      clock,
+      epoch: () => this.#link.epoch,
+      open: (id, topicName) => this.#openHost(id, topicName),
+      onRemoved: (host) => this.#replication.release(host),
+    });
+    this.#admin = new AdminService({ identity, feed, rpc, clock, link: this.#link, diskBytes: options.diskBytes });
+    const budget = new CreditBudget({ totalBytes: config.receiveBudgetBytes });
+    this.#services = [
+      new ProduceService({
+        identity,
+        feed,
+        hosts: this.hosts,
+        nodeLog,
+        clock,
+        budget,
+        windowBytesMax: config.produceWindowBytesMax,
+        ackTimeoutMs: config.ackTimeoutMs,
+        stages,
+      }),
+      new FetchService({
+        identity,
+        hosts: this.hosts,
+        clock,
+        logger,
+        windowBytesMax: config.fetchWindowBytesMax,
+        subscriptionsMax,
+      }),
+      new OffsetsService(this.hosts, new ProducerIds(identity, this.#link)),
+      this.#admin,
+    ];
+  }
+
+  /** Registered, let in by the controller, and every replica that metadata places here is loaded. */
+  get ready(): boolean {
+    if (!this.#link.up) return false;
+    for (const host of this.hosts) if (host.replica === undefined) return false;
+    return true;
+  }
+
+  /** Registers the services; one dispatcher for each client listener. */
+  serve(clients: readonly Dispatcher[], peers: Dispatcher): void {
+    for (const dispatcher of clients) for (const service of this.#services) service.serve(dispatcher);
+    this.#admin.servePeers(peers);
+    this.#replication.serve(peers);
+  }
+
+  start(): void {
+    this.#unsubscribe = this.#options.feed.subscribe({
+      onApplied: (index, change) => this.hosts.onApplied(index, change),
+      onController: () => undefined,
+    });
+    this.#link.onRegistered = () => this.hosts.assignAll();
+    this.#link.start();
+    this.#replication.start();
+    this.#tickLater();
+  }
+
+  /** Moves leaderships away; resolves when the controller says so, or after `timeoutMs`. */
+  async drain(timeoutMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = this.#options.clock.setTimer(timeoutMs, () => {
+      this.#options.logger.warn('stopping before all leaderships moved', { waitedMs: timeoutMs });
+      resolve();
+    });
+    await Promise.race([this.#link.drain(), promise]);
+    timer.cancel();
+  }
+
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#tick?.cancel();
+    this.#unsubscribe?.();
+    this.#link.stop();
+    this.#replication.stop();
+    for (const host of this.hosts) host.close();
+  }
+
+  #openHost(id: PartitionHost['id'], topicName: string): PartitionHost {
+    const { identity, config, nodeLog, clock, logger, halt } = this.#options;
+    const { sessionTimeoutMs, replicaLagMsMax, producerExpiryMs, producerCountMax } = config;
+    const partitionConfig: PartitionConfig = { sessionTimeoutMs, replicaLagMsMax, producerExpiryMs, producerCountMax };
+    return new PartitionHost({
+      self: identity.nodeId,
+      id,
+      topicName,
+      log: nodeLog.log(id),
+      config: partitionConfig,
+      liveness: this.#liveness,
+      clock,
+      logger,
+      halt,
+      ports: {
+        send: (host, message) => this.#replication.send(host, message),
+        startPush: (host, push) => this.#replication.startPush(host, push),
+        stopPush: (host, to) => this.#replication.stopPush(host, to),
+        ackDurable: (host, ack) => this.#replication.ack(host, ack),
+        proposeIsr: (host, proposal) => this.#proposals.propose(host, proposal),
+      },
+    });
+  }
+
+  #tickLater(): void {
+    const { clock, config } = this.#options;
+    this.#tick = clock.setTimer(config.replicaLagMsMax / 8, () => {
+      const nowMs = clock.monotonicMs();
+      for (const host of this.hosts) host.step({ kind: 'tick', nowMs });
+      this.#tickLater();
+    });
+  }
+}

@@ -1,0 +1,239 @@
+/**
+ * This broker's standing with the controller leader: its registration, its heartbeats, and its calls. Owned by
+ * `BrokerNode`; the leader's address comes from the metadata feed.
+ *
+ * K1. A granted epoch is durable in the directory before a heartbeat speaks with it (P9).
+ * K2. One registration or one heartbeat stream at a time; a new leader, a stale epoch or silence starts over.
+ * K3. `heardAtMs` moves only on an answer of the leader: an isolated leader sees it age and refuses appends.
+ */
+import { brokerEpoch, SluiceError, toSluiceError } from '@sluice/base';
+import type { BrokerEpoch, Clock, Logger, Timer } from '@sluice/base';
+import type { ControllerAddress, MetadataFeed } from '@sluice/metadata';
+import { decodeError, methods } from '@sluice/wire';
+import type {
+  HeartbeatRequest,
+  HeartbeatResponse,
+  Method,
+  Partially,
+  RegisterRequest,
+  RpcClient,
+  StreamSender,
+} from '@sluice/wire';
+import type { NodeIdentity } from './node-identity.ts';
+import { identityMessage } from './node-identity.ts';
+
+/** What registration says of this broker besides its identity. */
+export type Registration = Omit<RegisterRequest, 'identity' | 'lossy'>;
+
+export interface ControllerLinkOptions {
+  readonly identity: NodeIdentity;
+  readonly registration: Registration;
+  readonly feed: MetadataFeed;
+  readonly rpc: RpcClient;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly heartbeatMs: number;
+  readonly sessionTimeoutMs: number;
+  /** True while the directory is known to have lost records. */
+  readonly isLossy: () => boolean;
+  readonly oldestUnsyncedMs: () => number;
+}
+
+/** Between two attempts to reach a leader. */
+const retryMs = 50;
+
+export class ControllerLink {
+  readonly #options: ControllerLinkOptions;
+  /** Granted in this incarnation. */
+  #epoch: BrokerEpoch | undefined;
+  #heardAtMs = Number.NEGATIVE_INFINITY;
+  #up = false;
+  #draining = false;
+  #mayStop: (() => void) | undefined;
+  #stream: StreamSender<HeartbeatRequest> | undefined;
+  #attempt = 0;
+  #beat: Timer | undefined;
+  #retry: Timer | undefined;
+  #stopped = false;
+  #unsubscribe: (() => void) | undefined;
+  /** Called after each grant of an epoch. */
+  onRegistered: () => void = () => undefined;
+
+  constructor(options: ControllerLinkOptions) {
+    this.#options = options;
+  }
+
+  /** Granted to this incarnation; undefined before. */
+  get epoch(): BrokerEpoch | undefined {
+    return this.#epoch;
+  }
+
+  /** When the controller leader last answered, on the monotonic clock. */
+  get heardAtMs(): number {
+    return this.#heardAtMs;
+  }
+
+  /** True when the leader's last answer said that this broker may serve. */
+  get up(): boolean {
+    return this.#up;
+  }
+
+  start(): void {
+    this.#unsubscribe = this.#options.feed.subscribe({
+      onApplied: () => undefined,
+      onController: () => this.#restart(0),
+    });
+    this.#restart(0);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#unsubscribe?.();
+    this.#dropStream();
+    this.#retry?.cancel();
+  }
+
+  /** Asks the controller to move leaderships away; resolves when it did. The caller bounds the wait. */
+  drain(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#draining = true;
+    this.#mayStop = resolve;
+    this.#sendHeartbeat();
+    return promise;
+  }
+
+  /**
+   * Calls the controller leader. While no leader is known, and on `NOT_CONTROLLER` or a refused connection, it goes on
+   * trying until `timeoutMs` is over; an indefinite failure is the caller's to judge.
+   */
+  async call<Req, Res>(method: Method<Req, Res>, request: Partially<Req>, timeoutMs: number): Promise<Res> {
+    const { clock, feed, rpc } = this.#options;
+    const deadlineMs = clock.monotonicMs() + timeoutMs;
+    for (;;) {
+      const leftMs = deadlineMs - clock.monotonicMs();
+      const leader = feed.controller;
+      let failure = new SluiceError('NOT_CONTROLLER', {
+        message: 'No controller leader is known; a quorum must be up.',
+      });
+      if (leader !== undefined && leftMs > 0) {
+        try {
+          return await rpc.unary(method, leader.address, request, { timeoutMs: leftMs });
+        } catch (error) {
+          failure = toSluiceError(error);
+          if (failure.code !== 'NOT_CONTROLLER' && failure.code !== 'UNREACHABLE') throw failure;
+        }
+      }
+      if (this.#stopped || deadlineMs - clock.monotonicMs() < retryMs) throw failure;
+      await new Promise<void>((resolve) => void clock.setTimer(retryMs, resolve));
+    }
+  }
+
+  #restart(afterMs: number): void {
+    this.#dropStream();
+    this.#retry?.cancel();
+    if (this.#stopped) return;
+    this.#retry = this.#options.clock.setTimer(afterMs, () => {
+      const leader = this.#options.feed.controller;
+      // Without a leader the feed tells when there is one.
+      if (leader === undefined) return;
+      this.#attempt += 1;
+      if (this.#epoch === undefined) void this.#register(leader, this.#attempt);
+      else this.#openHeartbeat(leader, this.#epoch, this.#attempt);
+    });
+  }
+
+  async #register(leader: ControllerAddress, attempt: number): Promise<void> {
+    const { identity, registration, rpc, logger } = this.#options;
+    const current = (): boolean => attempt === this.#attempt && !this.#stopped;
+    try {
+      const granted = await rpc.unary(
+        methods.controller.register,
+        leader.address,
+        { identity: identityMessage(identity), ...registration, lossy: this.#options.isLossy() },
+        { timeoutMs: this.#options.sessionTimeoutMs * 2 },
+      );
+      if (!current()) return;
+      const epoch = brokerEpoch(granted.brokerEpoch);
+      if (granted.lossy) {
+        logger.error('directory is incomplete: an older copy of itself or another than before', { epoch });
+        await identity.revokeVotes();
+      }
+      await identity.saveBrokerEpoch(epoch);
+      if (!current()) return;
+      this.#epoch = epoch;
+      this.onRegistered();
+      logger.info('broker registered', { epoch, controller: leader.nodeId });
+      this.#openHeartbeat(leader, epoch, attempt);
+    } catch (error) {
+      if (!current()) return;
+      const failure = toSluiceError(error);
+      const phrase = 'broker not registered yet';
+      if (failure.retryable) logger.debug(phrase, { err: failure });
+      else logger.error(phrase, { err: failure, code: failure.code });
+      this.#restart(failure.retryable ? retryMs : this.#options.sessionTimeoutMs);
+    }
+  }
+
+  #openHeartbeat(leader: ControllerAddress, epoch: BrokerEpoch, attempt: number): void {
+    const { rpc, clock, identity, sessionTimeoutMs } = this.#options;
+    const openedAtMs = clock.monotonicMs();
+    const current = (): boolean => attempt === this.#attempt && !this.#stopped;
+    const stream = rpc.stream(methods.controller.heartbeat, leader.address, {
+      onMessage: (answer) => {
+        if (current()) this.#onAnswer(answer);
+      },
+      onClose: (error) => {
+        if (!current()) return;
+        this.#options.logger.debug('heartbeat stream closed', { err: error });
+        this.#restart(retryMs);
+      },
+    });
+    const beat = (first: boolean): void => {
+      const silentMs = clock.monotonicMs() - Math.max(this.#heardAtMs, openedAtMs);
+      if (silentMs > sessionTimeoutMs) return this.#restart(0);
+      stream.send({
+        identity: first ? identityMessage(identity) : null,
+        brokerEpoch: epoch,
+        metadataIndex: this.#options.feed.image.appliedIndex,
+        oldestUnsyncedMs: Math.floor(this.#options.oldestUnsyncedMs()),
+        draining: this.#draining,
+      });
+      this.#beat?.cancel();
+      this.#beat = clock.setTimer(this.#options.heartbeatMs, () => beat(false));
+    };
+    this.#stream = stream;
+    this.#sendHeartbeat = () => beat(false);
+    beat(true);
+  }
+
+  /** Sends one now; replaced while a stream is open. */
+  #sendHeartbeat: () => void = () => undefined;
+
+  #onAnswer(answer: HeartbeatResponse): void {
+    if (answer.error !== null) {
+      const failure = decodeError(answer.error);
+      if (failure.code === 'STALE_BROKER_EPOCH') {
+        this.#options.logger.warn('broker epoch is stale, registering again', { epoch: this.#epoch });
+        this.#epoch = undefined;
+        this.#up = false;
+      }
+      return this.#restart(retryMs);
+    }
+    this.#heardAtMs = this.#options.clock.monotonicMs();
+    const wasUp = this.#up;
+    this.#up = answer.up;
+    if (answer.up && !wasUp) {
+      this.#options.logger.info('broker serves', { epoch: this.#epoch });
+    }
+    // A fenced broker that has caught up is let in sooner by saying so at once.
+    if (answer.mayStop && this.#draining) this.#mayStop?.();
+  }
+
+  #dropStream(): void {
+    this.#attempt += 1;
+    this.#beat?.cancel();
+    this.#sendHeartbeat = () => undefined;
+    this.#stream?.close(new SluiceError('CANCELLED'));
+    this.#stream = undefined;
+  }
+}

@@ -1,0 +1,275 @@
+/**
+ * The fetch stream: pushes committed batches of the partitions that a client asked for, within the bytes it granted.
+ * Under the push lies a pull from the log (from, upTo, bytesMax); consumers at the head read the tail in memory.
+ *
+ * C1. Nothing at or above `readableEnd` leaves the node (D3, G4).
+ * C2. Runs of a subscription go out in offset order, each batch once.
+ * C3. No more bytes are under way than the client granted, and never more than the server's window; one run may
+ *     overdraw the last of it.
+ */
+import {
+  isIdentity,
+  isPosition,
+  LogKind,
+  offset,
+  partitionIndex,
+  SluiceError,
+  topicId,
+  toSluiceError,
+} from '@sluice/base';
+import type { Clock, Logger, Offset } from '@sluice/base';
+import type { ReadResult } from '@sluice/storage';
+import { encodeError, methods, SendCredit } from '@sluice/wire';
+import type {
+  Dispatcher,
+  FetchedRun,
+  FetchFailure,
+  FetchRequest,
+  FetchResponse,
+  FetchStart,
+  StreamReceiver,
+  StreamSender,
+} from '@sluice/wire';
+import type { NodeIdentity } from './node-identity.ts';
+import type { LogWatcher, PartitionHost } from './partition-host.ts';
+import type { PartitionHosts } from './partition-hosts.ts';
+
+export interface FetchServiceOptions {
+  readonly identity: NodeIdentity;
+  readonly hosts: PartitionHosts;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly windowBytesMax: number;
+  readonly subscriptionsMax: number;
+}
+
+const runBytesDefault = 256 * 1024;
+const messageBytesMax = 512 * 1024;
+
+export class FetchService {
+  readonly #options: FetchServiceOptions;
+
+  constructor(options: FetchServiceOptions) {
+    this.#options = options;
+  }
+
+  serve(clients: Dispatcher): void {
+    clients.stream(methods.broker.fetch, (_call, sender) => new FetchStream(this.#options, sender));
+  }
+}
+
+class FetchStream implements StreamReceiver<FetchRequest> {
+  readonly #options: FetchServiceOptions;
+  readonly #sender: StreamSender<FetchResponse>;
+  readonly #subscriptions = new Map<number, Subscription>();
+  readonly #ready = new Set<Subscription>();
+  readonly #credit = new SendCredit();
+  #failures: FetchFailure[] = [];
+  #pumpDue = false;
+  #open = false;
+  #closed = false;
+
+  constructor(options: FetchServiceOptions, sender: StreamSender<FetchResponse>) {
+    this.#options = options;
+    this.#sender = sender;
+  }
+
+  onMessage(request: FetchRequest): void {
+    if (!this.#open) {
+      if (request.open === null) {
+        throw new SluiceError('INVALID_REQUEST', { message: 'The first message of a fetch stream opens it.' });
+      }
+      this.#open = true;
+      this.#sender.send({ nodeId: this.#options.identity.nodeId });
+    }
+    for (const number of request.stop) this.#stop(number);
+    for (const start of request.start) this.#start(start);
+    const room = this.#options.windowBytesMax - this.#credit.availableBytes;
+    this.#credit.grant(Math.max(0, Math.min(request.creditBytes, room)));
+    this.#pumpSoon();
+  }
+
+  onEnd(): void {
+    this.#sender.end();
+  }
+
+  onClose(): void {
+    this.#closed = true;
+    for (const number of this.#subscriptions.keys()) this.#stop(number);
+  }
+
+  wake(subscription: Subscription): void {
+    this.#ready.add(subscription);
+    this.#pumpSoon();
+  }
+
+  fail(subscription: Subscription, error: SluiceError): void {
+    this.#stop(subscription.number);
+    this.#failures.push({ subscription: subscription.number, error: encodeError(error) });
+    this.#pumpSoon();
+  }
+
+  #start(start: FetchStart): void {
+    const refuse = (error: SluiceError): void => {
+      this.#failures.push({ subscription: start.subscription, error: encodeError(error) });
+    };
+    if (this.#subscriptions.has(start.subscription)) {
+      throw new SluiceError('INVALID_REQUEST', { message: `Subscription ${start.subscription} was used before.` });
+    }
+    if (this.#subscriptions.size >= this.#options.subscriptionsMax) {
+      return refuse(new SluiceError('LIMIT_EXCEEDED', { message: 'Too many subscriptions on this stream.' }));
+    }
+    if (!isIdentity(start.topicId) || !isPosition(start.fromOffset)) {
+      return refuse(
+        new SluiceError('INVALID_REQUEST', { message: 'A topic id is 32 hex digits, an offset at least 0.' }),
+      );
+    }
+    const host = this.#options.hosts.leading({
+      topicId: topicId(start.topicId),
+      partition: partitionIndex(start.partition),
+      kind: LogKind.data,
+    });
+    if (host instanceof SluiceError) return refuse(host);
+    const known = host.replica?.leaderEpoch ?? 0;
+    if (start.leaderEpoch >= 0 && start.leaderEpoch !== known) {
+      return refuse(host.error(start.leaderEpoch < known ? 'FENCED_LEADER_EPOCH' : 'UNKNOWN_LEADER_EPOCH'));
+    }
+    const code = host.replica?.readError(offset(start.fromOffset));
+    if (code !== undefined) return refuse(host.error(code));
+    const subscription = new Subscription(this, host, start);
+    this.#subscriptions.set(start.subscription, subscription);
+    host.watch(subscription);
+    this.#ready.add(subscription);
+  }
+
+  #stop(number: number): void {
+    const subscription = this.#subscriptions.get(number);
+    if (subscription === undefined) return;
+    this.#subscriptions.delete(number);
+    this.#ready.delete(subscription);
+    subscription.stopped = true;
+    subscription.host.unwatch(subscription);
+  }
+
+  #pumpSoon(): void {
+    if (this.#pumpDue || this.#closed) return;
+    this.#pumpDue = true;
+    this.#options.clock.defer(() => {
+      this.#pumpDue = false;
+      if (!this.#closed) this.#pump();
+    });
+  }
+
+  #pump(): void {
+    let runs: FetchedRun[] = [];
+    let bytes = 0;
+    for (const subscription of this.#ready) {
+      const behind = subscription.nextOffset < subscription.readableEnd;
+      if (behind && !this.#credit.canSend) continue;
+      this.#ready.delete(subscription);
+      if (subscription.reading) continue;
+      const read = behind ? subscription.read() : undefined;
+      if (read instanceof Promise) {
+        this.#readLater(subscription, read);
+        continue;
+      }
+      const run = this.#runOf(subscription, read);
+      if (run === undefined) continue;
+      runs.push(run);
+      bytes += read?.kind === 'batches' ? read.bytes : 0;
+      if (subscription.nextOffset < subscription.readableEnd) this.#ready.add(subscription);
+      if (bytes >= messageBytesMax) {
+        this.#send(runs);
+        runs = [];
+        bytes = 0;
+      }
+    }
+    this.#send(runs);
+  }
+
+  #readLater(subscription: Subscription, read: Promise<ReadResult>): void {
+    subscription.reading = true;
+    read.then(
+      (result) => {
+        subscription.reading = false;
+        if (this.#closed || subscription.stopped) return;
+        const run = this.#runOf(subscription, result);
+        if (run !== undefined) this.#send([run]);
+        this.wake(subscription);
+      },
+      (error: unknown) => {
+        subscription.reading = false;
+        this.#options.logger.error('consumer read failed', { err: error, topic: subscription.host.topicName });
+        if (!subscription.stopped) this.fail(subscription, toSluiceError(error));
+      },
+    );
+  }
+
+  #runOf(subscription: Subscription, read: ReadResult | undefined): FetchedRun | undefined {
+    const replica = subscription.host.replica;
+    if (replica === undefined) return undefined;
+    if (read?.kind === 'out-of-range') {
+      this.fail(subscription, subscription.host.error('OFFSET_OUT_OF_RANGE'));
+      return undefined;
+    }
+    if (read !== undefined) {
+      this.#credit.take(read.bytes);
+      subscription.nextOffset = read.endOffset;
+    } else if (subscription.confirmed) {
+      return undefined;
+    }
+    // The first run says that the subscription stands, also when there is nothing to read yet.
+    subscription.confirmed = true;
+    return {
+      subscription: subscription.number,
+      batches: read?.batches ?? [],
+      nextOffset: subscription.nextOffset,
+      highWatermark: replica.highWatermark,
+      logStart: replica.logStart,
+    };
+  }
+
+  #send(runs: readonly FetchedRun[]): void {
+    const failures = this.#failures;
+    if (runs.length === 0 && failures.length === 0) return;
+    this.#failures = [];
+    this.#sender.send({ runs, failures });
+  }
+}
+
+class Subscription implements LogWatcher {
+  readonly host: PartitionHost;
+  readonly number: number;
+  readonly #owner: FetchStream;
+  readonly #runBytesMax: number;
+  nextOffset: Offset;
+  reading = false;
+  stopped = false;
+  confirmed = false;
+
+  constructor(owner: FetchStream, host: PartitionHost, start: FetchStart) {
+    this.#owner = owner;
+    this.host = host;
+    this.number = start.subscription;
+    this.nextOffset = offset(start.fromOffset);
+    this.#runBytesMax = start.runBytesMax > 0 ? Math.min(start.runBytesMax, messageBytesMax) : runBytesDefault;
+  }
+
+  get readableEnd(): Offset {
+    return this.host.replica?.readableEnd ?? offset(0);
+  }
+
+  read(): ReadResult | Promise<ReadResult> {
+    return this.host.log.read(this.nextOffset, this.readableEnd, this.#runBytesMax);
+  }
+
+  onAppended(): void {}
+
+  onReadable(): void {
+    this.#owner.wake(this);
+  }
+
+  onLeadershipEnd(): void {
+    this.#owner.fail(this, this.host.error('NOT_LEADER'));
+  }
+}

@@ -1,0 +1,50 @@
+/** Answers for the bounds of partitions that this node leads, and grants producer ids. */
+import { isIdentity, LogKind, partitionIndex, SluiceError, topicId } from '@sluice/base';
+import { encodeError, methods } from '@sluice/wire';
+import type { Dispatcher, Partially, PartitionName, PartitionOffsets } from '@sluice/wire';
+import type { PartitionHosts } from './partition-hosts.ts';
+import type { ProducerIds } from './producer-ids.ts';
+
+export class OffsetsService {
+  readonly #hosts: PartitionHosts;
+  readonly #producerIds: ProducerIds;
+
+  constructor(hosts: PartitionHosts, producerIds: ProducerIds) {
+    this.#hosts = hosts;
+    this.#producerIds = producerIds;
+  }
+
+  serve(clients: Dispatcher): void {
+    clients.unary(methods.broker.listOffsets, async (request) => ({
+      partitions: request.partitions.map((partition) => this.#offsetsOf(partition)),
+    }));
+    clients.unary(methods.broker.initProducer, async () => ({
+      producerId: await this.#producerIds.grant(),
+      producerEpoch: 0,
+    }));
+  }
+
+  #offsetsOf(partition: PartitionName): Partially<PartitionOffsets> {
+    const refused = (error: SluiceError): Partially<PartitionOffsets> => ({ partition, error: encodeError(error) });
+    if (!isIdentity(partition.topicId)) {
+      return refused(new SluiceError('INVALID_REQUEST', { message: 'A topic id is 32 lower-case hex digits.' }));
+    }
+    const host = this.#hosts.leading({
+      topicId: topicId(partition.topicId),
+      partition: partitionIndex(partition.partition),
+      kind: LogKind.data,
+    });
+    if (host instanceof SluiceError) return refused(host);
+    const replica = host.replica;
+    if (replica === undefined) return refused(host.error('NOT_LEADER'));
+    const latest = replica.latestOffset();
+    if (latest.error !== undefined) return refused(host.error(latest.error));
+    return {
+      partition,
+      logStart: replica.logStart,
+      highWatermark: latest.offset,
+      logEnd: replica.logEnd,
+      writable: replica.appendError() === undefined,
+    };
+  }
+}

@@ -1,0 +1,310 @@
+/**
+ * One replica on this node: the shell of `PartitionReplica`. It owns the replica and its log, parks the callbacks of
+ * produce requests, and carries out effects in their order. Called by the broker's services and replication streams.
+ *
+ * H1. The bytes of a batch are patched once, before the log and anyone else sees them.
+ * H2. Until the log is loaded nothing is accepted; of the assignments that arrive meanwhile the last one counts.
+ * H3. After `delete` or a disk failure every call is answered at once and changes nothing.
+ */
+import { SluiceError, toSluiceError } from '@sluice/base';
+import type { Clock, ErrorCode, Halt, LogId, Logger, NodeId, Offset } from '@sluice/base';
+import { batchFactsOf, LogScan, PartitionReplica, producerFactsOf } from '@sluice/partition';
+import type {
+  Acks,
+  AssignedEvent,
+  BatchFacts,
+  DurableAck,
+  IsrProposal,
+  LoadedLog,
+  LogChange,
+  PartitionConfig,
+  PartitionEffects,
+  PartitionEvent,
+  ProduceReply,
+  PushedEvent,
+  ReloadProducers,
+  ReplicaLiveness,
+  ReplicationMessage,
+  StartPush,
+} from '@sluice/partition';
+import { type BatchHeader, patchBatch } from '@sluice/record';
+import type { LogStore } from '@sluice/storage';
+import { positionOfBatch } from './batch-facts.ts';
+
+/** What a host asks of the rest of the broker. */
+export interface HostPorts {
+  send(host: PartitionHost, message: ReplicationMessage): void;
+  startPush(host: PartitionHost, push: StartPush): void;
+  stopPush(host: PartitionHost, to: NodeId): void;
+  ackDurable(host: PartitionHost, ack: DurableAck): void;
+  proposeIsr(host: PartitionHost, proposal: IsrProposal): void;
+}
+
+export interface PartitionHostOptions {
+  readonly self: NodeId;
+  readonly id: LogId;
+  readonly topicName: string;
+  readonly log: LogStore;
+  readonly config: PartitionConfig;
+  readonly liveness: ReplicaLiveness;
+  readonly ports: HostPorts;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly halt: Halt;
+}
+
+/** Something that waits for the log or its readable end to grow: a consumer's subscription or a follower's slot. */
+export interface LogWatcher {
+  /** Bytes were appended at a leader. */
+  onAppended(): void;
+  /** The readable end moved. */
+  onReadable(): void;
+  /** The replica stopped leading, or is gone: whoever reads here must go elsewhere. */
+  onLeadershipEnd(): void;
+}
+
+export type AppendOutcome = { readonly baseOffset: Offset } | { readonly error: SluiceError };
+
+export interface AppendRequest {
+  /** Checked, exactly one batch; owned by the log from now on. */
+  readonly batch: Uint8Array;
+  readonly header: BatchHeader;
+  readonly acks: Acks;
+  readonly timeoutMs: number;
+  readonly done: (outcome: AppendOutcome) => void;
+}
+
+/** A pushed element: one or more whole batches whose CRCs were checked. */
+export interface PushedBatches {
+  readonly bytes: Uint8Array;
+  readonly facts: readonly BatchFacts[];
+}
+
+const none: readonly PushedBatches[] = [];
+
+export class PartitionHost {
+  readonly id: LogId;
+  readonly topicName: string;
+  readonly log: LogStore;
+  readonly #options: PartitionHostOptions;
+  readonly #watchers = new Set<LogWatcher>();
+  readonly #parked = new Map<number, (outcome: AppendOutcome) => void>();
+  #replica: PartitionReplica | undefined;
+  #assignment: AssignedEvent | undefined;
+  #requestCount = 0;
+  #wasLeader = false;
+  #dead = false;
+
+  constructor(options: PartitionHostOptions) {
+    this.#options = options;
+    this.id = options.id;
+    this.topicName = options.topicName;
+    this.log = options.log;
+  }
+
+  /** Undefined until the log is loaded. */
+  get replica(): PartitionReplica | undefined {
+    return this.#replica;
+  }
+
+  /** Reads epochs and producers from the log; damage cuts the log back to what is intact, to be refetched. */
+  async load(): Promise<void> {
+    try {
+      const damage = this.log.lossy;
+      if (damage !== undefined && damage.intactEnd < this.log.endOffset) this.log.truncate(damage.intactEnd);
+      const scan = await this.#scan(this.log.startOffset);
+      if (this.#dead) return;
+      this.#loaded({
+        logStart: this.log.startOffset,
+        logEnd: this.log.endOffset,
+        highWatermark: undefined,
+        epochs: scan.epochs,
+        producers: scan.producers(),
+        nowMs: this.#options.clock.monotonicMs(),
+      });
+    } catch (error) {
+      this.#options.halt.halt(toSluiceError(error));
+    }
+  }
+
+  assigned(event: AssignedEvent): void {
+    this.#assignment = event;
+    this.step(event);
+  }
+
+  /** Carries a protocol event into the replica; dropped while the log is loading (H2). */
+  step(event: PartitionEvent): void {
+    if (this.#replica === undefined || this.#dead) return;
+    this.#carryOut(this.#replica.step(event), none, undefined);
+  }
+
+  append(request: AppendRequest): void {
+    const { header, batch, acks, timeoutMs, done } = request;
+    const replica = this.#replica;
+    if (replica === undefined || this.#dead) return done({ error: this.#error('NOT_LEADER') });
+    this.#requestCount += 1;
+    const nowMs = this.#options.clock.monotonicMs();
+    this.#parked.set(this.#requestCount, done);
+    const effects = replica.step({
+      kind: 'append',
+      requestId: this.#requestCount,
+      recordCount: header.recordCount,
+      producer: producerFactsOf(header),
+      acks,
+      deadlineMs: nowMs + timeoutMs,
+      nowMs,
+    });
+    this.#carryOut(effects, none, batch);
+  }
+
+  pushed(event: Omit<PushedEvent, 'kind' | 'batches' | 'nowMs'>, batches: readonly PushedBatches[]): void {
+    const replica = this.#replica;
+    if (replica === undefined || this.#dead) return;
+    const facts = batches.length === 1 ? (batches[0]?.facts ?? []) : batches.flatMap((element) => element.facts);
+    const nowMs = this.#options.clock.monotonicMs();
+    this.#carryOut(replica.step({ kind: 'pushed', ...event, batches: facts, nowMs }), batches, undefined);
+  }
+
+  watch(watcher: LogWatcher): void {
+    this.#watchers.add(watcher);
+  }
+
+  unwatch(watcher: LogWatcher): void {
+    this.#watchers.delete(watcher);
+  }
+
+  /** The topic is gone: forgets the log. */
+  delete(): void {
+    this.#end('UNKNOWN_TOPIC');
+    this.log.delete();
+  }
+
+  /** The node stops: answers what waits. */
+  close(): void {
+    this.#end('SHUTTING_DOWN');
+  }
+
+  /** The table's error with what the caller needs to go on: who leads, and in which epoch. */
+  error(code: ErrorCode): SluiceError {
+    return this.#error(code);
+  }
+
+  #loaded(loaded: LoadedLog): void {
+    const { self, config, liveness } = this.#options;
+    const replica = new PartitionReplica({ self, config, liveness, loaded });
+    this.#replica = replica;
+    this.log.onDurable = (end) => this.step({ kind: 'durable', generation: replica.generation, end });
+    if (this.#assignment !== undefined) this.step(this.#assignment);
+  }
+
+  async #scan(from: Offset): Promise<LogScan> {
+    const scan = new LogScan(this.#options.config.producerCountMax);
+    for await (const header of this.log.headers(from)) scan.add(batchFactsOf(header));
+    return scan;
+  }
+
+  #carryOut(effects: PartitionEffects, pushed: readonly PushedBatches[], batch: Uint8Array | undefined): void {
+    const { ports } = this.#options;
+    if (effects.log !== undefined) this.#changeLog(effects.log, pushed, batch);
+    if (effects.reloadProducers !== undefined) void this.#reloadProducers(effects.reloadProducers);
+    for (const nodeId of effects.stopPush) ports.stopPush(this, nodeId);
+    for (const message of effects.sendNow) ports.send(this, message);
+    for (const push of effects.startPush) ports.startPush(this, push);
+    if (effects.ackDurable !== undefined) ports.ackDurable(this, effects.ackDurable);
+    for (const reply of effects.replies) this.#reply(reply);
+    if (effects.log?.kind === 'append' && batch !== undefined) this.#tell('onAppended');
+    if (effects.readable !== undefined) this.#tell('onReadable');
+    if (effects.isrChange !== undefined) ports.proposeIsr(this, effects.isrChange);
+    for (const event of effects.trace) this.#trace(event);
+    this.#noticeRole();
+  }
+
+  #changeLog(change: LogChange, pushed: readonly PushedBatches[], batch: Uint8Array | undefined): void {
+    switch (change.kind) {
+      case 'append':
+        if (batch !== undefined) {
+          patchBatch(batch, 0, { baseOffset: change.baseOffset, leaderEpoch: change.leaderEpoch });
+          this.log.append(batch, { baseOffset: change.baseOffset, endOffset: change.endOffset });
+        } else {
+          this.#appendPushed(change.baseOffset, pushed);
+        }
+        return;
+      case 'truncate':
+        this.log.truncate(change.to);
+        return;
+      case 'restartAt':
+        this.log.restartAt(change.to);
+        return;
+    }
+  }
+
+  /** What lies below `from` is in the log already (a push that overlaps). */
+  #appendPushed(from: Offset, pushed: readonly PushedBatches[]): void {
+    for (const { bytes, facts } of pushed) {
+      const first = facts.findIndex((batch) => batch.baseOffset >= from);
+      const last = facts.at(-1);
+      if (first < 0 || last === undefined) continue;
+      const baseOffset = facts[first]?.baseOffset ?? from;
+      const rest = first === 0 ? bytes : bytes.subarray(positionOfBatch(bytes, first));
+      this.log.append(rest, { baseOffset, endOffset: last.endOffset });
+    }
+  }
+
+  async #reloadProducers(reload: ReloadProducers): Promise<void> {
+    try {
+      const scan = await this.#scan(reload.logStart);
+      this.step({ kind: 'producersReloaded', generation: reload.generation, producers: scan.producers() });
+    } catch (error) {
+      this.#options.halt.halt(toSluiceError(error));
+    }
+  }
+
+  #reply(reply: ProduceReply): void {
+    const done = this.#parked.get(reply.requestId);
+    this.#parked.delete(reply.requestId);
+    if (done === undefined) return;
+    done(reply.error === undefined ? { baseOffset: reply.baseOffset } : { error: this.#error(reply.error) });
+  }
+
+  #tell(event: 'onAppended' | 'onReadable' | 'onLeadershipEnd'): void {
+    for (const watcher of this.#watchers) watcher[event]();
+  }
+
+  #noticeRole(): void {
+    const leads = this.#replica?.role === 'leader';
+    if (this.#wasLeader && !leads) this.#tell('onLeadershipEnd');
+    this.#wasLeader = leads;
+  }
+
+  #end(code: ErrorCode): void {
+    if (this.#dead) return;
+    this.#dead = true;
+    this.log.onDurable = undefined;
+    for (const done of this.#parked.values()) done({ error: new SluiceError(code, { definite: false }) });
+    this.#parked.clear();
+    this.#tell('onLeadershipEnd');
+    this.#watchers.clear();
+  }
+
+  #error(code: ErrorCode): SluiceError {
+    const leader = this.#replica?.leader ?? null;
+    const leaderEpoch = this.#replica?.leaderEpoch ?? null;
+    return new SluiceError(code, {
+      details: { topic: this.topicName, partition: this.id.partition, leader, leaderEpoch },
+    });
+  }
+
+  #trace(event: PartitionEffects['trace'][number]): void {
+    const { logger } = this.#options;
+    const fields = { topic: this.topicName, partition: this.id.partition, ...event };
+    switch (event.kind) {
+      case 'isr':
+        return logger.info('in-sync replicas changed', fields);
+      case 'truncated':
+      case 'restarted':
+        return logger.warn('log cut to match its leader', fields);
+      default:
+        return logger.debug('partition event', fields);
+    }
+  }
+}

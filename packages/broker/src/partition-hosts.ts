@@ -1,0 +1,151 @@
+/**
+ * All replicas of this node, by log id. Follows the metadata feed: a replica is opened when metadata places it here,
+ * told of every change of its partition or of a node that holds it, and deleted with its topic, never otherwise.
+ * Owned by `BrokerNode`.
+ *
+ * H4. Nothing is assigned before this process is registered and has applied the metadata up to its registration.
+ * H5. A log is deleted only because a `topicDeleted` record names its topic: doubt about metadata never deletes data.
+ */
+import { LogKind, logKey, SluiceError } from '@sluice/base';
+import type { BrokerEpoch, Clock, LogId, LogIndex, NodeId, TopicId } from '@sluice/base';
+import type { ImageChange, MetadataFeed, PartitionState } from '@sluice/metadata';
+import type { AssignedEvent } from '@sluice/partition';
+import type { NodeLog } from '@sluice/storage';
+import type { PartitionHost } from './partition-host.ts';
+
+export interface PartitionHostsOptions {
+  readonly self: NodeId;
+  readonly feed: MetadataFeed;
+  readonly nodeLog: NodeLog;
+  readonly clock: Clock;
+  /** Granted to this process; undefined before. */
+  readonly epoch: () => BrokerEpoch | undefined;
+  readonly open: (id: LogId, topicName: string) => PartitionHost;
+  readonly onRemoved: (host: PartitionHost) => void;
+}
+
+export class PartitionHosts {
+  readonly #options: PartitionHostsOptions;
+  readonly #hosts = new Map<string, PartitionHost>();
+  /** The epoch under which everything was assigned last. */
+  #assignedEpoch: BrokerEpoch | undefined;
+
+  constructor(options: PartitionHostsOptions) {
+    this.#options = options;
+  }
+
+  [Symbol.iterator](): Iterator<PartitionHost> {
+    return this.#hosts.values();
+  }
+
+  find(id: LogId): PartitionHost | undefined {
+    return this.#hosts.get(logKey(id));
+  }
+
+  /** The host that leads the partition, or why there is none here. */
+  leading(id: LogId): PartitionHost | SluiceError {
+    const host = this.find(id);
+    if (host?.replica?.role === 'leader') return host;
+    return this.#absence(id, host);
+  }
+
+  onApplied(index: LogIndex, change: ImageChange): void {
+    for (const topic of change.topicsDeleted) this.#deleteTopic(topic.topicId);
+    const epoch = this.#options.epoch();
+    if (epoch === undefined || index < epoch) return;
+    if (this.#assignedEpoch !== epoch) return this.assignAll();
+    const { image } = this.#options.feed;
+    const touched = new Map<string, PartitionState>();
+    for (const key of change.partitions) {
+      const state = image.partition(key.topicId, key.partition);
+      if (state?.replicas.includes(this.#options.self)) touched.set(logKey(logIdOf(state)), state);
+    }
+    // Another node's epoch or phase decides whether it may enter the ISR (D9).
+    if (change.nodes.length > 0) {
+      for (const state of image.replicasOn(this.#options.self)) {
+        if (change.nodes.some((node) => state.replicas.includes(node))) touched.set(logKey(logIdOf(state)), state);
+      }
+    }
+    for (const state of touched.values()) this.#assign(state, epoch);
+  }
+
+  /** After registration: everything that metadata places here, once metadata is as new as the registration (H4). */
+  assignAll(): void {
+    const epoch = this.#options.epoch();
+    const { image } = this.#options.feed;
+    if (epoch === undefined || image.appliedIndex < epoch) return;
+    this.#assignedEpoch = epoch;
+    for (const state of image.replicasOn(this.#options.self)) this.#assign(state, epoch);
+  }
+
+  #assign(state: PartitionState, epoch: BrokerEpoch): void {
+    const { self, feed, clock, open } = this.#options;
+    const id = logIdOf(state);
+    const key = logKey(id);
+    const topic = feed.image.topic(state.topicId);
+    if (topic === undefined) return;
+    let host = this.#hosts.get(key);
+    if (host === undefined) {
+      host = open(id, topic.name);
+      this.#hosts.set(key, host);
+      void host.load();
+    }
+    const event: AssignedEvent = {
+      kind: 'assigned',
+      leader: state.leader ?? undefined,
+      leaderEpoch: state.leaderEpoch,
+      partitionEpoch: state.partitionEpoch,
+      replicas: state.replicas.map((nodeId) => {
+        const node = feed.image.node(nodeId);
+        return { nodeId, brokerEpoch: node?.brokerEpoch, eligible: node?.state === 'up' };
+      }),
+      isr: state.isr,
+      minIsr: topic.config.minIsr,
+      selfBrokerEpoch: epoch,
+      nowMs: clock.monotonicMs(),
+    };
+    host.assigned(event);
+    if (host.log.lossy !== undefined && state.isr.includes(self) && !state.lossy.includes(self)) host.log.healed();
+  }
+
+  #deleteTopic(topic: TopicId): void {
+    for (const id of this.#options.nodeLog.logIds()) {
+      if (id.topicId !== topic) continue;
+      const host = this.find(id);
+      if (host === undefined) {
+        this.#options.nodeLog.log(id).delete();
+        continue;
+      }
+      this.#hosts.delete(logKey(id));
+      host.delete();
+      this.#options.onRemoved(host);
+    }
+  }
+
+  #absence(id: LogId, host: PartitionHost | undefined): SluiceError {
+    const { image } = this.#options.feed;
+    const topic = image.topic(id.topicId);
+    if (topic === undefined) {
+      // This node's metadata may lag behind what the caller saw elsewhere.
+      return new SluiceError('UNKNOWN_TOPIC', { retry: 'refresh-metadata', details: { topicId: id.topicId } });
+    }
+    const state = topic.partitions[id.partition];
+    if (state === undefined) {
+      return new SluiceError('UNKNOWN_PARTITION', { details: { topic: topic.name, partition: id.partition } });
+    }
+    if (state.leader === null) {
+      return new SluiceError('LEADER_NOT_AVAILABLE', { details: { topic: topic.name, partition: id.partition } });
+    }
+    if (host !== undefined) return host.error('NOT_LEADER');
+    const { leader, leaderEpoch } = state;
+    return new SluiceError('NOT_LEADER', {
+      details: { topic: topic.name, partition: id.partition, leader, leaderEpoch },
+    });
+  }
+}
+
+const logIdOf = (state: PartitionState): LogId => ({
+  topicId: state.topicId,
+  partition: state.partition,
+  kind: LogKind.data,
+});

@@ -1,0 +1,200 @@
+/**
+ * The produce stream: checks batches, hands them to their partitions, answers when the acks asked for are there.
+ *
+ * P1. A batch's bytes count against the stream's credit from its arrival to its answer: what is parked is bounded.
+ * P2. Results of one turn travel in one message.
+ * P3. A bad batch fails alone; a broken stream rule (no open, credit overrun) ends the stream.
+ */
+import { isIdentity, LogKind, partitionIndex, SluiceError, topicId } from '@sluice/base';
+import type { Clock } from '@sluice/base';
+import type { MetadataFeed } from '@sluice/metadata';
+import type { Acks } from '@sluice/partition';
+import { batchError, batchHeaderBytes, checkProduceBatch } from '@sluice/record';
+import { Acks as WireAcks, encodeError, methods } from '@sluice/wire';
+import type {
+  CreditBudget,
+  Dispatcher,
+  ProduceBatch,
+  ProduceRequest,
+  ProduceResponse,
+  ProduceResult,
+  ReceiveCredit,
+  StreamReceiver,
+  StreamSender,
+} from '@sluice/wire';
+import type { NodeLog } from '@sluice/storage';
+import type { NodeIdentity } from './node-identity.ts';
+import type { PartitionHost } from './partition-host.ts';
+import type { PartitionHosts } from './partition-hosts.ts';
+import type { StageTimes } from './stage-times.ts';
+
+export interface ProduceServiceOptions {
+  readonly identity: NodeIdentity;
+  readonly feed: MetadataFeed;
+  readonly hosts: PartitionHosts;
+  readonly nodeLog: NodeLog;
+  readonly clock: Clock;
+  readonly budget: CreditBudget;
+  readonly windowBytesMax: number;
+  /** A batch that waits longer for its replicas is answered TIMEOUT (indefinite). */
+  readonly ackTimeoutMs: number;
+  readonly stages: StageTimes;
+}
+
+/** Room for the batch header and the framing of one record of the largest size. */
+export const batchOverheadBytes = batchHeaderBytes + 128;
+/** No topic takes more (bound of `recordBytesMax`). */
+const batchBytesMax = 8 * 1024 * 1024 + batchOverheadBytes;
+
+const acksOf = (acks: WireAcks): Acks => {
+  if (acks === WireAcks.leader) return 'leader';
+  return acks === WireAcks.none ? 'none' : 'all';
+};
+
+export class ProduceService {
+  readonly #options: ProduceServiceOptions;
+
+  constructor(options: ProduceServiceOptions) {
+    this.#options = options;
+  }
+
+  serve(clients: Dispatcher): void {
+    clients.stream(methods.broker.produce, (_call, sender) => new ProduceStream(this.#options, sender));
+  }
+}
+
+class ProduceStream implements StreamReceiver<ProduceRequest> {
+  readonly #options: ProduceServiceOptions;
+  readonly #sender: StreamSender<ProduceResponse>;
+  readonly #credit: ReceiveCredit;
+  #acks: Acks | undefined;
+  #results: ProduceResult[] = [];
+  #creditBytes = 0;
+  #flushDue = false;
+  #parkedCount = 0;
+  #ended = false;
+  #closed = false;
+
+  constructor(options: ProduceServiceOptions, sender: StreamSender<ProduceResponse>) {
+    this.#options = options;
+    this.#sender = sender;
+    this.#credit = options.budget.open({
+      windowBytesMax: options.windowBytesMax,
+      onGrant: (bytes) => {
+        this.#creditBytes += bytes;
+        this.#flushSoon();
+      },
+    });
+  }
+
+  onMessage(request: ProduceRequest): void {
+    if (this.#acks === undefined) this.#open(request);
+    const atMs = this.#options.clock.monotonicMs();
+    for (const batch of request.batches) this.#append(batch, atMs);
+  }
+
+  /** What was accepted is still answered. */
+  onEnd(): void {
+    this.#ended = true;
+    this.#endWhenAnswered();
+  }
+
+  onClose(): void {
+    this.#closed = true;
+    this.#credit.close();
+  }
+
+  #open(request: ProduceRequest): void {
+    if (request.open === null) {
+      throw new SluiceError('INVALID_REQUEST', { message: 'The first message of a produce stream opens it.' });
+    }
+    this.#acks = acksOf(request.open.acks);
+    this.#sender.send({
+      opened: { nodeId: this.#options.identity.nodeId, batchBytesMax },
+      creditBytes: this.#credit.initialBytes,
+    });
+  }
+
+  #append(request: ProduceBatch, atMs: number): void {
+    const { requestId, batch } = request;
+    // Throws on overrun: the stream ends (P3).
+    this.#credit.onReceived(batch.byteLength);
+    this.#parkedCount += 1;
+    const refused = (error: SluiceError): void => this.#answer(batch.byteLength, failed(requestId, error));
+    const host = this.#hostOf(request);
+    if (host instanceof SluiceError) return refused(host);
+    const topic = this.#options.feed.image.topic(host.id.topicId);
+    const limit = (topic?.config.recordBytesMax ?? 0) + batchOverheadBytes;
+    const checked = checkProduceBatch(batch, { batchBytesMax: limit });
+    if (!checked.ok) return refused(batchError(checked.problem));
+    const header = checked.value;
+    if (header.producerId >= this.#options.feed.image.nextProducerId) {
+      return refused(new SluiceError('UNKNOWN_PRODUCER_ID', { details: { producerId: header.producerId } }));
+    }
+    host.append({
+      batch,
+      header,
+      acks: this.#acks ?? 'all',
+      timeoutMs: this.#options.ackTimeoutMs,
+      done: (outcome) => {
+        const result = 'error' in outcome ? failed(requestId, outcome.error) : done(requestId, outcome.baseOffset);
+        this.#options.stages.observe('ack', this.#options.clock.monotonicMs() - atMs);
+        this.#answer(batch.byteLength, result);
+      },
+    });
+  }
+
+  #hostOf(request: ProduceBatch): PartitionHost | SluiceError {
+    if (!isIdentity(request.topicId)) {
+      return new SluiceError('INVALID_REQUEST', { message: 'A topic id is 32 lower-case hex digits.' });
+    }
+    const id = topicId(request.topicId);
+    return this.#options.hosts.leading({
+      topicId: id,
+      partition: partitionIndex(request.partition),
+      kind: LogKind.data,
+    });
+  }
+
+  #answer(bytes: number, result: ProduceResult): void {
+    this.#parkedCount -= 1;
+    if (this.#closed) return;
+    this.#results.push(result);
+    // A disk that falls behind is felt as credit that does not come back.
+    this.#options.nodeLog.whenRoom(() => {
+      if (!this.#closed) this.#credit.release(bytes);
+    });
+    this.#flushSoon();
+  }
+
+  #flushSoon(): void {
+    if (this.#flushDue || this.#closed) return;
+    this.#flushDue = true;
+    this.#options.clock.defer(() => {
+      this.#flushDue = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#closed || this.#acks === undefined) return;
+    const results = this.#results;
+    const creditBytes = this.#creditBytes;
+    this.#results = [];
+    this.#creditBytes = 0;
+    if (results.length > 0 || creditBytes > 0) this.#sender.send({ results, creditBytes });
+    this.#endWhenAnswered();
+  }
+
+  #endWhenAnswered(): void {
+    if (this.#ended && this.#parkedCount === 0 && this.#results.length === 0) this.#sender.end();
+  }
+}
+
+const done = (requestId: number, baseOffset: number): ProduceResult => ({ requestId, baseOffset, error: null });
+
+const failed = (requestId: number, error: SluiceError): ProduceResult => ({
+  requestId,
+  baseOffset: 0,
+  error: encodeError(error),
+});

@@ -1,0 +1,277 @@
+/**
+ * The following side of replication: one `LeaderLink` for each node that leads partitions with a replica here. It keeps
+ * one stream to that node open while there is something to follow. Owned by `ReplicationService`.
+ *
+ * F1. A new stream carries no old position: every partition states its own again when the leader has said hello.
+ * F2. Batches are checked against their CRC before the machine hears of them.
+ * F3. Credit comes back when the node log has room: a slow disk slows the leader instead of filling memory.
+ */
+import { leaderEpoch, offset, sessionNumber, SluiceError, toSluiceError } from '@sluice/base';
+import type { Clock, Logger, NodeId, Timer } from '@sluice/base';
+import type { DurableAck, ReplicationMessage } from '@sluice/partition';
+import type { NodeLog } from '@sluice/storage';
+import { decodeError, methods } from '@sluice/wire';
+import type {
+  ReplicaAck,
+  ReplicaDivergence,
+  ReplicaPosition,
+  ReplicaPush,
+  ReplicaRefusal,
+  ReplicateResponse,
+  RpcClient,
+  StreamSender,
+  ReplicateRequest,
+} from '@sluice/wire';
+import { checkedFacts } from './batch-facts.ts';
+import type { NodeIdentity } from './node-identity.ts';
+import { identityMessage } from './node-identity.ts';
+import type { PartitionHost } from './partition-host.ts';
+
+export interface LeaderLinkOptions {
+  readonly leader: NodeId;
+  /** Peer address of the leader, as far as metadata knows. */
+  readonly address: () => string | undefined;
+  readonly identity: NodeIdentity;
+  readonly nodeLog: NodeLog;
+  readonly rpc: RpcClient;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly windowBytes: number;
+  readonly heartbeatMs: number;
+  /** A leader that is silent for longer is taken for gone, and the stream opened anew. */
+  readonly sessionTimeoutMs: number;
+  readonly heard: () => void;
+}
+
+const retryMs = 50;
+
+export class LeaderLink {
+  readonly #options: LeaderLinkOptions;
+  readonly #slots = new Map<PartitionHost, number>();
+  readonly #hosts = new Map<number, PartitionHost>();
+  #slotCount = 0;
+  #stream: StreamSender<ReplicateRequest> | undefined;
+  /** The leader has said hello on the stream. */
+  #open = false;
+  #attempt = 0;
+  #timer: Timer | undefined;
+  #lastHeardMs = 0;
+  #positions: ReplicaPosition[] = [];
+  readonly #acks = new Map<number, ReplicaAck>();
+  #released: number[] = [];
+  #creditBytes = 0;
+  #flushDue = false;
+  #stopped = false;
+
+  constructor(options: LeaderLinkOptions) {
+    this.#options = options;
+  }
+
+  position(host: PartitionHost, message: Extract<ReplicationMessage, { kind: 'position' }>): void {
+    let slot = this.#slots.get(host);
+    if (slot === undefined) {
+      this.#slotCount += 1;
+      slot = this.#slotCount;
+      this.#slots.set(host, slot);
+      this.#hosts.set(slot, host);
+    }
+    if (this.#stream === undefined) this.#connectAfter(0);
+    // When the leader says hello everything is stated anew (F1).
+    if (!this.#open) return;
+    this.#acks.delete(slot);
+    this.#positions.push({
+      slot,
+      topicId: host.id.topicId,
+      partition: host.id.partition,
+      kind: host.id.kind,
+      leaderEpoch: message.leaderEpoch,
+      session: message.session,
+      fetchOffset: message.fetchOffset,
+      lastEpoch: message.lastEpoch ?? -1,
+      durableOffset: message.durableOffset,
+    });
+    this.#flushSoon();
+  }
+
+  ack(host: PartitionHost, ack: DurableAck): void {
+    const slot = this.#slots.get(host);
+    if (slot === undefined || !this.#open) return;
+    const { leaderEpoch: epoch, session, durableOffset } = ack;
+    this.#acks.set(slot, { slot, leaderEpoch: epoch, session, durableOffset });
+    this.#flushSoon();
+  }
+
+  /** The host follows another node now, leads, or is gone. */
+  release(host: PartitionHost): void {
+    const slot = this.#slots.get(host);
+    if (slot === undefined) return;
+    this.#slots.delete(host);
+    this.#hosts.delete(slot);
+    this.#acks.delete(slot);
+    this.#positions = this.#positions.filter((position) => position.slot !== slot);
+    if (this.#slots.size === 0) return this.#disconnect();
+    if (!this.#open) return;
+    this.#released.push(slot);
+    this.#flushSoon();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#disconnect();
+  }
+
+  #disconnect(): void {
+    this.#attempt += 1;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#open = false;
+    this.#positions = [];
+    this.#acks.clear();
+    this.#released = [];
+    this.#creditBytes = 0;
+    this.#stream?.close(new SluiceError('CANCELLED'));
+    this.#stream = undefined;
+  }
+
+  #connectAfter(delayMs: number): void {
+    if (this.#timer !== undefined || this.#stopped) return;
+    this.#timer = this.#options.clock.setTimer(delayMs, () => {
+      this.#timer = undefined;
+      if (this.#slots.size > 0) this.#connect();
+    });
+  }
+
+  #reconnect(): void {
+    this.#disconnect();
+    this.#connectAfter(retryMs);
+  }
+
+  #connect(): void {
+    const { address, rpc, identity, clock, logger, leader } = this.#options;
+    const to = address();
+    if (to === undefined) return this.#connectAfter(retryMs);
+    this.#attempt += 1;
+    const attempt = this.#attempt;
+    this.#lastHeardMs = clock.monotonicMs();
+    this.#stream = rpc.stream(methods.replication.replicate, to, {
+      onMessage: (response) => {
+        if (attempt === this.#attempt) this.#onResponse(response);
+      },
+      onClose: (error) => {
+        if (attempt !== this.#attempt) return;
+        logger.debug('replication stream closed', { leader, err: error });
+        this.#reconnect();
+      },
+    });
+    this.#stream.send({ identity: identityMessage(identity), creditBytes: this.#options.windowBytes });
+    this.#beatLater(attempt);
+  }
+
+  #beatLater(attempt: number): void {
+    const { clock, heartbeatMs, sessionTimeoutMs } = this.#options;
+    clock.setTimer(heartbeatMs, () => {
+      if (attempt !== this.#attempt) return;
+      if (clock.monotonicMs() - this.#lastHeardMs > sessionTimeoutMs) return this.#reconnect();
+      this.#stream?.send({});
+      this.#beatLater(attempt);
+    });
+  }
+
+  #onResponse(response: ReplicateResponse): void {
+    this.#lastHeardMs = this.#options.clock.monotonicMs();
+    this.#options.heard();
+    if (response.identity !== null && !this.#open) {
+      this.#open = true;
+      for (const host of this.#slots.keys()) host.step({ kind: 'restate' });
+    }
+    for (const refusal of response.refusals) this.#onRefusal(refusal);
+    for (const divergence of response.divergences) this.#onDivergence(divergence);
+    for (const push of response.pushes) this.#onPush(push);
+  }
+
+  #onPush(push: ReplicaPush): void {
+    const host = this.#hosts.get(push.slot);
+    const bytes = push.batches.reduce((sum, batch) => sum + batch.byteLength, 0);
+    if (host !== undefined) this.#deliver(host, push);
+    if (bytes > 0) this.#options.nodeLog.whenRoom(() => this.#release(bytes));
+  }
+
+  #deliver(host: PartitionHost, push: ReplicaPush): void {
+    try {
+      const batches = push.batches.map((bytes) => ({ bytes, facts: checkedFacts(bytes) }));
+      host.pushed(
+        {
+          leaderEpoch: leaderEpoch(push.leaderEpoch),
+          session: sessionNumber(push.session),
+          highWatermark: offset(push.highWatermark),
+          logStart: offset(push.logStart),
+        },
+        batches,
+      );
+    } catch (error) {
+      const failure = toSluiceError(error);
+      if (failure.code !== 'CORRUPT_BATCH' && failure.code !== 'INVALID_BATCH') throw error;
+      this.#options.logger.error('damaged batch from the leader, asking again', {
+        topic: host.topicName,
+        partition: host.id.partition,
+        leader: this.#options.leader,
+        err: failure,
+      });
+      host.step({ kind: 'restate' });
+    }
+  }
+
+  #onDivergence(divergence: ReplicaDivergence): void {
+    this.#hosts.get(divergence.slot)?.step({
+      kind: 'diverged',
+      leaderEpoch: leaderEpoch(divergence.leaderEpoch),
+      session: sessionNumber(divergence.session),
+      epoch: leaderEpoch(divergence.epoch),
+      endOffset: offset(divergence.endOffset),
+    });
+  }
+
+  #onRefusal(refusal: ReplicaRefusal): void {
+    const host = this.#hosts.get(refusal.slot);
+    if (host === undefined || refusal.error === null) return;
+    const failure = decodeError(refusal.error);
+    host.step({
+      kind: 'positionRefused',
+      leaderEpoch: leaderEpoch(refusal.leaderEpoch),
+      session: sessionNumber(refusal.session),
+      error: failure.code,
+      logStart: offset(refusal.logStart),
+    });
+  }
+
+  /** Bytes are dealt with; small amounts wait for the next message. */
+  #release(bytes: number): void {
+    if (!this.#open) return;
+    this.#creditBytes += bytes;
+    if (this.#creditBytes * 4 >= this.#options.windowBytes) this.#flushSoon();
+  }
+
+  #flushSoon(): void {
+    if (this.#flushDue) return;
+    this.#flushDue = true;
+    this.#options.clock.defer(() => {
+      this.#flushDue = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#stream === undefined || !this.#open) return;
+    const message = {
+      positions: this.#positions,
+      acks: [...this.#acks.values()],
+      creditBytes: this.#creditBytes,
+      releasedSlots: this.#released,
+    };
+    this.#positions = [];
+    this.#acks.clear();
+    this.#creditBytes = 0;
+    this.#released = [];
+    this.#stream.send(message);
+  }
+}

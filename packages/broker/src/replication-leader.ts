@@ -1,0 +1,349 @@
+/**
+ * The leading side of replication: one `FollowerSession` for each follower node's stream, for all partitions that it
+ * follows here. Owned by `ReplicationService`.
+ *
+ * L1. Batches go out in log order of their partition, each once in a session, as the bytes that the log holds.
+ * L2. No more bytes are under way than the follower granted; one push may overdraw the last of it.
+ * L3. A slot pushes only between the machine's `startPush` and `stopPush`, under the epoch and session given there.
+ */
+import { invariant, leaderEpoch, logKey, offset, partitionIndex, sessionNumber, SluiceError } from '@sluice/base';
+import { isIdentity, isPosition, LogKind, topicId, toSluiceError } from '@sluice/base';
+import type { BrokerEpoch, Clock, LogId, Logger, NodeId, Offset } from '@sluice/base';
+import type { ReplicationMessage, StartPush } from '@sluice/partition';
+import type { ReadResult } from '@sluice/storage';
+import { encodeError, SendCredit } from '@sluice/wire';
+import type {
+  ReplicaDivergence,
+  ReplicaPosition,
+  ReplicaPush,
+  ReplicaRefusal,
+  ReplicateRequest,
+  ReplicateResponse,
+  StreamSender,
+} from '@sluice/wire';
+import type { LogWatcher, PartitionHost } from './partition-host.ts';
+
+/** Most bytes of one partition in one push, so that others are not stuck behind it. */
+const runBytesMax = 256 * 1024;
+/** About the most bytes of batches in one message. */
+const messageBytesMax = 512 * 1024;
+/** A moved high watermark waits this long for a push to ride on. */
+const highWatermarkDelayMs = 5;
+
+export interface FollowerSessionOptions {
+  readonly nodeId: NodeId;
+  readonly brokerEpoch: BrokerEpoch;
+  readonly sender: StreamSender<ReplicateResponse>;
+  readonly findHost: (id: LogId) => PartitionHost | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export class FollowerSession {
+  readonly nodeId: NodeId;
+  readonly #options: FollowerSessionOptions;
+  readonly #slots = new Map<number, Slot>();
+  readonly #byHost = new Map<PartitionHost, Slot>();
+  readonly #credit = new SendCredit();
+  /** Slots with something to push, each once. */
+  readonly #ready = new Set<Slot>();
+  #outgoing: { divergences: ReplicaDivergence[]; refusals: ReplicaRefusal[] } = { divergences: [], refusals: [] };
+  #pumpDue = false;
+  #watermarkDue = false;
+  #closed = false;
+
+  constructor(options: FollowerSessionOptions) {
+    this.#options = options;
+    this.nodeId = options.nodeId;
+  }
+
+  onRequest(request: ReplicateRequest): void {
+    for (const slot of request.releasedSlots) this.#release(slot);
+    for (const position of request.positions) this.#onPosition(position);
+    for (const ack of request.acks) {
+      const slot = this.#slots.get(ack.slot);
+      slot?.host.step({
+        kind: 'followerAck',
+        replica: this.nodeId,
+        brokerEpoch: this.#options.brokerEpoch,
+        leaderEpoch: leaderEpoch(ack.leaderEpoch),
+        session: sessionNumber(ack.session),
+        durableOffset: offset(ack.durableOffset),
+        nowMs: this.#options.clock.monotonicMs(),
+      });
+    }
+    if (request.creditBytes > 0) {
+      this.#credit.grant(request.creditBytes);
+      this.#pumpSoon();
+    }
+  }
+
+  startPush(host: PartitionHost, push: StartPush): void {
+    const slot = this.#byHost.get(host);
+    // The stream of this position may have closed since.
+    if (slot === undefined || slot.session !== push.session) return;
+    slot.pushing = true;
+    slot.leaderEpoch = push.leaderEpoch;
+    slot.nextOffset = push.from;
+    slot.round += 1;
+    // The first push confirms the position, also when it is empty.
+    slot.watermarkSent = undefined;
+    this.wake(slot);
+  }
+
+  stopPush(host: PartitionHost): void {
+    const slot = this.#byHost.get(host);
+    if (slot !== undefined) this.#stop(slot);
+  }
+
+  send(host: PartitionHost, message: Exclude<ReplicationMessage, { kind: 'position' }>): void {
+    const slot = this.#byHost.get(host);
+    if (slot === undefined) return;
+    const { leaderEpoch: epoch, session } = message;
+    if (message.kind === 'divergence') {
+      const { epoch: largest, endOffset } = message;
+      this.#outgoing.divergences.push({ slot: slot.number, leaderEpoch: epoch, session, epoch: largest, endOffset });
+    } else {
+      const { logStart } = message;
+      const error = encodeError(host.error(message.error));
+      this.#outgoing.refusals.push({ slot: slot.number, leaderEpoch: epoch, session, error, logStart });
+    }
+    this.#pumpSoon();
+  }
+
+  /** The slot has something to push. */
+  wake(slot: Slot): void {
+    if (!slot.pushing) return;
+    this.#ready.add(slot);
+    this.#pumpSoon();
+  }
+
+  /** The slot's high watermark moved: it rides on the next push, or goes alone after a moment. */
+  wakeForWatermark(): void {
+    if (this.#watermarkDue || this.#closed) return;
+    this.#watermarkDue = true;
+    this.#options.clock.setTimer(highWatermarkDelayMs, () => {
+      this.#watermarkDue = false;
+      for (const slot of this.#slots.values()) {
+        if (slot.pushing && slot.watermarkSent !== slot.host.replica?.highWatermark) this.#ready.add(slot);
+      }
+      this.#pumpSoon();
+    });
+  }
+
+  /** An idle stream shows that this side lives. */
+  beat(): void {
+    if (!this.#closed) this.#options.sender.send({});
+  }
+
+  close(error?: SluiceError): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const number of this.#slots.keys()) this.#release(number);
+    this.#options.sender.close(error);
+  }
+
+  #onPosition(position: ReplicaPosition): void {
+    const slot = this.#slotOf(position);
+    if (slot === undefined) {
+      this.#refuseUnknown(position);
+      return;
+    }
+    this.#stop(slot);
+    slot.session = position.session;
+    slot.host.step({
+      kind: 'followerPosition',
+      replica: this.nodeId,
+      brokerEpoch: this.#options.brokerEpoch,
+      leaderEpoch: leaderEpoch(position.leaderEpoch),
+      session: sessionNumber(position.session),
+      fetchOffset: offset(position.fetchOffset),
+      durableOffset: offset(position.durableOffset),
+      lastEpoch: position.lastEpoch < 0 ? undefined : leaderEpoch(position.lastEpoch),
+      nowMs: this.#options.clock.monotonicMs(),
+    });
+  }
+
+  #slotOf(position: ReplicaPosition): Slot | undefined {
+    const known = this.#slots.get(position.slot);
+    if (!isIdentity(position.topicId) || !isPosition(position.fetchOffset)) return undefined;
+    const id: LogId = {
+      topicId: topicId(position.topicId),
+      partition: partitionIndex(position.partition),
+      kind: LogKind.data,
+    };
+    if (known !== undefined) {
+      if (logKey(known.host.id) === logKey(id)) return known;
+      this.#release(position.slot);
+    }
+    const host = this.#options.findHost(id);
+    if (host?.replica === undefined) return undefined;
+    const slot = new Slot(this, host, position.slot);
+    this.#slots.set(position.slot, slot);
+    this.#byHost.set(host, slot);
+    host.watch(slot);
+    return slot;
+  }
+
+  /** This node does not hold the partition, or has not loaded it: the follower asks again when metadata has moved on. */
+  #refuseUnknown(position: ReplicaPosition): void {
+    const error = encodeError(new SluiceError('UNKNOWN_LEADER_EPOCH'));
+    const { slot, leaderEpoch: epoch, session } = position;
+    this.#outgoing.refusals.push({ slot, leaderEpoch: epoch, session, error, logStart: 0 });
+    this.#pumpSoon();
+  }
+
+  #release(number: number): void {
+    const slot = this.#slots.get(number);
+    if (slot === undefined) return;
+    this.#stop(slot);
+    this.#slots.delete(number);
+    this.#byHost.delete(slot.host);
+    slot.host.unwatch(slot);
+    slot.host.step({
+      kind: 'followerGone',
+      replica: this.nodeId,
+      brokerEpoch: this.#options.brokerEpoch,
+      session: sessionNumber(slot.session),
+    });
+  }
+
+  #stop(slot: Slot): void {
+    slot.pushing = false;
+    slot.round += 1;
+    this.#ready.delete(slot);
+  }
+
+  #pumpSoon(): void {
+    if (this.#pumpDue || this.#closed) return;
+    this.#pumpDue = true;
+    this.#options.clock.defer(() => {
+      this.#pumpDue = false;
+      if (!this.#closed) this.#pump();
+    });
+  }
+
+  /** Gathers what is ready into messages until nothing is ready or the credit is used up. */
+  #pump(): void {
+    let pushes: ReplicaPush[] = [];
+    let bytes = 0;
+    for (const slot of this.#ready) {
+      const behind = slot.nextOffset < slot.host.log.endOffset;
+      if (behind && !this.#credit.canSend) continue;
+      this.#ready.delete(slot);
+      if (slot.reading || !slot.pushing) continue;
+      const read = behind ? this.#read(slot) : undefined;
+      if (read instanceof Promise) {
+        this.#readLater(slot, read);
+        continue;
+      }
+      const push = this.#pushOf(slot, read);
+      if (push === undefined) continue;
+      pushes.push(push);
+      bytes += bytesOf(push);
+      if (slot.nextOffset < slot.host.log.endOffset) this.#ready.add(slot);
+      if (bytes >= messageBytesMax) {
+        this.#send(pushes);
+        pushes = [];
+        bytes = 0;
+      }
+    }
+    this.#send(pushes);
+  }
+
+  #read(slot: Slot): ReadResult | Promise<ReadResult> {
+    const { log } = slot.host;
+    return log.read(slot.nextOffset, log.endOffset, runBytesMax);
+  }
+
+  #readLater(slot: Slot, read: Promise<ReadResult>): void {
+    const round = slot.round;
+    slot.reading = true;
+    read.then(
+      (result) => {
+        slot.reading = false;
+        if (this.#closed || !slot.pushing) return;
+        // A new position voids what was read for the old one (L3).
+        if (slot.round === round) {
+          const push = this.#pushOf(slot, result);
+          if (push !== undefined) this.#send([push]);
+        }
+        this.wake(slot);
+      },
+      (error: unknown) => {
+        slot.reading = false;
+        this.#options.logger.error('follower read failed', { err: toSluiceError(error), topic: slot.host.topicName });
+        this.close(toSluiceError(error));
+      },
+    );
+  }
+
+  #pushOf(slot: Slot, read: ReadResult | undefined): ReplicaPush | undefined {
+    const replica = slot.host.replica;
+    invariant(replica !== undefined, 'L3: a pushing slot has a loaded replica');
+    if (read?.kind === 'out-of-range') {
+      this.#stop(slot);
+      const error = encodeError(slot.host.error('OFFSET_OUT_OF_RANGE'));
+      const { number, leaderEpoch: epoch, session } = slot;
+      const { logStart } = replica;
+      this.#outgoing.refusals.push({ slot: number, leaderEpoch: epoch, session, error, logStart });
+      return undefined;
+    }
+    if (read !== undefined) {
+      this.#credit.take(read.bytes);
+      slot.nextOffset = read.endOffset;
+    } else if (slot.watermarkSent === replica.highWatermark) {
+      return undefined;
+    }
+    slot.watermarkSent = replica.highWatermark;
+    return {
+      slot: slot.number,
+      leaderEpoch: slot.leaderEpoch,
+      session: slot.session,
+      batches: read?.batches ?? [],
+      highWatermark: replica.highWatermark,
+      logStart: replica.logStart,
+    };
+  }
+
+  #send(pushes: readonly ReplicaPush[]): void {
+    const { divergences, refusals } = this.#outgoing;
+    if (pushes.length === 0 && divergences.length === 0 && refusals.length === 0) return;
+    this.#outgoing = { divergences: [], refusals: [] };
+    this.#options.sender.send({ pushes, divergences, refusals });
+  }
+}
+
+/** One partition on one follower's stream. */
+class Slot implements LogWatcher {
+  readonly host: PartitionHost;
+  readonly number: number;
+  readonly #owner: FollowerSession;
+  pushing = false;
+  reading = false;
+  leaderEpoch = 0;
+  session = 0;
+  nextOffset: Offset = offset(0);
+  /** Goes up when what is being read or sent is void. */
+  round = 0;
+  watermarkSent: Offset | undefined;
+
+  constructor(owner: FollowerSession, host: PartitionHost, number: number) {
+    this.#owner = owner;
+    this.host = host;
+    this.number = number;
+  }
+
+  onAppended(): void {
+    this.#owner.wake(this);
+  }
+
+  onReadable(): void {
+    this.#owner.wakeForWatermark();
+  }
+
+  /** The machine sends `stopPush` itself. */
+  onLeadershipEnd(): void {}
+}
+
+const bytesOf = (push: ReplicaPush): number => push.batches.reduce((sum, batch) => sum + batch.byteLength, 0);

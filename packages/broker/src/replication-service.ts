@@ -1,0 +1,157 @@
+/**
+ * Replication of all partitions of this node, both ways: the streams of its followers and the streams to its leaders.
+ * Owned by `BrokerNode`, which hands it the machine's messages.
+ */
+import { brokerEpoch, isPosition, nodeId, SluiceError } from '@sluice/base';
+import type { Clock, LogId, Logger, NodeId } from '@sluice/base';
+import type { MetadataFeed } from '@sluice/metadata';
+import type { DurableAck, ReplicationMessage, StartPush } from '@sluice/partition';
+import type { NodeLog } from '@sluice/storage';
+import { methods } from '@sluice/wire';
+import type {
+  Dispatcher,
+  ReplicateRequest,
+  ReplicateResponse,
+  RpcClient,
+  StreamReceiver,
+  StreamSender,
+} from '@sluice/wire';
+import type { NodeLiveness } from './node-liveness.ts';
+import type { NodeIdentity } from './node-identity.ts';
+import { identityMessage, peerRefusal } from './node-identity.ts';
+import type { PartitionHost } from './partition-host.ts';
+import { LeaderLink } from './replication-follower.ts';
+import { FollowerSession } from './replication-leader.ts';
+
+export interface ReplicationServiceOptions {
+  readonly identity: NodeIdentity;
+  readonly feed: MetadataFeed;
+  readonly nodeLog: NodeLog;
+  readonly rpc: RpcClient;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly liveness: NodeLiveness;
+  readonly findHost: (id: LogId) => PartitionHost | undefined;
+  readonly windowBytes: number;
+  readonly heartbeatMs: number;
+  readonly sessionTimeoutMs: number;
+}
+
+export class ReplicationService {
+  readonly #options: ReplicationServiceOptions;
+  readonly #followers = new Map<NodeId, FollowerSession>();
+  readonly #leaders = new Map<NodeId, LeaderLink>();
+  /** The leader that each host states its position to. */
+  readonly #following = new Map<PartitionHost, LeaderLink>();
+  #stopped = false;
+
+  constructor(options: ReplicationServiceOptions) {
+    this.#options = options;
+  }
+
+  serve(peers: Dispatcher): void {
+    peers.stream(methods.replication.replicate, (_call, sender) => this.#accept(sender));
+  }
+
+  start(): void {
+    const beat = (): void => {
+      if (this.#stopped) return;
+      for (const session of this.#followers.values()) session.beat();
+      this.#options.clock.setTimer(this.#options.heartbeatMs, beat);
+    };
+    beat();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    for (const link of this.#leaders.values()) link.stop();
+    for (const session of this.#followers.values()) session.close(new SluiceError('SHUTTING_DOWN'));
+  }
+
+  send(host: PartitionHost, message: ReplicationMessage): void {
+    if (this.#stopped) return;
+    if (message.kind !== 'position') {
+      this.#followers.get(message.to)?.send(host, message);
+      return;
+    }
+    const link = this.#linkTo(message.to);
+    const before = this.#following.get(host);
+    if (before !== link) before?.release(host);
+    this.#following.set(host, link);
+    link.position(host, message);
+  }
+
+  ack(host: PartitionHost, ack: DurableAck): void {
+    this.#leaders.get(ack.to)?.ack(host, ack);
+  }
+
+  startPush(host: PartitionHost, push: StartPush): void {
+    this.#followers.get(push.to)?.startPush(host, push);
+  }
+
+  stopPush(host: PartitionHost, to: NodeId): void {
+    this.#followers.get(to)?.stopPush(host);
+  }
+
+  /** The host leads now, or is gone. */
+  release(host: PartitionHost): void {
+    this.#following.get(host)?.release(host);
+    this.#following.delete(host);
+  }
+
+  #linkTo(leader: NodeId): LeaderLink {
+    const known = this.#leaders.get(leader);
+    if (known !== undefined) return known;
+    const { feed, liveness, findHost: _findHost, ...shared } = this.#options;
+    const link = new LeaderLink({
+      ...shared,
+      leader,
+      address: () => feed.image.node(leader)?.peerAddress,
+      heard: () => liveness.heard(leader),
+    });
+    this.#leaders.set(leader, link);
+    return link;
+  }
+
+  #accept(sender: StreamSender<ReplicateResponse>): StreamReceiver<ReplicateRequest> {
+    const { liveness } = this.#options;
+    let session: FollowerSession | undefined;
+    return {
+      onMessage: (request) => {
+        session ??= this.#hello(request, sender);
+        liveness.heard(session.nodeId);
+        session.onRequest(request);
+      },
+      onEnd: () => session?.close(),
+      onClose: () => {
+        if (session === undefined) return;
+        session.close();
+        if (this.#followers.get(session.nodeId) !== session) return;
+        this.#followers.delete(session.nodeId);
+        liveness.lost(session.nodeId);
+      },
+    };
+  }
+
+  #hello(request: ReplicateRequest, sender: StreamSender<ReplicateResponse>): FollowerSession {
+    const { identity, clock, logger, findHost } = this.#options;
+    const refusal = peerRefusal(identity, request.identity);
+    if (refusal !== undefined) throw refusal;
+    const peer = request.identity;
+    if (peer === null || !isPosition(peer.brokerEpoch)) throw new SluiceError('INVALID_REQUEST');
+    const follower = nodeId(peer.nodeId);
+    const session = new FollowerSession({
+      nodeId: follower,
+      brokerEpoch: brokerEpoch(peer.brokerEpoch),
+      sender,
+      findHost,
+      clock,
+      logger,
+    });
+    const before = this.#followers.get(follower);
+    this.#followers.set(follower, session);
+    before?.close(new SluiceError('CANCELLED', { message: 'A newer stream of this node took over.' }));
+    sender.send({ identity: identityMessage(identity) });
+    return session;
+  }
+}
