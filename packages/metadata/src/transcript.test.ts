@@ -216,5 +216,5 @@ test.each(names)('%s', (name) => {
   const text = readFileSync(path, 'utf8');
   const actual = runTranscript(text);
   if (process.env['UPDATE_TRANSCRIPTS'] === '1') writeFileSync(path, actual);
-  else expect(actual).toBe(text);
+  expect(actual).toBe(readFileSync(path, 'utf8'));
 });

@@ -1,0 +1,314 @@
+/**
+ * Random request sequences over the real `decide` and `replay`, with a small model of the data beside them: what each
+ * replica holds and what was acked. The model writes as the protocol does (D1, D2): a record is acked when every member
+ * of the committed ISR holds it, and only with minIsr members.
+ */
+import { brokerEpoch, clusterId, directoryId, invariant, logIndex, nodeId, topicId } from '@sluice/base';
+import type { BrokerEpoch, NodeId } from '@sluice/base';
+import * as fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { decide } from './decide.ts';
+import { MetadataImage } from './image.ts';
+import type { PartitionState } from './image.ts';
+import { decodeRecords, encodeRecords } from './records.ts';
+import type { MetadataRecord } from './records.ts';
+import type { DecisionFor, MetadataRequest } from './requests.ts';
+import { plainImage } from './view.ts';
+
+const nodeCount = 4;
+const hex = (value: number): string => value.toString(16).padStart(32, '0');
+
+interface Process {
+  alive: boolean;
+  directory: number;
+  incarnation: number;
+  lastBrokerEpoch: BrokerEpoch | null;
+}
+
+class Cluster {
+  readonly image = new MetadataImage();
+  readonly entries: { index: number; records: readonly MetadataRecord[] }[] = [];
+  readonly #processes = new Map<NodeId, Process>();
+  /** Records held by each replica, and acked, of each partition; by `topicId/partition`. */
+  readonly #held = new Map<string, Map<NodeId, number>>();
+  readonly #acked = new Map<string, number>();
+  acks = 0;
+  #topics = 0;
+  #incarnations = 0;
+  #index = 0;
+
+  constructor() {
+    this.ask({ type: 'initialize', clusterId: clusterId(hex(1)), level: 1 });
+    for (let id = 1; id <= nodeCount; id += 1) {
+      this.#processes.set(nodeId(id), { alive: false, directory: id, incarnation: 0, lastBrokerEpoch: null });
+      this.start(nodeId(id), false);
+      this.admit(nodeId(id));
+    }
+  }
+
+  ask<Request extends MetadataRequest>(request: Request): DecisionFor<Request> {
+    const decision = decide(this.image, request);
+    if (decision.records.length > 0) {
+      this.#index += 1;
+      const before = snapshot(this.image);
+      const decoded = decodeRecords(encodeRecords(decision.records));
+      if (!decoded.ok) throw new Error(decoded.failure.message);
+      const change = this.image.replayEntry(logIndex(this.#index), decoded.records);
+      this.entries.push({ index: this.#index, records: decoded.records });
+      this.#check(before, new Set(change.partitions.map((key) => `${key.topicId}/${key.partition}`)));
+    }
+    return decision;
+  }
+
+  #check(before: ReadonlyMap<string, PartitionState>, changed: ReadonlySet<string>): void {
+    let partitions = 0;
+    const led = new Map<NodeId, number>();
+    for (const topic of this.image.topics.values()) {
+      for (const state of topic.partitions) {
+        partitions += 1;
+        const key = keyOf(state);
+        if (state.leader !== null) led.set(state.leader, (led.get(state.leader) ?? 0) + 1);
+        this.#checkPartition(state);
+        const old = before.get(key);
+        invariant(changed.has(key) === (old !== state), 'the change names what changed', { old, state });
+        if (old === undefined) continue;
+        invariant(state.leaderEpoch >= old.leaderEpoch, 'leader epochs grow', { old, state });
+        invariant(state.partitionEpoch >= old.partitionEpoch, 'partition epochs grow', { old, state });
+      }
+    }
+    invariant(this.image.partitionCount === partitions, 'partitions are counted', { partitions });
+    for (const node of this.image.nodes.keys()) {
+      invariant(this.image.leaderCount(node) === (led.get(node) ?? 0), 'M6: leaders are indexed', { node });
+    }
+  }
+
+  #checkPartition(state: PartitionState): void {
+    const { leader, isr, replicas, lossy } = state;
+    invariant(isr.length > 0 && isr.every((member) => replicas.includes(member)), 'M2: isr', { state });
+    invariant(lossy.length === 0 || lossy.join() === isr.join(), 'E3: only where all are lossy', { state });
+    if (leader === null) {
+      const passedOver = isr.find((member) => !lossy.includes(member) && this.image.node(member)?.state === 'up');
+      invariant(passedOver === undefined, 'nobody who could lead is passed over', { state });
+      return;
+    }
+    invariant(isr.includes(leader) && this.image.node(leader)?.state !== 'fenced', 'M3: leader', { state });
+    const held = this.#held.get(keyOf(state))?.get(leader) ?? 0;
+    const acked = this.#acked.get(keyOf(state)) ?? 0;
+    invariant(held >= acked, 'whoever leads holds every acked record', { state, held, acked });
+  }
+
+  start(id: NodeId, lossy: boolean): void {
+    const process = this.#processes.get(id)!;
+    if (!process.alive) {
+      this.#incarnations += 1;
+      process.incarnation = this.#incarnations;
+      process.alive = true;
+    }
+    this.ask({
+      type: 'registerNode',
+      nodeId: id,
+      directoryId: directoryId(hex(process.directory)),
+      incarnation: hex(process.incarnation),
+      softwareVersion: '0',
+      rack: id % 2 === 0 ? 'even' : null,
+      clientListeners: [{ name: 'client', protocol: 'grpc', address: 'n:1' }],
+      peerAddress: 'n:2',
+      adminAddress: 'n:3',
+      lastBrokerEpoch: process.lastBrokerEpoch,
+      lossy,
+      sessionLive: false,
+    });
+  }
+
+  admit(id: NodeId): void {
+    const process = this.#processes.get(id)!;
+    const node = this.image.node(id);
+    if (!process.alive || node?.incarnation !== hex(process.incarnation)) return;
+    process.lastBrokerEpoch = node.brokerEpoch;
+    this.ask({ type: 'unfenceNode', nodeId: id, brokerEpoch: node.brokerEpoch, metadataIndex: logIndex(this.#index) });
+  }
+
+  fence(ids: readonly NodeId[]): void {
+    const nodes = [...new Set(ids)].map((id) => ({
+      nodeId: id,
+      brokerEpoch: this.image.node(id)?.brokerEpoch ?? brokerEpoch(0),
+    }));
+    this.ask({ type: 'fenceNodes', nodes });
+  }
+
+  kill(id: NodeId, damage: 'none' | 'wiped' | 'corrupt'): void {
+    const process = this.#processes.get(id)!;
+    process.alive = false;
+    if (damage === 'none') return this.fence([id]);
+    this.#lose(id);
+    this.fence([id]);
+    if (damage === 'wiped') {
+      process.directory += nodeCount;
+      process.lastBrokerEpoch = null;
+    }
+    this.start(id, damage === 'corrupt');
+  }
+
+  /** Dies without anybody noticing yet. */
+  vanish(id: NodeId): void {
+    this.#processes.get(id)!.alive = false;
+  }
+
+  #lose(id: NodeId): void {
+    for (const held of this.#held.values()) held.delete(id);
+  }
+
+  create(partitions: number, replication: number): void {
+    this.#topics += 1;
+    const name = `t${this.#topics % 3}`;
+    const id = topicId(hex(this.#topics));
+    this.ask({ type: 'createTopic', topicId: id, namespace: 'default', name, partitions, replication, config: {} });
+  }
+
+  /** One record to every partition that can ack one, whatever the controller decides meanwhile. */
+  write(): void {
+    for (const state of this.#partitions()) {
+      const topic = this.image.topic(state.topicId)!;
+      const isAlive = (id: NodeId): boolean =>
+        this.#processes.get(id)!.alive && this.image.node(id)!.state !== 'fenced';
+      if (state.leader === null || !isAlive(state.leader)) continue;
+      const key = keyOf(state);
+      const held = this.#held.get(key) ?? new Map<NodeId, number>();
+      const end = (held.get(state.leader) ?? 0) + 1;
+      for (const id of state.isr) if (isAlive(id)) held.set(id, end);
+      this.#held.set(key, held);
+      if (!state.isr.every(isAlive) || state.isr.length < topic.config.minIsr) continue;
+      this.#acked.set(key, end);
+      this.acks += 1;
+    }
+  }
+
+  /** Leaders take back whoever can be in sync and drop who is away (D9, D10). */
+  alter(): void {
+    for (const state of this.#partitions()) {
+      const { topicId: id, partition, leader, leaderEpoch, partitionEpoch } = state;
+      if (leader === null || !this.#processes.get(leader)!.alive) continue;
+      const key = keyOf(state);
+      const held = this.#held.get(key) ?? new Map<NodeId, number>();
+      this.#held.set(key, held);
+      const active = state.replicas.filter((replica) => replica === leader || this.image.node(replica)?.state === 'up');
+      for (const replica of active) held.set(replica, held.get(leader) ?? 0);
+      const isr = active.map((replica) => ({ nodeId: replica, brokerEpoch: this.image.node(replica)!.brokerEpoch }));
+      this.ask({
+        type: 'alterPartitions',
+        nodeId: leader,
+        brokerEpoch: this.image.node(leader)!.brokerEpoch,
+        partitions: [{ topicId: id, partition, leaderEpoch, partitionEpoch, isr }],
+      });
+    }
+  }
+
+  #partitions(): readonly PartitionState[] {
+    return [...this.image.topics.values()].flatMap((topic) => topic.partitions);
+  }
+}
+
+const keyOf = (state: PartitionState): string => `${state.topicId}/${state.partition}`;
+
+function snapshot(image: MetadataImage): ReadonlyMap<string, PartitionState> {
+  const partitions = [...image.topics.values()].flatMap((topic) => topic.partitions);
+  return new Map(partitions.map((state) => [keyOf(state), state]));
+}
+
+const id = fc.integer({ min: 1, max: nodeCount }).map(nodeId);
+const action: fc.Arbitrary<(cluster: Cluster) => void> = fc.oneof(
+  { weight: 3, arbitrary: id.map((node) => (cluster: Cluster) => cluster.kill(node, 'none')) },
+  {
+    weight: 1,
+    arbitrary: fc.tuple(id, fc.constantFrom<'wiped' | 'corrupt'>('wiped', 'corrupt')).map(
+      ([node, damage]) =>
+        (cluster: Cluster) =>
+          cluster.kill(node, damage),
+    ),
+  },
+  { weight: 1, arbitrary: fc.array(id).map((nodes) => (cluster: Cluster) => cluster.fence(nodes)) },
+  {
+    weight: 4,
+    arbitrary: id.map((node) => (cluster: Cluster) => {
+      cluster.start(node, false);
+      cluster.admit(node);
+    }),
+  },
+  { weight: 2, arbitrary: id.map((node) => (cluster: Cluster) => cluster.admit(node)) },
+  { weight: 1, arbitrary: id.map((node) => (cluster: Cluster) => cluster.vanish(node)) },
+  {
+    weight: 1,
+    arbitrary: id.map((node) => (cluster: Cluster) => {
+      const epoch = cluster.image.node(node)?.brokerEpoch ?? brokerEpoch(0);
+      cluster.ask({ type: 'drainNode', nodeId: node, brokerEpoch: epoch });
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.tuple(fc.integer({ min: 0, max: 4 }), fc.integer({ min: 0, max: 5 })).map(
+      ([partitions, replication]) =>
+        (cluster: Cluster) =>
+          cluster.create(partitions, replication),
+    ),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .constantFrom('t0', 't1', 't2')
+      .map((name) => (cluster: Cluster) => void cluster.ask({ type: 'deleteTopic', namespace: 'default', name })),
+  },
+  { weight: 6, arbitrary: fc.constant((cluster: Cluster) => cluster.write()) },
+  { weight: 4, arbitrary: fc.constant((cluster: Cluster) => cluster.alter()) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .integer({ min: 0, max: 3 })
+      .map((partitionsMax) => (cluster: Cluster) => void cluster.ask({ type: 'electPreferred', partitionsMax })),
+  },
+);
+
+test('whoever leads holds every acked record, and the image keeps its invariants', () => {
+  let acks = 0;
+  fc.assert(
+    fc.property(fc.array(action, { maxLength: 60, size: 'max' }), (actions) => {
+      const cluster = new Cluster();
+      cluster.create(2, 3);
+      for (const act of actions) act(cluster);
+      acks += cluster.acks;
+    }),
+    { numRuns: 600 },
+  );
+  // A run in which nothing was ever acked would prove nothing.
+  expect(acks).toBeGreaterThan(1_000);
+});
+
+test('replaying the log from scratch, or on a copy made anywhere, gives the same image', () => {
+  fc.assert(
+    fc.property(fc.array(action, { maxLength: 40, size: 'max' }), fc.nat(), (actions, cut) => {
+      const cluster = new Cluster();
+      cluster.create(3, 3);
+      for (const act of actions) act(cluster);
+      let replayed = new MetadataImage();
+      const copyAt = cut % cluster.entries.length;
+      let original = plainImage(replayed);
+      let left: MetadataImage | undefined;
+      for (const [at, { index, records }] of cluster.entries.entries()) {
+        if (at === copyAt) {
+          left = replayed;
+          original = plainImage(left);
+          replayed = replayed.copy();
+        }
+        replayed.replayEntry(logIndex(index), records);
+      }
+      expect(plainImage(replayed)).toEqual(plainImage(cluster.image));
+      // The image that was copied is not moved by what happens to the copy.
+      expect(plainImage(left!)).toEqual(original);
+      for (const node of cluster.image.nodes.keys()) {
+        expect(replayed.replicaCount(node)).toBe(cluster.image.replicaCount(node));
+        expect(replayed.leaderCount(node)).toBe(cluster.image.leaderCount(node));
+        expect(replayed.preferredCount(node)).toBe(cluster.image.preferredCount(node));
+      }
+    }),
+    { numRuns: 150 },
+  );
+});

@@ -1,0 +1,116 @@
+import { brokerEpoch, clusterId, directoryId, logIndex, nodeId } from '@sluice/base';
+import type { LogIndex } from '@sluice/base';
+import { describe, expect, test } from 'vitest';
+import { decide } from './decide.ts';
+import { MetadataImage } from './image.ts';
+import type { MetadataRequest } from './requests.ts';
+import { SessionBook } from './sessions.ts';
+
+const options = { sessionTimeoutMs: 1500, judgeIntervalMs: 100 };
+const quiet = { oldestUnsyncedMs: 0, metadataIndex: logIndex(9) };
+
+/** Nodes 1 and 2 up with broker epochs 2 and 4, node 3 registered and fenced with 6. */
+function threeNodes(): MetadataImage {
+  const image = new MetadataImage();
+  let index: LogIndex = logIndex(0);
+  const ask = (request: MetadataRequest): void => {
+    index = logIndex(index + 1);
+    image.replayEntry(index, decide(image, request).records);
+  };
+  ask({ type: 'initialize', clusterId: clusterId('1'.repeat(32)), level: 1 });
+  for (const id of [1, 2, 3]) {
+    ask({
+      type: 'registerNode',
+      nodeId: nodeId(id),
+      directoryId: directoryId(String(id).repeat(32)),
+      incarnation: String(id).repeat(32),
+      softwareVersion: '0',
+      rack: null,
+      clientListeners: [{ name: 'client', protocol: 'grpc', address: 'n:1' }],
+      peerAddress: 'n:2',
+      adminAddress: 'n:3',
+      lastBrokerEpoch: null,
+      lossy: false,
+      sessionLive: false,
+    });
+    if (id < 3) {
+      ask({ type: 'unfenceNode', nodeId: nodeId(id), brokerEpoch: brokerEpoch(id * 2), metadataIndex: index });
+    }
+  }
+  return image;
+}
+
+const one = { nodeId: nodeId(1), brokerEpoch: brokerEpoch(2) };
+const two = { nodeId: nodeId(2), brokerEpoch: brokerEpoch(4) };
+const three = { nodeId: nodeId(3), brokerEpoch: brokerEpoch(6) };
+
+/** Calls the judge on time up to and including `untilMs`, and returns its last verdict. */
+function judgeUntil(book: SessionBook, fromMs: number, untilMs: number): readonly unknown[] {
+  let verdict: readonly unknown[] = [];
+  for (let nowMs = fromMs; nowMs <= untilMs; nowMs += options.judgeIntervalMs) verdict = book.judge(nowMs);
+  return verdict;
+}
+
+describe('sessions', () => {
+  test('a new leader gives everybody who is not fenced a whole timeout, then all are lost together', () => {
+    const book = new SessionBook(threeNodes(), 1000, options);
+    expect(judgeUntil(book, 1100, 2500)).toEqual([]);
+    expect(book.judge(2600)).toEqual([one, two]);
+    expect(book.session(nodeId(3))).toBeUndefined();
+  });
+
+  test('a heartbeat keeps a session, silence ends it', () => {
+    const book = new SessionBook(threeNodes(), 0, options);
+    book.touch(one, 1400, quiet);
+    expect(judgeUntil(book, 100, 1600)).toEqual([two]);
+    expect(judgeUntil(book, 1700, 3000)).toEqual([one, two]);
+    book.forget(two);
+    expect(book.judge(3100)).toEqual([one]);
+  });
+
+  test('B1: what an older epoch says is ignored, a newer one replaces it', () => {
+    const book = new SessionBook(threeNodes(), 0, options);
+    const again = { ...one, brokerEpoch: brokerEpoch(20) };
+    book.touch(again, 10, quiet);
+    book.touch(one, 1000, { oldestUnsyncedMs: 7, metadataIndex: logIndex(1) });
+    expect(book.session(nodeId(1))).toMatchObject({ brokerEpoch: 20, lastSeenMs: 10, oldestUnsyncedMs: 0 });
+    book.streamClosed(one, 'refused');
+    book.forget(one);
+    expect(book.isLive(again, 20)).toBe(true);
+    expect(book.isLive(one, 20)).toBe(false);
+  });
+
+  test('B2: the judge forgives the time that it was away itself', () => {
+    const book = new SessionBook(threeNodes(), 0, options);
+    expect(book.judge(100)).toEqual([]);
+    // Away for five seconds: nobody is lost, the heartbeats may lie unread.
+    expect(book.judge(5100)).toEqual([]);
+    book.touch(one, 5101, quiet);
+    // What is silent from now on is lost after what was left of its timeout.
+    expect(judgeUntil(book, 5200, 6400)).toEqual([]);
+    expect(judgeUntil(book, 6500, 6600)).toEqual([two]);
+  });
+
+  test('B3: a refused or unanswered connection is a crash at once, an open port is not', () => {
+    const book = new SessionBook(threeNodes(), 0, options);
+    book.streamClosed(one, 'open');
+    expect(book.judge(100)).toEqual([]);
+    book.streamClosed(one, 'refused');
+    book.streamClosed(two, 'unanswered');
+    expect(book.isLive(one, 100)).toBe(false);
+    // Also when the judge was away: a closed stream is no silence.
+    expect(book.judge(5000)).toEqual([one, two]);
+    book.touch(one, 5001, quiet);
+    expect(book.judge(5100)).toEqual([two]);
+  });
+
+  test('a fenced node has a session from its first heartbeat, with what it said', () => {
+    const book = new SessionBook(threeNodes(), 0, options);
+    expect(book.isLive(three, 0)).toBe(false);
+    book.touch(three, 50, { oldestUnsyncedMs: 2500, metadataIndex: logIndex(8) });
+    expect(book.isLive(three, 60)).toBe(true);
+    expect(book.session(nodeId(3))).toMatchObject({ metadataIndex: 8 });
+    expect(book.stalled(2000, 60)).toEqual([three]);
+    expect(book.stalled(3000, 60)).toEqual([]);
+  });
+});
