@@ -27,7 +27,7 @@ function quorumMatchIndex(state: RaftState): LogIndex {
 }
 
 /** A follower learns the leader's commit index, as far as its own log is known to equal the leader's. */
-export function learnCommit(state: RaftState, leaderCommit: LogIndex, matchedTo: LogIndex): void {
-  const index = leaderCommit < matchedTo ? leaderCommit : matchedTo;
+export function learnCommit(state: RaftState, leaderCommit: LogIndex): void {
+  const index = leaderCommit < state.matchedIndex ? leaderCommit : state.matchedIndex;
   if (index > state.commitIndex) state.commitIndex = index;
 }

@@ -10,7 +10,7 @@ import { invariant, nextIndex, nextTerm } from '@sluice/base';
 import type { MemberId, VoteReply, VoteRequest } from './messages.ts';
 import { entryBytes } from './log-view.ts';
 import { Progress } from './progress.ts';
-import { appendOwn, probe, sendHeartbeats } from './replication.ts';
+import { appendOwn, probe } from './replication.ts';
 import { adoptHigherTerm, becomeFollower, drawElectionDeadline, isLeaderAlive, stepDown } from './role.ts';
 import type { RaftState } from './state.ts';
 import type { VoteRefusal } from './trace.ts';
@@ -133,8 +133,9 @@ function becomeLeader(state: RaftState): void {
   // Nothing of an older term commits before an entry of this one does (paper §8), so there is one at once.
   const noOp = appendOwn(state, 'no-op', noPayload);
   state.out.trace({ kind: 'leading', term: state.term, noOpIndex: noOp.index });
+  // These appends are also the first sign of life.
+  state.nextHeartbeatMs = state.nowMs + state.config.heartbeatMs;
   for (const progress of state.peers.values()) probe(state, progress);
-  sendHeartbeats(state);
 }
 
 /** The kernel of `peer`'s machine refused it: if it led, no timeout needs to be waited for (design §4). */

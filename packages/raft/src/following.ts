@@ -17,13 +17,14 @@ export function onAppend(state: RaftState, from: MemberId, message: Append): voi
   }
   takeEntries(state, message);
   const matchIndex = logIndex(message.prevIndex + message.entries.length);
-  learnCommit(state, message.commitIndex, matchIndex);
+  if (matchIndex > state.matchedIndex) state.matchedIndex = matchIndex;
+  learnCommit(state, message.commitIndex);
   state.out.sendAfterPersist(from, { kind: 'append-accepted', term: state.term, session: message.session, matchIndex });
 }
 
 export function onHeartbeat(state: RaftState, from: MemberId, message: Heartbeat): void {
   follow(state, from);
-  learnCommit(state, message.commitIndex, state.log.lastIndex);
+  learnCommit(state, message.commitIndex);
   state.sendWhenTermDurable(from, { kind: 'heartbeat-reply', term: state.term, session: message.session });
 }
 

@@ -69,8 +69,12 @@ export class MemoryMember {
     return effects;
   }
 
-  /** Power is lost: what was not durable is gone, with all messages that waited for it. */
-  restart(nowMs: number): void {
+  /**
+   * The process dies: what waited is gone, with all messages that waited for it, but the oldest `written` writes, which
+   * are on disk though nobody was told.
+   */
+  crash(written: number, nowMs: number): void {
+    for (const persist of this.writing.slice(0, written)) this.#write(persist);
     this.writing = [];
     this.#held = [];
     this.raft = this.#load(nowMs);

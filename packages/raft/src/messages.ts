@@ -98,7 +98,7 @@ export interface Heartbeat {
   readonly kind: 'heartbeat';
   readonly term: Term;
   readonly session: ReplicationSession;
-  /** At most what the receiver is known to match. */
+  /** The receiver takes it only as far as it knows its log to equal the leader's. */
   readonly commitIndex: LogIndex;
 }
 

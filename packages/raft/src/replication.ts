@@ -62,13 +62,8 @@ function sendAppend(state: RaftState, progress: Progress, bytesMax: number): voi
 export function sendHeartbeats(state: RaftState): void {
   state.nextHeartbeatMs = state.nowMs + state.config.heartbeatMs;
   for (const progress of state.peers.values()) {
-    const commitIndex = progress.matchIndex < state.commitIndex ? progress.matchIndex : state.commitIndex;
-    state.out.sendNow(progress.peer, {
-      kind: 'heartbeat',
-      term: state.term,
-      session: progress.session,
-      commitIndex,
-    });
+    const { term, commitIndex } = state;
+    state.out.sendNow(progress.peer, { kind: 'heartbeat', term, session: progress.session, commitIndex });
   }
 }
 

@@ -49,6 +49,8 @@ export class RaftState {
 
   /** Follower: when the leader was last heard. */
   leaderContactMs = 0;
+  /** Follower: its log is known to equal that of this term's leader up to here; beyond, a commit index says nothing. */
+  matchedIndex: LogIndex = logIndex(0);
   electionDeadlineMs: number;
   /** How many rounds have begun since the leader's machine refused this member; undefined when it did not. */
   refusedRounds: number | undefined;
@@ -128,6 +130,7 @@ export class RaftState {
     invariant(term > this.#term, 'S1: term does not rise', { from: this.#term, to: term });
     this.#term = term;
     this.#votedFor = votedFor;
+    this.matchedIndex = logIndex(0);
     this.out.hardStateChanged = true;
   }
 

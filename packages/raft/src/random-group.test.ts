@@ -1,0 +1,58 @@
+import { describe, expect, test } from 'vitest';
+import { RandomGroup } from './random-group.ts';
+import type { RandomGroupOptions, RunCoverage } from './random-group.ts';
+
+/** RAFT_SEED replays one seed; RAFT_SEEDS runs so many. */
+const only = process.env['RAFT_SEED'];
+const count = Number(process.env['RAFT_SEEDS'] ?? 60);
+const seeds = only === undefined ? Array.from({ length: count }, (_, at) => at + 1) : [Number(only)];
+
+function run(options: RandomGroupOptions): RunCoverage {
+  const group = new RandomGroup(options);
+  try {
+    return group.run();
+  } catch (error) {
+    const replay = `RAFT_SEED=${options.seed} (voters ${options.voters}, observers ${options.observers})`;
+    throw new Error(`${replay}: ${String(error)}\n${group.history.slice(-60).join('\n')}`, { cause: error });
+  }
+}
+
+const sum = (all: readonly RunCoverage[], field: keyof RunCoverage): number =>
+  all.reduce((total, one) => total + one[field], 0);
+
+describe('a random group keeps every invariant after every step, and recovers', () => {
+  const shapes = [
+    { voters: 1, observers: 1, steps: 3000 },
+    { voters: 3, observers: 0, steps: 4000 },
+    { voters: 3, observers: 2, steps: 4000 },
+    { voters: 5, observers: 0, steps: 6000 },
+  ];
+
+  test.each(shapes)('$voters voters, $observers observers', { timeout: 120_000 }, ({ voters, observers, steps }) => {
+    const runs = seeds.map((seed) => run({ seed, voters, observers, steps }));
+    const coverage = {
+      leaders: sum(runs, 'leaders') / runs.length,
+      committed: sum(runs, 'committed') / runs.length,
+      truncations: sum(runs, 'truncations') / runs.length,
+      lostWrites: sum(runs, 'lostWrites') / runs.length,
+    };
+    process.stdout.write(`raft, seeds ${seeds[0]}..${seeds.at(-1)}, a run: ${JSON.stringify(coverage)}\n`);
+    expect(coverage.leaders).toBeGreaterThan(2);
+    expect(coverage.committed).toBeGreaterThan(20);
+    expect(coverage.lostWrites).toBeGreaterThan(2);
+    if (voters > 1) expect(coverage.truncations).toBeGreaterThan(0.5);
+  });
+
+  test('the same seed gives the same history', () => {
+    const histories = [1, 2].map(() => {
+      const group = new RandomGroup({ seed: 7, voters: 3, observers: 1, steps: 2000 });
+      group.run();
+      return group.history.join('\n');
+    });
+    expect(histories[0]).toBe(histories[1]);
+  });
+
+  test('a shell that does not hold messages back is found out', () => {
+    expect(() => run({ seed: 1, voters: 3, observers: 0, steps: 4000, breaksHolding: true })).toThrow(/G[78]:/);
+  });
+});

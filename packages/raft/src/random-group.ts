@@ -1,0 +1,218 @@
+/**
+ * Test bed: a group on a network that loses, repeats and reorders, on disks that finish late and lose what they had not
+ * finished, with restarts and cuts, all drawn from one seed. First the unsafe phase, checked after every step; then
+ * the faults stop, and the group must elect, commit and agree without help.
+ */
+import { SeededRandom, invariant, utf8Encode } from '@sluice/base';
+import type { Random } from '@sluice/base';
+import { defaultRaftConfig } from './config.ts';
+import { effectsText, messageText } from './effects-text.ts';
+import { GroupInvariants } from './group-invariants.ts';
+import { MemoryMember } from './memory-member.ts';
+import { memberId } from './messages.ts';
+import type { Envelope, MemberId } from './messages.ts';
+
+export interface RandomGroupOptions {
+  readonly seed: number;
+  readonly voters: number;
+  readonly observers: number;
+  readonly steps: number;
+  /** A shell that breaks its contract: held messages leave at once. What the checks are worth is seen by this. */
+  readonly breaksHolding?: boolean;
+}
+
+/** What the run went through; a run in which nothing happened proves nothing. */
+export interface RunCoverage {
+  leaders: number;
+  committed: number;
+  truncations: number;
+  restarts: number;
+  lostWrites: number;
+}
+
+interface InFlight extends Envelope {
+  readonly from: MemberId;
+}
+
+/** Small limits bring rare paths near. */
+const config = {
+  ...defaultRaftConfig,
+  electionTimeoutMsMin: 400,
+  electionTimeoutMsMax: 800,
+  appendBytesMax: 150,
+  inflightMessagesMax: 3,
+  uncommittedBytesMax: 1000,
+};
+
+const inFlightMax = 200;
+const historyLines = 400;
+
+export class RandomGroup {
+  readonly coverage: RunCoverage = { leaders: 0, committed: 0, truncations: 0, restarts: 0, lostWrites: 0 };
+  /** The last lines of what happened, for the account of a failure. */
+  readonly history: string[] = [];
+  readonly #options: RandomGroupOptions;
+  readonly #random: Random;
+  readonly #members = new Map<MemberId, MemoryMember>();
+  readonly #invariants: GroupInvariants;
+  #network: InFlight[] = [];
+  #cut = new Set<MemberId>();
+  #nowMs = 0;
+  #proposals = 0;
+
+  constructor(options: RandomGroupOptions) {
+    this.#options = options;
+    const random = new SeededRandom(options.seed);
+    this.#random = random.fork('faults');
+    const voters = Array.from({ length: options.voters }, (_, at) => memberId(`v${at + 1}`));
+    const observers = Array.from({ length: options.observers }, (_, at) => memberId(`o${at + 1}`));
+    this.#invariants = new GroupInvariants(this.#members, voters);
+    for (const self of [...voters, ...observers]) {
+      const member = new MemoryMember(
+        { self, voters, config, random: random.fork(self), nowMs: 0, votingAllowed: true },
+        (stepped, effects) => {
+          for (const line of effectsText(effects)) this.#note(`${stepped.raft.self} ${line}`);
+          if (effects.persist?.truncateFrom !== undefined) this.coverage.truncations += 1;
+          this.#invariants.onEffects(stepped, effects);
+          if (this.#options.breaksHolding) for (const held of effects.sendAfterPersist) this.#send(self, held);
+        },
+        (from, envelope) => this.#send(from, envelope),
+      );
+      this.#members.set(self, member);
+    }
+  }
+
+  run(): RunCoverage {
+    for (let step = 0; step < this.#options.steps; step += 1) this.#unsafeStep();
+    this.#recover();
+    this.coverage.leaders = this.#invariants.leaders;
+    this.coverage.committed = this.#invariants.committed.length;
+    return this.coverage;
+  }
+
+  #unsafeStep(): void {
+    const member = this.#anyMember();
+    const dice = this.#random.below(1000);
+    if (dice < 700) this.#deliverAny();
+    else if (dice < 880) member.completeWrites(1 + this.#random.below(3), this.#nowMs);
+    else if (dice < 940) this.#tickDue();
+    else if (dice < 975) this.#propose(member);
+    else if (dice < 980) this.#restart(member);
+    else if (dice < 985) this.#refuse(member);
+    else this.#cut = new Set(dice < 989 ? [this.#leaderOrAny().raft.self, this.#anyMember().raft.self] : []);
+  }
+
+  #deliverAny(): void {
+    const at = this.#random.below(Math.max(1, Math.min(this.#network.length, 8)));
+    const sent = this.#network[at];
+    if (sent === undefined) return;
+    const dice = this.#random.below(100);
+    if (dice >= 5) this.#network.splice(at, 1);
+    if (dice >= 95) return;
+    this.#deliver(sent);
+  }
+
+  #deliver({ from, to, message }: InFlight): void {
+    this.#note(`${from} to ${to}: ${messageText(message)}`);
+    this.#members.get(to)?.step({ kind: 'message', from, message, nowMs: this.#nowMs });
+  }
+
+  #send(from: MemberId, envelope: Envelope): void {
+    this.#invariants.onSend(from, envelope);
+    const { message, to } = envelope;
+    if (message.kind === 'vote-reply' && message.granted && !message.pre) {
+      this.#invariants.onVote(from, to, message.term);
+    }
+    if (this.#cut.has(from) || this.#cut.has(to) || this.#network.length >= inFlightMax) return;
+    this.#network.push({ from, ...envelope });
+  }
+
+  /** Time moves to the tick that is due first, or a little beyond; others may be late. */
+  #tickDue(): void {
+    let first: MemoryMember | undefined;
+    for (const member of this.#members.values()) {
+      if (first === undefined || member.raft.nextTickAtMs < first.raft.nextTickAtMs) first = member;
+    }
+    if (first === undefined) return;
+    this.#nowMs = Math.max(this.#nowMs, first.raft.nextTickAtMs) + this.#random.below(30);
+    first.step({ kind: 'tick', nowMs: this.#nowMs });
+  }
+
+  #propose(member: MemoryMember): void {
+    const count = 1 + this.#random.below(3);
+    const payloads = Array.from({ length: count }, () => utf8Encode(`p${(this.#proposals += 1)}`));
+    member.step({ kind: 'propose', payloads, nowMs: this.#nowMs });
+  }
+
+  #restart(member: MemoryMember): void {
+    this.#note(`${member.raft.self} restarts`);
+    this.coverage.restarts += 1;
+    if (member.writing.length > 0) this.coverage.lostWrites += 1;
+    // A crash may come when some of what was under way is already on disk, though nobody was told.
+    member.crash(this.#random.below(member.writing.length + 1), this.#nowMs);
+    this.#invariants.onRestart(member.raft.self);
+  }
+
+  #refuse(member: MemoryMember): void {
+    const peer = member.raft.leader;
+    if (peer !== undefined) member.step({ kind: 'peer-refused', peer, nowMs: this.#nowMs });
+  }
+
+  /** No more faults: within a bounded time one leads, a new command commits, and all members hold the same. */
+  #recover(): void {
+    this.#cut.clear();
+    let proposed: { readonly index: number; readonly term: number } | undefined;
+    for (let round = 0; round < 600; round += 1) {
+      this.#nowMs += 50;
+      for (const member of this.#members.values()) {
+        if (member.raft.nextTickAtMs <= this.#nowMs) member.step({ kind: 'tick', nowMs: this.#nowMs });
+        member.completeWrites(member.writing.length, this.#nowMs);
+      }
+      const sent = this.#network;
+      this.#network = [];
+      for (const message of sent) this.#deliver(message);
+      // A leader that was replaced meanwhile takes what it accepted along.
+      if (!this.#leads(proposed?.term)) proposed = this.#proposeToLeader();
+      else if (proposed !== undefined && this.#agreesFrom(proposed.index)) return;
+    }
+    invariant(false, 'liveness: the group did not recover', { seed: this.#options.seed });
+  }
+
+  #proposeToLeader(): { readonly index: number; readonly term: number } | undefined {
+    for (const member of this.#members.values()) {
+      if (!member.raft.isLeader) continue;
+      const effects = member.step({ kind: 'propose', payloads: [utf8Encode('last')], nowMs: this.#nowMs });
+      if (effects.proposal?.outcome !== 'accepted') continue;
+      return { index: effects.proposal.firstIndex, term: effects.proposal.term };
+    }
+    return undefined;
+  }
+
+  #leads(term: number | undefined): boolean {
+    return [...this.#members.values()].some(({ raft }) => raft.isLeader && raft.term === term);
+  }
+
+  #agreesFrom(index: number): boolean {
+    const members = [...this.#members.values()];
+    const last = members[0]?.raft.lastIndex ?? 0;
+    return last >= index && members.every(({ raft }) => raft.deliveredIndex === last && raft.lastIndex === last);
+  }
+
+  #anyMember(): MemoryMember {
+    const members = [...this.#members.values()];
+    const member = members[this.#random.below(members.length)];
+    invariant(member !== undefined, 'a group without members');
+    return member;
+  }
+
+  /** Who leads is the one most worth cutting off: that is how logs come to differ. */
+  #leaderOrAny(): MemoryMember {
+    for (const member of this.#members.values()) if (member.raft.isLeader) return member;
+    return this.#anyMember();
+  }
+
+  #note(line: string): void {
+    this.history.push(`${Math.round(this.#nowMs)} ${line}`);
+    if (this.history.length > historyLines * 2) this.history.splice(0, historyLines);
+  }
+}
