@@ -1,0 +1,186 @@
+/**
+ * The one test command. Runs the suites of `suites.ts` in order, each within its budget, prints the time used, and ends
+ * with `N passed, N failed, N skipped` alone on the last line. With `--json` stdout carries one JSON object instead.
+ *
+ *   npm test                         everything that can run here
+ *   npm test -- --only unit          one suite; may be repeated
+ *   npm test -- --only static --json
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { boundedRun, type RunResult } from './bounded-run.ts';
+import { root } from './repository-files.ts';
+import { type Step, type Suite, type SuiteName, suiteNames, suites, totalBudgetMs } from './suites.ts';
+import { addCounts, closingLine, type Counts, noCounts, vitestCounts } from './test-counts.ts';
+
+interface SuiteResult {
+  readonly name: SuiteName;
+  readonly counts: Counts;
+  readonly ms: number;
+  readonly budgetMs: number;
+  readonly note: string;
+}
+
+interface Session {
+  readonly json: boolean;
+  readonly temporary: string;
+  readonly stop: AbortSignal;
+  readonly deadlineMs: number;
+}
+
+const progressMs = 60_000;
+
+const say = (line: string): void => console.error(line);
+
+const minutes = (ms: number): string => `${(ms / 60_000).toFixed(1)} min`;
+
+const isSuiteName = (name: string): name is SuiteName => suiteNames.some((each) => each === name);
+
+function readArguments(): { readonly only: readonly SuiteName[]; readonly json: boolean } | undefined {
+  try {
+    const { values } = parseArgs({
+      options: { only: { type: 'string', multiple: true }, json: { type: 'boolean', default: false } },
+    });
+    const only = values.only ?? suiteNames;
+    const unknown = only.find((name) => !isSuiteName(name));
+    if (unknown !== undefined) throw new Error(`there is no suite '${unknown}'`);
+    return { only: only.filter(isSuiteName), json: values.json };
+  } catch (error) {
+    say(`${error instanceof Error ? error.message : String(error)}`);
+    say(`usage: npm test -- [--only ${suiteNames.join('|')}]... [--json]`);
+    return undefined;
+  }
+}
+
+function environment(session: Session, suite: Suite): NodeJS.ProcessEnv {
+  const bin = path.join(root, 'node_modules', '.bin');
+  return {
+    ...process.env,
+    ...suite.env,
+    PATH: `${bin}${path.delimiter}${process.env['PATH'] ?? ''}`,
+    // What a suite that was killed leaves behind goes with our own folder.
+    TMPDIR: session.temporary,
+  };
+}
+
+function readReport(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined; // Killed or crashed before it wrote: counted as a failure.
+  }
+}
+
+async function runStep(
+  session: Session,
+  suite: Suite,
+  step: Step,
+  budgetMs: number,
+): Promise<{ readonly counts: Counts; readonly outcome: RunResult['outcome'] }> {
+  const report = path.join(session.temporary, `${step.name}.json`);
+  const reporting = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+  const { outcome, ms } = await boundedRun({
+    command: step.kind === 'vitest' ? [...step.command, ...reporting] : step.command,
+    cwd: root,
+    env: environment(session, suite),
+    budgetMs,
+    output: session.json ? 'stderr' : 'inherit',
+    stop: session.stop,
+  });
+  const passed = outcome === 'passed';
+  if (step.kind === 'vitest') return { counts: vitestCounts(readReport(report), passed), outcome };
+  say(`${passed ? 'ok    ' : 'FAILED'} ${step.name} (${(ms / 1000).toFixed(1)} s): ${step.command.join(' ')}`);
+  return { counts: { passed: passed ? 1 : 0, failed: passed ? 0 : 1, skipped: 0 }, outcome };
+}
+
+async function runSuite(session: Session, suite: Suite): Promise<SuiteResult> {
+  const startMs = performance.now();
+  const left = suite.needs === undefined ? session.deadlineMs - startMs : Number.POSITIVE_INFINITY;
+  const budgetMs = Math.max(1, Math.min(suite.budgetMs, left));
+  say(`\n== ${suite.name} (budget ${minutes(budgetMs)})`);
+  if (suite.needs === 'docker') {
+    const skipped = await casesWithoutDocker(session, suite);
+    if (skipped > 0) {
+      say(
+        `SKIPPED: no Docker engine answers, so ${skipped} container tests do not run; scripts/docker-engine.sh starts one`,
+      );
+      const counts = { ...noCounts, skipped };
+      return { name: suite.name, counts, ms: performance.now() - startMs, budgetMs, note: 'no Docker engine' };
+    }
+  }
+  const progress = setInterval(() => {
+    say(`.. ${suite.name}: ${minutes(performance.now() - startMs)} of ${minutes(budgetMs)}`);
+  }, progressMs);
+  let counts = noCounts;
+  let note = '';
+  for (const step of suite.steps) {
+    const stepBudgetMs = Math.max(1, budgetMs - (performance.now() - startMs));
+    const result = await runStep(session, suite, step, stepBudgetMs);
+    counts = addCounts(counts, result.counts);
+    if (result.outcome === 'over-budget') note = `${step.name} was killed: over budget`;
+    if (result.outcome === 'stopped') note = 'stopped';
+  }
+  clearInterval(progress);
+  if (note === '' && counts.passed + counts.failed + counts.skipped === 0) note = 'no tests';
+  return { name: suite.name, counts, ms: performance.now() - startMs, budgetMs, note };
+}
+
+/** How many container tests cannot run because no engine answers: 0 when one does, or when there is no such test. */
+async function casesWithoutDocker(session: Session, suite: Suite): Promise<number> {
+  const common = { cwd: root, env: environment(session, suite), budgetMs: progressMs, stop: session.stop } as const;
+  const list = path.join(session.temporary, 'list.json');
+  const listing = ['vitest', 'list', '--project', suite.name, `--json=${list}`];
+  const { outcome } = await boundedRun({ ...common, command: listing, output: 'stderr' });
+  const cases = outcome === 'passed' ? (JSON.parse(readReport(list) ?? '[]') as unknown[]).length : 0;
+  if (cases === 0) return 0;
+  const answer = await boundedRun({ ...common, command: ['docker', 'info'], output: 'none' });
+  return answer.outcome === 'passed' ? 0 : cases;
+}
+
+function table(results: readonly SuiteResult[]): string {
+  const rows = results.map((result) => [
+    result.name.padEnd(11),
+    `${(result.ms / 1000).toFixed(1)} s`.padStart(9),
+    `of ${minutes(result.budgetMs)}`.padEnd(12),
+    `passed ${result.counts.passed}, failed ${result.counts.failed}, skipped ${result.counts.skipped}`,
+    result.note,
+  ]);
+  const totalMs = results.reduce((sum, result) => sum + result.ms, 0);
+  const total = `${'all'.padEnd(11)} ${`${(totalMs / 1000).toFixed(1)} s`.padStart(9)} of ${minutes(totalBudgetMs)} without containers`;
+  return [...rows.map((row) => row.join(' ').trimEnd()), total].join('\n');
+}
+
+function report(results: readonly SuiteResult[], json: boolean): boolean {
+  const counts = results.map((result) => result.counts).reduce(addCounts, noCounts);
+  const ok = counts.failed === 0;
+  say(`\n${table(results)}\n`);
+  console.log(json ? JSON.stringify({ ok, ...counts, suites: results }) : closingLine(counts));
+  return ok;
+}
+
+async function main(): Promise<void> {
+  const wanted = readArguments();
+  if (wanted === undefined) {
+    process.exitCode = 2;
+    return;
+  }
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
+  const temporary = mkdtempSync(path.join(tmpdir(), 'sluice-test-'));
+  try {
+    const deadlineMs = performance.now() + totalBudgetMs;
+    const session: Session = { json: wanted.json, temporary, stop: stop.signal, deadlineMs };
+    const results: SuiteResult[] = [];
+    for (const suite of suites) {
+      if (wanted.only.includes(suite.name) && !stop.signal.aborted) results.push(await runSuite(session, suite));
+    }
+    const ok = report(results, wanted.json);
+    process.exitCode = ok && !stop.signal.aborted ? 0 : 1;
+  } finally {
+    rmSync(temporary, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+await main();
