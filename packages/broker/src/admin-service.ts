@@ -6,12 +6,11 @@ import { SluiceError } from '@sluice/base';
 import type { Clock } from '@sluice/base';
 import { describeCluster } from '@sluice/metadata';
 import type { MetadataFeed, NodeRow } from '@sluice/metadata';
-import { methods } from '@sluice/wire';
+import { identityMessage, methods, peerRefusal } from '@sluice/wire';
 import type { CallContext, DescribeClusterResponse, Dispatcher, NodeStatus, Partially, RpcClient } from '@sluice/wire';
 import type { ControllerLink } from './controller-link.ts';
 import { MetadataWatch } from './metadata-watch.ts';
 import type { NodeIdentity } from './node-identity.ts';
-import { identityMessage, peerRefusal } from './node-identity.ts';
 
 export interface AdminServiceOptions {
   readonly identity: NodeIdentity;

@@ -9,7 +9,7 @@
 import { brokerEpoch, SluiceError, toSluiceError } from '@sluice/base';
 import type { BrokerEpoch, Clock, Logger, Timer } from '@sluice/base';
 import type { ControllerAddress, MetadataFeed } from '@sluice/metadata';
-import { decodeError, methods } from '@sluice/wire';
+import { decodeError, identityMessage, methods } from '@sluice/wire';
 import type {
   HeartbeatRequest,
   HeartbeatResponse,
@@ -20,7 +20,6 @@ import type {
   StreamSender,
 } from '@sluice/wire';
 import type { NodeIdentity } from './node-identity.ts';
-import { identityMessage } from './node-identity.ts';
 
 /** What registration says of this broker besides its identity. */
 export type Registration = Omit<RegisterRequest, 'identity' | 'lossy'>;

@@ -6,11 +6,10 @@
 import { isErrorCode, nodeId, partitionEpoch, SluiceError, toSluiceError } from '@sluice/base';
 import type { Clock, ErrorCode } from '@sluice/base';
 import type { IsrChangeOutcome, IsrProposal } from '@sluice/partition';
-import { decodeError, methods } from '@sluice/wire';
+import { decodeError, identityMessage, methods } from '@sluice/wire';
 import type { PartitionAlterationResult } from '@sluice/wire';
 import type { ControllerLink } from './controller-link.ts';
 import type { NodeIdentity } from './node-identity.ts';
-import { identityMessage } from './node-identity.ts';
 import type { PartitionHost } from './partition-host.ts';
 
 interface Waiting {

@@ -1,10 +1,9 @@
 /** Grants producer ids to clients from blocks that the controller allocates to this broker; no id is granted twice. */
 import { isPosition, producerId, SluiceError } from '@sluice/base';
 import type { ProducerId } from '@sluice/base';
-import { methods } from '@sluice/wire';
+import { identityMessage, methods } from '@sluice/wire';
 import type { ControllerLink } from './controller-link.ts';
 import type { NodeIdentity } from './node-identity.ts';
-import { identityMessage } from './node-identity.ts';
 
 const timeoutMs = 5000;
 

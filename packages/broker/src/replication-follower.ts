@@ -10,7 +10,7 @@ import { leaderEpoch, offset, sessionNumber, SluiceError, toSluiceError } from '
 import type { Clock, Logger, NodeId, Timer } from '@sluice/base';
 import type { DurableAck, ReplicationMessage } from '@sluice/partition';
 import type { NodeLog } from '@sluice/storage';
-import { decodeError, methods } from '@sluice/wire';
+import { decodeError, identityMessage, methods } from '@sluice/wire';
 import type {
   ReplicaAck,
   ReplicaDivergence,
@@ -24,7 +24,6 @@ import type {
 } from '@sluice/wire';
 import { checkedFacts } from './batch-facts.ts';
 import type { NodeIdentity } from './node-identity.ts';
-import { identityMessage } from './node-identity.ts';
 import type { PartitionHost } from './partition-host.ts';
 
 export interface LeaderLinkOptions {

@@ -7,7 +7,7 @@ import type { Clock, LogId, Logger, NodeId } from '@sluice/base';
 import type { MetadataFeed } from '@sluice/metadata';
 import type { DurableAck, ReplicationMessage, StartPush } from '@sluice/partition';
 import type { NodeLog } from '@sluice/storage';
-import { methods } from '@sluice/wire';
+import { identityMessage, methods, peerRefusal } from '@sluice/wire';
 import type {
   Dispatcher,
   ReplicateRequest,
@@ -18,7 +18,6 @@ import type {
 } from '@sluice/wire';
 import type { NodeLiveness } from './node-liveness.ts';
 import type { NodeIdentity } from './node-identity.ts';
-import { identityMessage, peerRefusal } from './node-identity.ts';
 import type { PartitionHost } from './partition-host.ts';
 import { LeaderLink } from './replication-follower.ts';
 import { FollowerSession } from './replication-leader.ts';

@@ -14,3 +14,4 @@ export * from './method.ts';
 export * from './methods.ts';
 export { type CallOptions, RpcClient } from './rpc-client.ts';
 export * from './streams.ts';
+export * from './peer-identity.ts';
