@@ -1,7 +1,8 @@
 /** ISR changes proposed by leaders: the checks of D12 in their order, then the change. */
 import type { NodeId } from '@sluice/base';
 import { electLeader, partitionChange } from './election.ts';
-import type { MetadataImage, PartitionState } from './image.ts';
+import type { MetadataImage } from './image.ts';
+import type { PartitionState } from './state.ts';
 import { failed } from './metadata-error.ts';
 import type { Failed } from './metadata-error.ts';
 import { liveNode, phases } from './nodes.ts';

@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { electLeader, partitionChange, withoutLossy, withoutNodes } from './election.ts';
 import type { Membership, PhaseOf } from './election.ts';
-import type { NodePhase, PartitionState } from './image.ts';
+import type { NodePhase, PartitionState } from './state.ts';
 
 const ids = (...values: readonly number[]): readonly NodeId[] => values.map(nodeId);
 const phases =

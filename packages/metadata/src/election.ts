@@ -12,7 +12,7 @@
  */
 import { nextLeaderEpoch, nextPartitionEpoch } from '@sluice/base';
 import type { NodeId } from '@sluice/base';
-import type { NodePhase, PartitionState } from './image.ts';
+import type { NodePhase, PartitionState } from './state.ts';
 import type { PartitionChangedRecord } from './records.ts';
 
 /** The part of a partition that elections read and write. */

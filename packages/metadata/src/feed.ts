@@ -6,7 +6,8 @@
  * F2. A listener sees every change after its subscription, in order, once.
  */
 import type { LogIndex, NodeId } from '@sluice/base';
-import type { ImageChange, MetadataImage } from './image.ts';
+import type { MetadataImage } from './image.ts';
+import type { ImageChange } from './state.ts';
 
 export interface ControllerAddress {
   readonly nodeId: NodeId;

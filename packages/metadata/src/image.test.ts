@@ -3,7 +3,7 @@ import type { LogIndex } from '@sluice/base';
 import { describe, expect, test } from 'vitest';
 import { decide } from './decide.ts';
 import { MetadataImage } from './image.ts';
-import type { ImageChange } from './image.ts';
+import type { ImageChange } from './state.ts';
 import type { MetadataRequest } from './requests.ts';
 import { clientAddress, describeCluster, describeTopic, listTopics } from './view.ts';
 
@@ -132,6 +132,8 @@ describe('what an entry changed', () => {
     expect(replay({ isr: [nodeId(2)], partitionEpoch: 1 })).toThrow('M3');
     expect(replay({ lossy: [nodeId(1)], partitionEpoch: 1 })).toThrow('M3');
     expect(replay({ isr: [nodeId(1)], partitionEpoch: 1 })).not.toThrow();
+    const fence = { type: 'nodeFenced', version: 1, nodeId: nodeId(1) } as const;
+    expect(() => driver.image.copy().replayEntry(next, [fence])).toThrow('M3');
   });
 });
 

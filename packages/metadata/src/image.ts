@@ -1,7 +1,8 @@
 /**
  * The metadata image: what all records up to `appliedIndex` add up to. Every node keeps one; the controller leader
- * decides on one, brokers and watchers read theirs. `replay` and `replayEntry` are the only mutators, live and on load.
- * Entities are immutable and replaced when they change: one that was handed out stays as it was.
+ * decides on one, brokers and watchers read theirs. `replayEntry` is the only mutator, live and on load.
+ * Nodes and partitions are immutable and replaced when they change: one that was handed out stays as it was. Only the
+ * list `TopicState.partitions` is live: copy it to keep it.
  *
  * M1. The first record is `featureLevel`, once (R1).
  * M2. isr is not empty, isr ⊆ replicas, lossy ⊆ isr, no duplicates.
@@ -12,94 +13,15 @@
  *     `#preferredCounts` counts those whose first replica it is.
  */
 import { brokerEpoch, invariant, logIndex, producerId, unreachable } from '@sluice/base';
+import type { ClusterId, LogIndex, NodeId, PartitionIndex, ProducerId, TopicId } from '@sluice/base';
 import type {
-  BrokerEpoch,
-  ClusterId,
-  DirectoryId,
-  LeaderEpoch,
-  LogIndex,
-  NodeId,
-  PartitionEpoch,
-  PartitionIndex,
-  ProducerId,
-  TopicId,
-} from '@sluice/base';
-import type {
-  ClientListener,
   MetadataRecord,
   NodeRegisteredRecord,
   PartitionChangedRecord,
   PartitionCreatedRecord,
   TopicCreatedRecord,
 } from './records.ts';
-import type { TopicConfig } from './topic-config.ts';
-
-/**
- * `fenced`: no live session, or not caught up yet; leads nothing, joins no ISR. `draining`: shutting down in order;
- * leads on only where nobody else can, joins no ISR.
- */
-export type NodePhase = 'fenced' | 'up' | 'draining';
-
-export interface NodeState {
-  readonly nodeId: NodeId;
-  readonly directoryId: DirectoryId;
-  readonly incarnation: string;
-  readonly softwareVersion: string;
-  readonly rack: string | null;
-  readonly clientListeners: readonly ClientListener[];
-  readonly peerAddress: string;
-  readonly adminAddress: string;
-  /** What registration said of the directory; see `NodeRegisteredRecord.lossy`. */
-  readonly lossy: boolean;
-  readonly brokerEpoch: BrokerEpoch;
-  /** The newest broker epoch under which the node was unfenced, hence that its directory held durably. */
-  readonly confirmedEpoch: BrokerEpoch | null;
-  readonly state: NodePhase;
-  /** The index of the entry that put the node into this state. */
-  readonly stateIndex: LogIndex;
-}
-
-export interface PartitionState {
-  readonly topicId: TopicId;
-  readonly partition: PartitionIndex;
-  /** In assignment order; the first is the preferred leader. */
-  readonly replicas: readonly NodeId[];
-  readonly isr: readonly NodeId[];
-  readonly elr: readonly NodeId[];
-  /**
-   * ISR members that may have lost acked records and stay members only because nobody else is left: they are never
-   * elected. A member leaves it by leaving the ISR; while it stays the partition has no leader.
-   */
-  readonly lossy: readonly NodeId[];
-  readonly leader: NodeId | null;
-  readonly leaderEpoch: LeaderEpoch;
-  readonly partitionEpoch: PartitionEpoch;
-}
-
-export interface TopicState {
-  readonly topicId: TopicId;
-  readonly namespace: string;
-  readonly name: string;
-  readonly config: TopicConfig;
-  /** Position is the partition index. */
-  readonly partitions: readonly PartitionState[];
-}
-
-export interface PartitionKey {
-  readonly topicId: TopicId;
-  readonly partition: PartitionIndex;
-}
-
-/** What one entry changed, each key once; read the new state from the image. */
-export interface ImageChange {
-  readonly nodes: readonly NodeId[];
-  /** Created topics. */
-  readonly topicsCreated: readonly TopicId[];
-  /** Deleted topics as they were last. Their partitions are not in `partitions`. */
-  readonly topicsDeleted: readonly TopicState[];
-  /** Created or changed partitions that still exist. */
-  readonly partitions: readonly PartitionKey[];
-}
+import type { ImageChange, NodePhase, NodeState, PartitionKey, PartitionState, TopicState } from './state.ts';
 
 interface MutableTopic extends TopicState {
   readonly partitions: PartitionState[];
@@ -228,6 +150,10 @@ export class MetadataImage {
     };
     for (const record of records) this.#replay(record, index, change);
     this.#appliedIndex = index;
+    for (const id of change.nodes) {
+      const isLeading = this.#nodes.get(id)?.state === 'fenced' && this.leaderCount(id) > 0;
+      invariant(!isLeading, 'M3: a fenced node leads nothing', { id, index });
+    }
     return {
       nodes: [...change.nodes],
       topicsCreated: [...change.topicsCreated],
@@ -382,9 +308,7 @@ function entriesOf(index: PartitionsByNode, id: NodeId): Map<string, PartitionSt
 function checkPartition(state: PartitionState): void {
   const { replicas, isr, lossy, leader } = state;
   invariant(isr.length > 0 && isr.every((id) => replicas.includes(id)), 'M2: isr is a part of replicas', { state });
-  invariant(new Set(isr).size === isr.length && new Set(replicas).size === replicas.length, 'M2: no duplicates', {
-    state,
-  });
+  invariant(!hasDuplicates(isr) && !hasDuplicates(replicas), 'M2: no duplicates', { state });
   invariant(
     lossy.every((id) => isr.includes(id)),
     'M2: lossy is a part of isr',
@@ -394,3 +318,6 @@ function checkPartition(state: PartitionState): void {
     state,
   });
 }
+
+/** For lists of a few: a set for each partition costs more than the search. */
+const hasDuplicates = (ids: readonly NodeId[]): boolean => ids.some((id, at) => ids.indexOf(id) !== at);

@@ -9,6 +9,7 @@ export { producerIdsPerBlock } from './producer-ids.ts';
 export * from './records.ts';
 export * from './requests.ts';
 export * from './sessions.ts';
+export type * from './state.ts';
 export * from './topic-config.ts';
 export { clusterPartitionsMax, topicPartitionsMax } from './topics.ts';
 export * from './view.ts';

@@ -9,7 +9,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { decide } from './decide.ts';
 import { MetadataImage } from './image.ts';
-import type { PartitionState } from './image.ts';
+import type { PartitionState } from './state.ts';
 import { decodeRecords, encodeRecords } from './records.ts';
 import type { MetadataRecord } from './records.ts';
 import type { DecisionFor, MetadataRequest } from './requests.ts';
@@ -203,6 +203,25 @@ class Cluster {
     }
   }
 
+  /** Faults are over: everybody comes back undamaged, followers catch up, leaders return. */
+  heal(): void {
+    this.fence([...this.#processes.keys()]);
+    for (const id of this.#processes.keys()) {
+      this.start(id, false);
+      this.admit(id);
+    }
+    this.alter();
+    this.ask({ type: 'electPreferred', partitionsMax: 1_000 });
+  }
+
+  /** Partitions that are not whole although nobody lost what they need. */
+  unhealed(): readonly PartitionState[] {
+    return this.#partitions().filter(
+      (state) =>
+        state.lossy.length === 0 && (state.leader !== state.replicas[0] || state.isr.length !== state.replicas.length),
+    );
+  }
+
   #partitions(): readonly PartitionState[] {
     return [...this.image.topics.values()].flatMap((topic) => topic.partitions);
   }
@@ -280,6 +299,19 @@ test('whoever leads holds every acked record, and the image keeps its invariants
   );
   // A run in which nothing was ever acked would prove nothing.
   expect(acks).toBeGreaterThan(1_000);
+});
+
+test('once the faults are over every partition is whole again, led by its preferred replica', () => {
+  fc.assert(
+    fc.property(fc.array(action, { maxLength: 40, size: 'max' }), (actions) => {
+      const cluster = new Cluster();
+      cluster.create(4, 3);
+      for (const act of actions) act(cluster);
+      cluster.heal();
+      expect(cluster.unhealed()).toEqual([]);
+    }),
+    { numRuns: 150 },
+  );
 });
 
 test('replaying the log from scratch, or on a copy made anywhere, gives the same image', () => {

@@ -1,7 +1,8 @@
 /** Moves leaders back to where placement wanted them, a bounded batch at a time (D19). */
 import type { NodeId } from '@sluice/base';
 import { partitionChange } from './election.ts';
-import type { MetadataImage, PartitionState } from './image.ts';
+import type { MetadataImage } from './image.ts';
+import type { PartitionState } from './state.ts';
 import { failed } from './metadata-error.ts';
 import type { PartitionChangedRecord } from './records.ts';
 import type { DecisionFor, ElectPreferredRequest } from './requests.ts';

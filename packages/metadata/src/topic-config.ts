@@ -1,6 +1,6 @@
 /**
- * The table of topic configuration: key, kind, bounds, default, sentence. `docs/reference/config.md` repeats it and a
- * test compares the two. Values arrive as text and are kept resolved, so that a changed default never changes a topic.
+ * The table of topic configuration: key, kind, bounds, default, sentence; the one list that checks, help and reference
+ * read. Values arrive as text and are kept resolved, so that a changed default never changes a topic.
  */
 import { failed } from './metadata-error.ts';
 import type { Failed } from './metadata-error.ts';

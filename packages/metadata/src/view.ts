@@ -1,6 +1,7 @@
 /** What clients and operators see of the image: pure readings, in the shapes of the command contract. */
 import type { ClusterId, LeaderEpoch, LogIndex, NodeId, PartitionIndex, TopicId } from '@sluice/base';
-import type { MetadataImage, NodeState, PartitionState, TopicState } from './image.ts';
+import type { MetadataImage } from './image.ts';
+import type { NodeState, PartitionState, TopicState } from './state.ts';
 import type { TopicConfig } from './topic-config.ts';
 
 export interface PartitionView {
@@ -143,6 +144,8 @@ function describeNode(image: MetadataImage, node: NodeState, listener: string): 
 export function plainImage(image: MetadataImage): Readonly<Record<string, unknown>> {
   const { clusterId, featureLevel, appliedIndex, nextProducerId } = image;
   const nodes = [...image.nodes.values()].toSorted((a, b) => a.nodeId - b.nodeId);
-  const topics = [...image.topics.values()].toSorted((a: TopicState, b) => (a.topicId < b.topicId ? -1 : 1));
+  const topics = [...image.topics.values()]
+    .map((topic: TopicState) => ({ ...topic, partitions: [...topic.partitions] }))
+    .toSorted((a, b) => (a.topicId < b.topicId ? -1 : 1));
   return { clusterId, featureLevel, appliedIndex, nextProducerId, nodes, topics };
 }

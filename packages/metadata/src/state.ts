@@ -1,0 +1,80 @@
+/** The entities of the metadata image. They are values: a change makes a new one. */
+import type {
+  BrokerEpoch,
+  DirectoryId,
+  LeaderEpoch,
+  LogIndex,
+  NodeId,
+  PartitionEpoch,
+  PartitionIndex,
+  TopicId,
+} from '@sluice/base';
+import type { ClientListener } from './records.ts';
+import type { TopicConfig } from './topic-config.ts';
+
+/**
+ * `fenced`: no live session, or not caught up yet; leads nothing, joins no ISR. `draining`: shutting down in order;
+ * leads on only where nobody else can, joins no ISR.
+ */
+export type NodePhase = 'fenced' | 'up' | 'draining';
+
+export interface NodeState {
+  readonly nodeId: NodeId;
+  readonly directoryId: DirectoryId;
+  readonly incarnation: string;
+  readonly softwareVersion: string;
+  readonly rack: string | null;
+  readonly clientListeners: readonly ClientListener[];
+  readonly peerAddress: string;
+  readonly adminAddress: string;
+  /** What registration said of the directory; see `NodeRegisteredRecord.lossy`. */
+  readonly lossy: boolean;
+  readonly brokerEpoch: BrokerEpoch;
+  /** The newest broker epoch under which the node was unfenced, hence that its directory held durably. */
+  readonly confirmedEpoch: BrokerEpoch | null;
+  readonly state: NodePhase;
+  /** The index of the entry that put the node into this state. */
+  readonly stateIndex: LogIndex;
+}
+
+export interface PartitionState {
+  readonly topicId: TopicId;
+  readonly partition: PartitionIndex;
+  /** In assignment order; the first is the preferred leader. */
+  readonly replicas: readonly NodeId[];
+  readonly isr: readonly NodeId[];
+  readonly elr: readonly NodeId[];
+  /**
+   * ISR members that may have lost acked records and stay members only because nobody else is left: they are never
+   * elected. A member leaves it by leaving the ISR; while it stays the partition has no leader.
+   */
+  readonly lossy: readonly NodeId[];
+  readonly leader: NodeId | null;
+  readonly leaderEpoch: LeaderEpoch;
+  readonly partitionEpoch: PartitionEpoch;
+}
+
+export interface TopicState {
+  readonly topicId: TopicId;
+  readonly namespace: string;
+  readonly name: string;
+  readonly config: TopicConfig;
+  /** Position is the partition index. */
+  readonly partitions: readonly PartitionState[];
+}
+
+export interface PartitionKey {
+  readonly topicId: TopicId;
+  readonly partition: PartitionIndex;
+}
+
+/** What one entry changed, each key once; read the new state from the image. */
+export interface ImageChange {
+  readonly nodes: readonly NodeId[];
+  /** Created topics. */
+  readonly topicsCreated: readonly TopicId[];
+  /** Deleted topics as they were last. Their partitions are not in `partitions`. */
+  readonly topicsDeleted: readonly TopicState[];
+  /** Created or changed partitions that still exist. */
+  readonly partitions: readonly PartitionKey[];
+}
