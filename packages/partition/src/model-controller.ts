@@ -1,0 +1,121 @@
+/** The controller of the model test: one partition, every decision committed at once. */
+import { brokerEpoch, leaderEpoch, nextLeaderEpoch, nextPartitionEpoch, partitionEpoch } from '@sluice/base';
+import type { BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch } from '@sluice/base';
+import type { IsrProposal } from './effects.ts';
+import type { AssignedReplica, IsrChangeOutcome } from './events.ts';
+
+export interface ModelMetadata {
+  readonly leader: NodeId | undefined;
+  readonly leaderEpoch: LeaderEpoch;
+  readonly partitionEpoch: PartitionEpoch;
+  readonly isr: readonly NodeId[];
+  readonly replicas: readonly AssignedReplica[];
+}
+
+export class ModelController {
+  readonly #nodes = new Map<NodeId, { brokerEpoch: BrokerEpoch | undefined; fenced: boolean }>();
+  readonly #onChange: (metadata: ModelMetadata) => void;
+  #leader: NodeId | undefined;
+  #leaderEpoch: LeaderEpoch = leaderEpoch(0);
+  #partitionEpoch: PartitionEpoch = partitionEpoch(0);
+  #isr: readonly NodeId[];
+  #granted = 0;
+
+  constructor(nodes: readonly NodeId[], onChange: (metadata: ModelMetadata) => void) {
+    this.#isr = nodes;
+    this.#onChange = onChange;
+    for (const nodeId of nodes) this.#nodes.set(nodeId, { brokerEpoch: undefined, fenced: true });
+  }
+
+  get metadata(): ModelMetadata {
+    return {
+      leader: this.#leader,
+      leaderEpoch: this.#leaderEpoch,
+      partitionEpoch: this.#partitionEpoch,
+      isr: this.#isr,
+      replicas: [...this.#nodes].map(([nodeId, node]) => ({
+        nodeId,
+        brokerEpoch: node.brokerEpoch,
+        eligible: !node.fenced,
+      })),
+    };
+  }
+
+  fenced(nodeId: NodeId): boolean {
+    return this.#nodes.get(nodeId)?.fenced ?? true;
+  }
+
+  /** The last member stays: nobody else is known to be complete. */
+  fence(nodeId: NodeId): void {
+    this.#node(nodeId).fenced = true;
+    this.#leaveIsr(nodeId);
+    if (this.#leader === nodeId) this.#elect();
+    this.#onChange(this.metadata);
+  }
+
+  /** D18, D17b: an earlier life is fenced first; one that lost bytes is no member any more. */
+  register(nodeId: NodeId, lossy: boolean): BrokerEpoch {
+    this.fence(nodeId);
+    this.#granted += 1;
+    this.#node(nodeId).brokerEpoch = brokerEpoch(this.#granted);
+    if (lossy) this.#leaveIsr(nodeId);
+    this.#onChange(this.metadata);
+    return brokerEpoch(this.#granted);
+  }
+
+  unfence(nodeId: NodeId): void {
+    this.#node(nodeId).fenced = false;
+    if (this.#leader === undefined) this.#elect();
+    this.#onChange(this.metadata);
+  }
+
+  /** Moves leadership to another member that is alive, or gives the same leader a new epoch. */
+  move(to: NodeId): void {
+    if (!this.#isr.includes(to) || this.fenced(to)) return;
+    this.#lead(to);
+    this.#onChange(this.metadata);
+  }
+
+  /** D12. */
+  alter(from: NodeId, proposal: IsrProposal): IsrChangeOutcome {
+    const failed = (
+      error: 'FENCED_LEADER_EPOCH' | 'INVALID_UPDATE_VERSION' | 'INELIGIBLE_REPLICA',
+    ): IsrChangeOutcome => ({
+      kind: 'failed',
+      error,
+    });
+    if (proposal.leaderEpoch !== this.#leaderEpoch || this.#leader !== from) return failed('FENCED_LEADER_EPOCH');
+    if (proposal.partitionEpoch !== this.#partitionEpoch) return failed('INVALID_UPDATE_VERSION');
+    const ineligible = proposal.isr.some((member) => {
+      const node = this.#node(member.nodeId);
+      return node.fenced || node.brokerEpoch !== member.brokerEpoch;
+    });
+    if (ineligible) return failed('INELIGIBLE_REPLICA');
+    this.#isr = proposal.isr.map((member) => member.nodeId);
+    this.#partitionEpoch = nextPartitionEpoch(this.#partitionEpoch);
+    this.#onChange(this.metadata);
+    return { kind: 'applied', partitionEpoch: this.#partitionEpoch, isr: this.#isr };
+  }
+
+  #leaveIsr(nodeId: NodeId): void {
+    if (this.#isr.length === 1 || !this.#isr.includes(nodeId)) return;
+    this.#isr = this.#isr.filter((member) => member !== nodeId);
+    this.#partitionEpoch = nextPartitionEpoch(this.#partitionEpoch);
+  }
+
+  #elect(): void {
+    this.#lead(this.#isr.find((nodeId) => !this.fenced(nodeId)));
+  }
+
+  #lead(leader: NodeId | undefined): void {
+    this.#leader = leader;
+    this.#leaderEpoch = nextLeaderEpoch(this.#leaderEpoch);
+    this.#partitionEpoch = nextPartitionEpoch(this.#partitionEpoch);
+  }
+
+  #node(nodeId: NodeId): { brokerEpoch: BrokerEpoch | undefined; fenced: boolean } {
+    const node = this.#nodes.get(nodeId);
+    if (node === undefined) throw new Error(`no node ${nodeId}`);
+    return node;
+  }
+}

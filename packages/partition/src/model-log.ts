@@ -1,0 +1,88 @@
+/** A disk that loses what was not synced, for the model test: one log as an ordered list of changes. */
+import type { Offset } from '@sluice/base';
+import type { LogChange } from './effects.ts';
+import type { BatchFacts } from './events.ts';
+
+/** A batch with what stands for its bytes. */
+export interface ModelBatch extends BatchFacts {
+  readonly value: string;
+}
+
+type Change = { readonly change: LogChange; readonly batches: readonly ModelBatch[] };
+
+interface Contents {
+  readonly start: Offset;
+  readonly end: Offset;
+  readonly batches: readonly ModelBatch[];
+}
+
+export class ModelLog {
+  #durable: Contents;
+  #current: Contents;
+  #unsynced: Change[] = [];
+
+  constructor(start: Offset) {
+    this.#durable = { start, end: start, batches: [] };
+    this.#current = this.#durable;
+  }
+
+  get current(): Contents {
+    return this.#current;
+  }
+
+  get unsyncedCount(): number {
+    return this.#unsynced.length;
+  }
+
+  apply(change: LogChange, batches: readonly ModelBatch[]): void {
+    this.#unsynced.push({ change, batches });
+    this.#current = after(this.#current, { change, batches });
+  }
+
+  trim(start: Offset): void {
+    const keep = (one: Contents): Contents => ({
+      start,
+      end: one.end < start ? start : one.end,
+      batches: one.batches.filter((batch) => batch.endOffset > start),
+    });
+    // What retention drops is durable elsewhere; the simplest disk drops it at once.
+    this.#current = keep(this.#current);
+    this.#durable = keep(this.#durable);
+  }
+
+  /** Makes the first `count` unsynced changes durable; the last of them, when it was an append, is told. */
+  sync(count: number): { readonly generation: number; readonly end: Offset } | undefined {
+    const synced = this.#unsynced.splice(0, count);
+    for (const one of synced) this.#durable = after(this.#durable, one);
+    const last = synced.findLast((one) => one.change.kind === 'append')?.change;
+    return last?.kind === 'append' ? { generation: last.generation, end: last.endOffset } : undefined;
+  }
+
+  /** The power fails: the first `surviving` unsynced changes made it to the disk, the others did not. */
+  crash(surviving: number): void {
+    this.sync(surviving);
+    this.#unsynced = [];
+    this.#current = this.#durable;
+  }
+}
+
+function after(contents: Contents, { change, batches }: Change): Contents {
+  switch (change.kind) {
+    case 'append':
+      // A trim may have overtaken an unsynced change.
+      if (change.endOffset <= contents.start) return contents;
+      return {
+        start: contents.start,
+        end: change.endOffset,
+        batches: [...contents.batches, ...batches.filter((batch) => batch.endOffset > contents.start)],
+      };
+    case 'truncate':
+      return {
+        start: contents.start,
+        end: change.to,
+        batches: contents.batches.filter((batch) => batch.endOffset <= change.to),
+      };
+    case 'restartAt':
+      return { start: change.to, end: change.to, batches: [] };
+  }
+}
