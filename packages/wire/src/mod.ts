@@ -1,9 +1,11 @@
-export * from './api.ts';
 export * from './codec.ts';
 export * from './credits.ts';
 export * from './dispatcher.ts';
 export * from './dispatcher-limits.ts';
 export { decodeError, encodeError } from './error-detail.ts';
+export * from './grpc-transport.ts';
+export * from './memory-network.ts';
+export { MemoryTransport } from './memory-transport.ts';
 export { messageBytes } from './message-bytes.ts';
 export type * from './messages-admin.ts';
 export type * from './messages-broker.ts';
@@ -15,3 +17,5 @@ export * from './methods.ts';
 export { type CallOptions, RpcClient } from './rpc-client.ts';
 export * from './streams.ts';
 export * from './peer-identity.ts';
+export * from './system-clock.ts';
+export * from './system-random.ts';

@@ -1,6 +1,6 @@
 /** Adapter: codecs that proto-loader makes from `proto/`, which is read when the first message passes. */
 import { fileURLToPath } from 'node:url';
-import type { MethodDefinition, PackageDefinition } from '@grpc/proto-loader';
+import type { MessageTypeDefinition, MethodDefinition, PackageDefinition } from '@grpc/proto-loader';
 import { loadSync } from '@grpc/proto-loader';
 import type { Message } from '@sluice/base';
 import { invariant, SluiceError } from '@sluice/base';
@@ -48,8 +48,8 @@ export function methodCodec<T>(path: string, direction: 'request' | 'response'):
 export function messageCodec<T>(name: string): Codec<T> {
   return protoCodec(name, () => {
     const definition = contract().definitions[name];
-    invariant(definition !== undefined && 'deserialize' in definition, 'the contract has no such message', { name });
-    return definition;
+    invariant(definition?.format === 'Protocol Buffer 3 DescriptorProto', 'the contract has no such message', { name });
+    return definition as MessageTypeDefinition<object, object>;
   });
 }
 

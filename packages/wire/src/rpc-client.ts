@@ -30,7 +30,11 @@ export class RpcClient {
   ): Promise<Response> {
     const message = method.request.encode(request);
     return new Promise((resolve, reject) => {
-      const stream = this.#transport.open(address, method.path, awaitAnswer(method, resolve, reject), options);
+      const handlers = awaitAnswer(method.path, method.response, (answer) => {
+        if (answer instanceof SluiceError) reject(answer);
+        else resolve(answer.value);
+      });
+      const stream = this.#transport.open(address, method.path, handlers, options);
       stream.send(message);
       stream.end();
     });
@@ -61,36 +65,28 @@ export class RpcClient {
 }
 
 /** The handlers of a unary call: exactly one message, then success. */
-function awaitAnswer<Response>(
-  method: Method<never, Response>,
-  resolve: (response: Response) => void,
-  reject: (error: SluiceError) => void,
-): StreamHandlers {
-  const answers: Message[] = [];
+function awaitAnswer<T>(path: string, codec: Codec<T>, onAnswer: (answer: Decoded<T>) => void): StreamHandlers {
+  let count = 0;
+  let answer: Message = [];
   return {
     onMessage: (message) => {
-      if (answers.length < 2) answers.push(message);
+      count += 1;
+      answer = message;
     },
     onEnd: () => undefined,
     onClose: (error) => {
-      if (error !== undefined) return reject(error);
-      const [answer] = answers;
-      if (answer === undefined || answers.length > 1) {
-        return reject(
-          new SluiceError('INTERNAL', {
-            message: `${method.path} answered with ${answers.length === 0 ? 'no message' : 'several messages'}.`,
-          }),
-        );
-      }
-      const decoded = decodeOrError(method.response, answer);
-      if (decoded instanceof SluiceError) reject(decoded);
-      else resolve(decoded.value);
+      if (error !== undefined) onAnswer(error);
+      else if (count === 1) onAnswer(decodeOrError(codec, answer));
+      else
+        onAnswer(new SluiceError('INTERNAL', { message: `${path} answered with ${count} messages instead of one.` }));
     },
   };
 }
 
+type Decoded<T> = { readonly value: T } | SluiceError;
+
 /** An answer that cannot be read says nothing about the request: it may have been executed. */
-function decodeOrError<T>(codec: Codec<T>, message: Message): { readonly value: T } | SluiceError {
+function decodeOrError<T>(codec: Codec<T>, message: Message): Decoded<T> {
   try {
     return { value: codec.decode(message) };
   } catch (thrown) {

@@ -1,0 +1,41 @@
+/**
+ * Adapter: HTTP/2 settings that grpc-js does not expose for servers. Its server ignores `grpc-node.flow_control_window`
+ * and keeps the 64 KiB default, which caps one connection at window / round-trip time (131 MB/s at 0.5 ms). So this
+ * file, and no other, reaches into two private fields, and throws at start-up when an update of grpc-js moves them.
+ */
+import type { Http2Server, ServerHttp2Session, ServerOptions } from 'node:http2';
+import type { Server } from '@grpc/grpc-js';
+import { invariant } from '@sluice/base';
+
+/** Unread bytes that one call, and one connection, may have under way to us. */
+export const serverStreamWindowBytes = 1_048_576;
+export const serverConnectionWindowBytes = 4 * 1_048_576;
+
+const headerListBytesMax = 16_384;
+const headerPairsMax = 64;
+
+interface Internals {
+  commonServerOptions?: ServerOptions;
+  readonly http2Servers?: ReadonlyMap<Http2Server, unknown>;
+}
+
+/** Runs `bind`, which makes the HTTP/2 server, with our settings. */
+export function tuneServer<T>(server: Server, bind: () => T): T {
+  const internals = server as unknown as Internals;
+  const options = internals.commonServerOptions;
+  invariant(options !== undefined && internals.http2Servers?.size === 0, 'grpc-js has moved its HTTP/2 options');
+  internals.commonServerOptions = {
+    ...options,
+    maxHeaderListPairs: headerPairsMax,
+    settings: {
+      ...options.settings,
+      initialWindowSize: serverStreamWindowBytes,
+      maxHeaderListSize: headerListBytesMax,
+    },
+  };
+  const bound = bind();
+  const [http2Server] = internals.http2Servers.keys();
+  invariant(http2Server !== undefined, 'grpc-js has moved its HTTP/2 servers');
+  http2Server.on('session', (session: ServerHttp2Session) => session.setLocalWindowSize(serverConnectionWindowBytes));
+  return bound;
+}

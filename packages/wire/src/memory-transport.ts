@@ -1,0 +1,137 @@
+/** The `Transport` port in memory, for embedded mode and, with a scheduler of its own, for simulation. */
+import type {
+  Acceptor,
+  IncomingCall,
+  Listening,
+  OpenOptions,
+  ProbeResult,
+  StreamHandlers,
+  Timer,
+  Transport,
+  TransportStream,
+} from '@sluice/base';
+import { SluiceError } from '@sluice/base';
+import type { MemoryFlow, MemoryNetwork, MemoryProcess } from './memory-network.ts';
+import { MemoryStream } from './memory-stream.ts';
+
+export class MemoryTransport implements Transport, MemoryProcess {
+  readonly name: string;
+  readonly #network: MemoryNetwork;
+  readonly #calling = new Set<MemoryStream>();
+  readonly #serving = new Set<MemoryStream>();
+
+  /** `self` names the process: links are cut and processes crash by name. */
+  constructor(network: MemoryNetwork, self: string) {
+    this.name = self;
+    this.#network = network;
+    network.join(this);
+  }
+
+  open(address: string, method: string, handlers: StreamHandlers, options: OpenOptions = {}): TransportStream {
+    const network = this.#network;
+    const { clock } = network;
+    const home = network.homeOf(address);
+    const there = network.flow(this.name, home);
+    const back = network.flow(home, this.name);
+    const timers: Timer[] = [];
+    const stream = new MemoryStream({
+      role: 'caller',
+      clock,
+      flow: there,
+      onOver: (over) => {
+        this.#calling.delete(over);
+        for (const timer of timers) timer.cancel();
+      },
+    });
+    stream.attach(handlers);
+    this.#calling.add(stream);
+    let reached = false;
+    const connectTimer = clock.setTimer(network.connectTimeoutMs, () => stream.close(unreachable(address)));
+    timers.push(connectTimer);
+    const { timeoutMs } = options;
+    if (timeoutMs !== undefined) {
+      const timeout = (): SluiceError => (reached ? new SluiceError('TIMEOUT') : unreachable(address));
+      timers.push(clock.setTimer(timeoutMs, () => stream.close(timeout())));
+    }
+    there.push(() => {
+      // A call that was given up before it arrived never happens: its caller was told that nothing was sent.
+      if (stream.over) return;
+      const listener = network.listenerAt(address);
+      if (listener === undefined) return back.push(() => stream.closeByOther(unreachable(address)));
+      reached = true;
+      connectTimer.cancel();
+      const { metadata = {} } = options;
+      listener.serve({ method, metadata, remote: this.name, timeoutMs }, stream, back);
+    });
+    return stream;
+  }
+
+  async listen(address: string, accept: Acceptor): Promise<Listening> {
+    const network = this.#network;
+    const open = new Set<MemoryStream>();
+    let onIdle = (): void => undefined;
+    const onOver = (stream: MemoryStream): void => {
+      open.delete(stream);
+      this.#serving.delete(stream);
+      if (open.size === 0) onIdle();
+    };
+    const listener = {
+      process: this.name,
+      serve: (call: IncomingCall, caller: MemoryStream, flow: MemoryFlow): void => {
+        const stream = new MemoryStream({ role: 'server', clock: network.clock, flow, onOver });
+        open.add(stream);
+        this.#serving.add(stream);
+        stream.pair(caller);
+        caller.pair(stream);
+        stream.attach(accept(call, stream));
+      },
+    };
+    const bound = network.bind(address, listener);
+    const close = async (graceMs: number): Promise<void> => {
+      network.unbind(bound, listener);
+      if (open.size === 0) return;
+      const grace = network.clock.setTimer(graceMs, () => {
+        for (const stream of open) stream.break();
+      });
+      await new Promise<void>((resolve) => {
+        onIdle = resolve;
+      });
+      grace.cancel();
+    };
+    return { address: bound, close };
+  }
+
+  probe(address: string, timeoutMs: number): Promise<ProbeResult> {
+    const network = this.#network;
+    const home = network.homeOf(address);
+    return new Promise((resolve) => {
+      const timer = network.clock.setTimer(timeoutMs, () => resolve('unanswered'));
+      const settle = (result: ProbeResult): void => {
+        timer.cancel();
+        resolve(result);
+      };
+      const back = network.flow(home, this.name);
+      network.flow(this.name, home).push(() => {
+        const result = network.listenerAt(address) === undefined ? 'refused' : 'open';
+        back.push(() => settle(result));
+      });
+    });
+  }
+
+  close(): void {
+    for (const stream of this.#calling) stream.close(new SluiceError('CLOSED'));
+  }
+
+  die(): void {
+    for (const stream of [...this.#calling, ...this.#serving]) stream.die();
+  }
+
+  disconnect(other: string): void {
+    for (const stream of [...this.#calling, ...this.#serving]) if (stream.other === other) stream.break();
+  }
+}
+
+function unreachable(address: string): SluiceError {
+  const message = `No connection to ${address}. Check the address and that the node runs; nothing was sent.`;
+  return new SluiceError('UNREACHABLE', { message, details: { address } });
+}
