@@ -36,7 +36,7 @@ export function messageText(message: RaftMessage): string {
     case 'heartbeat':
       return `${head} ${sessionText(message.session)} commit=${message.commitIndex}`;
     case 'heartbeat-reply':
-      return `${head} ${sessionText(message.session)}`;
+      return `${head} ${sessionText(message.session)} matched=${message.matchedIndex}`;
     case 'observe':
       return `${head} last=${message.lastIndex}/${message.lastTerm}`;
   }

@@ -25,10 +25,16 @@ export function onAppend(state: RaftState, from: MemberId, message: Append): voi
 export function onHeartbeat(state: RaftState, from: MemberId, message: Heartbeat): void {
   follow(state, from);
   learnCommit(state, message.commitIndex);
-  state.sendWhenTermDurable(from, { kind: 'heartbeat-reply', term: state.term, session: message.session });
+  replyToHeartbeat(state, from, message);
 }
 
 /** To a leader of an older term too: the answer carries the newer term and makes it step down. */
+export function replyToHeartbeat(state: RaftState, from: MemberId, message: Heartbeat): void {
+  const { term, matchedIndex } = state;
+  state.sendWhenTermDurable(from, { kind: 'heartbeat-reply', term, session: message.session, matchedIndex });
+}
+
+/** To a leader of an older term too, as above. */
 export function rejectAppend(state: RaftState, from: MemberId, message: Append): void {
   const { lastIndex } = state.log;
   const hintIndex = state.log.agreementBelow(message.prevIndex, message.prevTerm);

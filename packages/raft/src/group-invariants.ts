@@ -9,6 +9,7 @@
  * - G7 one vote a term, over restarts; terms on disk never fall; commit and delivered index never fall within a life
  * - G8 no message leaves before the disk holds its term, nor an acknowledgement before its entries (P2, P3)
  * - G9 what a member believes about disks, its own and its peers', is true; a disk at rest equals the memory
+ * - G10 a voter whose disk lacks a committed entry could not win the votes of a quorum, even if all crashed now
  */
 import { invariant, logIndex } from '@sluice/base';
 import type { RaftEffects } from './effects.ts';
@@ -195,19 +196,35 @@ export class GroupInvariants {
   }
 
   #assertCommittedDurable(): void {
-    const held = this.#voters.map((voter) => {
-      const member = this.#members.get(voter);
-      let index = Math.min(member?.diskEntries.length ?? 0, this.committed.length);
-      while (index > 0 && member?.diskEntries[index - 1]?.term !== this.committed[index - 1]?.entry.term) index -= 1;
-      return index;
-    });
-    held.sort((left, right) => right - left);
-    const byQuorum = held[Math.floor(this.#voters.length / 2)] ?? 0;
-    invariant(byQuorum >= this.committed.length, 'G6: a committed entry is not durable on a quorum', {
+    const voters = this.#voters.map((voter) => this.#members.get(voter)?.diskEntries ?? []);
+    const quorum = Math.floor(voters.length / 2) + 1;
+    const isWhole = (disk: readonly Entry[]): boolean => this.#committedOn(disk) >= this.committed.length;
+    invariant(voters.filter(isWhole).length >= quorum, 'G6: a committed entry is not durable on a quorum', {
       committed: this.committed.length,
-      byQuorum,
     });
+    for (const disk of voters) {
+      if (isWhole(disk)) continue;
+      const granting = voters.filter((other) => isAtLeast(disk.at(-1), other.at(-1))).length;
+      invariant(granting < quorum, 'G10: a quorum would elect one that lacks a committed entry', {
+        committed: this.committed.length,
+        granting,
+      });
+    }
   }
+
+  /** How much of the committed log a disk holds. */
+  #committedOn(disk: readonly Entry[]): number {
+    let index = Math.min(disk.length, this.committed.length);
+    while (index > 0 && disk[index - 1]?.term !== this.committed[index - 1]?.entry.term) index -= 1;
+    return index;
+  }
+}
+
+/** Paper §5.4.1, written anew: whether a log that ends with `candidate` gets the vote of one that ends with `voter`. */
+function isAtLeast(candidate: Entry | undefined, voter: Entry | undefined): boolean {
+  const [candidateTerm, voterTerm] = [candidate?.term ?? 0, voter?.term ?? 0];
+  if (candidateTerm !== voterTerm) return candidateTerm > voterTerm;
+  return (candidate?.index ?? 0) >= (voter?.index ?? 0);
 }
 
 const termOnDisk = (member: MemoryMember, index: number): number | undefined => member.diskEntries[index - 1]?.term;

@@ -106,6 +106,8 @@ export interface HeartbeatReply {
   readonly kind: 'heartbeat-reply';
   readonly term: Term;
   readonly session: ReplicationSession;
+  /** How far the sender knows its log to equal this leader's, durable or not; 0 after its restart. Never counted. */
+  readonly matchedIndex: LogIndex;
 }
 
 /** An observer without a leader asks every voter to be replicated to; whoever leads begins. */

@@ -12,7 +12,7 @@ import { assertRaftConfig } from './config.ts';
 import type { RaftEffects, Role } from './effects.ts';
 import { countOwnVote, onPeerRefused, onVoteReply, onVoteRequest, onVoting, preCampaign } from './election.ts';
 import type { RaftEvent } from './events.ts';
-import { onAppend, onHeartbeat, rejectAppend } from './following.ts';
+import { onAppend, onHeartbeat, rejectAppend, replyToHeartbeat } from './following.ts';
 import type { Entry, MemberId, RaftMessage } from './messages.ts';
 import { askToObserve, forgetSilentObservers, onObserve } from './observing.ts';
 import { onPropose } from './proposing.ts';
@@ -206,9 +206,7 @@ function onMessage(state: RaftState, from: MemberId, message: RaftMessage): void
 function onOldTerm(state: RaftState, from: MemberId, message: RaftMessage): void {
   state.out.trace({ kind: 'ignored', from, message: message.kind, reason: 'old-term' });
   if (message.kind === 'append') rejectAppend(state, from, message);
-  else if (message.kind === 'heartbeat') {
-    state.sendWhenTermDurable(from, { kind: 'heartbeat-reply', term: state.term, session: message.session });
-  }
+  else if (message.kind === 'heartbeat') replyToHeartbeat(state, from, message);
 }
 
 function dispatch(state: RaftState, from: MemberId, message: RaftMessage): void {

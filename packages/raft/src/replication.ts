@@ -110,16 +110,20 @@ function isStale(progress: Progress, prevIndex: LogIndex): boolean {
   return prevIndex <= progress.matchIndex;
 }
 
-/** The peer lives. If it lacks entries, one more append shows whether those under way were lost. */
+/**
+ * The peer lives. If it lacks entries, one more append shows whether those under way were lost; if it restarted, whether
+ * it still has what it acknowledged, and up to where it may believe the commit index.
+ */
 export function onHeartbeatReply(state: RaftState, from: MemberId, message: HeartbeatReply): void {
   const progress = currentProgress(state, from, message);
   if (progress === undefined) return;
   if (progress.state === 'probe') {
     progress.resumeProbe();
     probe(state, progress);
-  } else if (progress.matchIndex < state.log.lastIndex && !sendEntries(state, progress)) {
-    sendAppend(state, progress, 0);
+    return;
   }
+  const isBehind = progress.matchIndex < state.log.lastIndex || message.matchedIndex < progress.matchIndex;
+  if (isBehind && !sendEntries(state, progress)) sendAppend(state, progress, 0);
 }
 
 /** One append, with or without entries: the answer tells where the logs agree. */
