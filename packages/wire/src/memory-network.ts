@@ -66,7 +66,7 @@ export class MemoryNetwork {
 
   heal(one: string, other: string): void {
     this.#cuts.delete(linkKey(one, other));
-    for (const flow of [...this.#stalled]) {
+    for (const flow of this.#stalled) {
       if (this.#isCut(flow.link)) continue;
       this.#stalled.delete(flow);
       flow.resume();
