@@ -6,7 +6,8 @@
  * L1 Nothing here writes to stdout: it belongs to the script.
  * L2 The child never outlives the launcher: an IPC channel closes when the launcher dies, however it dies, and
  *    `launched.mjs` ends the child then. The launcher in turn ends the child when npm or npx above it is gone.
- * L3 A signal reaches the child once, also when a terminal sent it to the whole process group.
+ * L3 A signal reaches the child once, also when a terminal or `timeout` sent it to the whole process group: a second one
+ *    would end a script that is closing in order.
  */
 import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -17,6 +18,9 @@ const majorMin = 24;
 const minorMin = 12;
 
 const parentCheckMs = 1000;
+
+/** @type {NodeJS.Signals[]} */
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 /** @param {string} version like `24.21.0` */
 export function isNewEnough(version) {
@@ -49,15 +53,15 @@ function watchParent(child) {
   const timer = setInterval(() => {
     if (process.ppid === parent) return;
     clearInterval(timer);
-    child.kill('SIGTERM');
+    forwardOnce(child, 'SIGTERM');
   }, parentCheckMs);
   timer.unref();
 }
 
 /**
- * The child decides whether it has had the signal from the terminal already (L3).
+ * The child decides whether it has had the signal itself already (L3).
  * @param {import('node:child_process').ChildProcess} child
- * @param {'SIGINT' | 'SIGHUP'} signal
+ * @param {NodeJS.Signals} signal
  */
 function forwardOnce(child, signal) {
   if (child.connected) child.send({ signal }, () => {});
@@ -74,7 +78,7 @@ function endAs(code, signal) {
     process.exitCode = code ?? 1;
     return;
   }
-  for (const name of ['SIGINT', 'SIGHUP', 'SIGTERM']) process.removeAllListeners(name);
+  for (const name of signals) process.removeAllListeners(name);
   process.kill(process.pid, signal);
 }
 
@@ -87,9 +91,7 @@ export function launch({ node, script, args, env = process.env }) {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
     env: { ...env, SLUICE_LAUNCHER: String(process.pid) },
   });
-  process.on('SIGTERM', () => child.kill('SIGTERM'));
-  process.on('SIGINT', () => forwardOnce(child, 'SIGINT'));
-  process.on('SIGHUP', () => forwardOnce(child, 'SIGHUP'));
+  for (const signal of signals) process.on(signal, () => forwardOnce(child, signal));
   if (process.env['npm_lifecycle_event'] !== undefined) watchParent(child);
   child.on('error', (error) => {
     process.stderr.write(`sluice: cannot start ${node}: ${error.message}\n`);

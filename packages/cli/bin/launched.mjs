@@ -4,19 +4,21 @@
  */
 import { isMainThread } from 'node:worker_threads';
 
-/** A signal from the terminal and the launcher's copy of it arrive within this time of each other. */
+/** A signal to the whole group and the launcher's copy of it arrive within this time of each other. */
 const sameSignalMs = 500;
 
-/** What the launcher forwards waits this long, so that the terminal's own signal is seen first. */
+/** What the launcher forwards waits this long, so that the process's own signal is seen first. */
 const settleMs = 50;
 
 /** After the launcher's death the script may close in order, but not for longer than this. */
 const closeMsMax = 15_000;
 
+const signals = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']);
+
 /** @type {Record<string, number>} */
 const seenAtMs = {};
 
-/** @param {'SIGINT' | 'SIGHUP'} signal */
+/** @param {NodeJS.Signals} signal */
 function noteSignal(signal) {
   const note = () => {
     seenAtMs[signal] = performance.now();
@@ -30,8 +32,9 @@ function noteSignal(signal) {
 
 /** @param {unknown} message */
 function onForwarded(message) {
-  const signal = typeof message === 'object' && message !== null && 'signal' in message ? message.signal : undefined;
-  if (signal !== 'SIGINT' && signal !== 'SIGHUP') return;
+  const wanted = typeof message === 'object' && message !== null && 'signal' in message ? message.signal : undefined;
+  const signal = signals.find((each) => each === wanted);
+  if (signal === undefined) return;
   setTimeout(() => {
     const seen = seenAtMs[signal] ?? Number.NEGATIVE_INFINITY;
     if (performance.now() - seen > sameSignalMs) process.kill(process.pid, signal);
@@ -44,8 +47,7 @@ function onLauncherGone() {
 }
 
 if (isMainThread && process.channel !== undefined && process.env['SLUICE_LAUNCHER'] === String(process.ppid)) {
-  noteSignal('SIGINT');
-  noteSignal('SIGHUP');
+  for (const signal of signals) noteSignal(signal);
   process.on('message', onForwarded);
   process.on('disconnect', onLauncherGone);
   process.channel.unref();

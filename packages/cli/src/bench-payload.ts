@@ -1,0 +1,14 @@
+import { randomFillSync } from 'node:crypto';
+
+/** Enough that neighbours in a batch differ; small enough to make quickly. */
+const distinct = 512;
+
+/** Record values, half random: as compressible as records of services usually are. */
+export function benchPayloads(recordBytes: number): readonly Uint8Array[] {
+  const count = Math.max(1, Math.min(distinct, Math.floor((32 * 1024 * 1024) / recordBytes)));
+  return Array.from({ length: count }, () => {
+    const payload = new Uint8Array(recordBytes).fill(0x61);
+    randomFillSync(payload, 0, Math.ceil(recordBytes / 2));
+    return payload;
+  });
+}

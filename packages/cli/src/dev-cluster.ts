@@ -1,0 +1,139 @@
+/**
+ * A local cluster of processes. Owned by `sluice dev`.
+ *
+ * V1 A node that ends is reported once and never started again.
+ * V2 After `stop` resolved no process of this cluster is left.
+ */
+import type { ChildProcess } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { SluiceError } from '@sluice/base';
+import { devConfig, devLayout } from './dev-layout.ts';
+import type { DevNodeLayout } from './dev-layout.ts';
+import { startNodeProcess } from './node-process.ts';
+import { sleep } from './sleep.ts';
+
+export interface DevOptions {
+  readonly directory: string;
+  readonly nodes: number;
+  readonly port: number;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly onExit: (exit: NodeExit) => void;
+}
+
+export interface NodeExit {
+  readonly id: number;
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+export interface DevNode extends DevNodeLayout {
+  readonly pid: number;
+}
+
+interface RunningNode {
+  readonly node: DevNode;
+  readonly child: ChildProcess;
+  readonly ended: Promise<void>;
+}
+
+const readyPollMs = 25;
+const stopMsMax = 9000;
+
+/** Wrong usage: the directory holds a cluster of another size. */
+export class OtherNodeCount extends Error {
+  override readonly name = 'OtherNodeCount';
+}
+
+export class DevCluster {
+  readonly #running: readonly RunningNode[];
+
+  private constructor(running: readonly RunningNode[]) {
+    this.#running = running;
+  }
+
+  get nodes(): readonly DevNode[] {
+    return this.#running.map(({ node }) => node);
+  }
+
+  static start(options: DevOptions): DevCluster {
+    const { directory, nodes: count, port, environment, onExit } = options;
+    claimDirectory(directory, count);
+    const layout = devLayout(directory, count, port);
+    for (const node of layout) writeFileSync(node.config, devConfig(node, layout));
+    return new DevCluster(
+      layout.map((node) => {
+        const child = startNodeProcess({ config: node.config, log: node.log, environment });
+        const ended = new Promise<void>((resolve) => {
+          child.once('exit', (code, signal) => {
+            onExit({ id: node.id, code, signal });
+            resolve();
+          });
+        });
+        return { node: { ...node, pid: child.pid ?? 0 }, child, ended };
+      }),
+    );
+  }
+
+  /** Resolves when every node is registered, a controller is elected and every `/readyz` answers 200. */
+  async ready(timeoutMs: number, signal: AbortSignal): Promise<void> {
+    const deadlineMs = performance.now() + timeoutMs;
+    for (const { node, child } of this.#running) {
+      while (!signal.aborted && !(await isReady(node.admin))) {
+        if (child.exitCode !== null || child.signalCode !== null) throw didNotStart(node);
+        if (performance.now() > deadlineMs) {
+          throw new SluiceError('TIMEOUT', {
+            message: `Node ${node.id} is not ready after ${timeoutMs} ms; see ${node.log}.`,
+          });
+        }
+        await sleep(readyPollMs, signal);
+      }
+    }
+  }
+
+  /** SIGTERM to all at once, SIGKILL to those that have not ended in time. */
+  async stop(): Promise<void> {
+    for (const { child } of this.#running) child.kill('SIGTERM');
+    const patience = new AbortController();
+    const all = Promise.all(this.#running.map(({ ended }) => ended)).then(() => patience.abort());
+    await sleep(stopMsMax, patience.signal);
+    for (const { child } of this.#running) child.kill('SIGKILL');
+    await all;
+  }
+}
+
+function claimDirectory(directory: string, nodes: number): void {
+  mkdirSync(directory, { recursive: true });
+  const file = path.join(directory, 'cluster.json');
+  if (existsSync(file)) {
+    const { nodes: before } = JSON.parse(readFileSync(file, 'utf8')) as { readonly nodes: number };
+    if (before === nodes) return;
+    throw new OtherNodeCount(
+      `${directory} holds a cluster of ${before} nodes; open it with --nodes ${before}, or choose another --data.`,
+    );
+  }
+  writeFileSync(file, `${JSON.stringify({ nodes })}\n`);
+}
+
+async function isReady(admin: string): Promise<boolean> {
+  try {
+    const response = await fetch(`http://${admin}/readyz`, { signal: AbortSignal.timeout(1000) });
+    await response.text();
+    return response.status === 200;
+  } catch {
+    return false; // Not listening yet; the caller keeps the time.
+  }
+}
+
+/** The last line of a node that ended says why. */
+function didNotStart({ id, log }: DevNode): SluiceError {
+  const last = readFileSync(log, 'utf8').trimEnd().split('\n').at(-1) ?? '';
+  let reason = last;
+  try {
+    const { reason: given, msg } = JSON.parse(last) as { readonly reason?: string; readonly msg?: string };
+    reason = given ?? msg ?? last;
+  } catch {
+    // Not a log line: something of Node itself, as it is.
+  }
+  return new SluiceError('INVALID_CONFIG', { message: `Node ${id} did not start: ${reason} (log: ${log})` });
+}

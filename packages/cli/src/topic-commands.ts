@@ -1,0 +1,135 @@
+import { SluiceError, isSluiceError } from '@sluice/base';
+import type { Sluice, TopicDescription } from '@sluice/client';
+import type { Command } from 'commander';
+import { connect } from './command-context.ts';
+import type { CommandContext, RunCommand } from './command-context.ts';
+import { exitCodes } from './exit-code.ts';
+import { pairs, wholeNumber } from './option-values.ts';
+import type { Pair } from './option-values.ts';
+import { table } from './output.ts';
+import type { Output } from './output.ts';
+import { sleep } from './sleep.ts';
+
+interface CreateOptions {
+  readonly partitions: number;
+  readonly replication?: number;
+  readonly config: readonly Pair[];
+  readonly ifNotExists?: true;
+}
+
+const leaderPollMs = 50;
+
+export function addTopicCommands(program: Command, run: RunCommand): void {
+  const topic = program.command('topic').description('create, list, describe and delete topics');
+  addCreate(topic, run);
+  topic
+    .command('list')
+    .description('all topics')
+    .addHelpText('after', '\nExamples:\n  sluice topic list\n  sluice topic list --json | jq .topics[].name')
+    .action((_options: object, command: Command) => run(command, listTopics));
+  topic
+    .command('describe')
+    .argument('<name>', 'topic')
+    .description('configuration, replicas and offsets of one topic')
+    .addHelpText('after', '\nExamples:\n  sluice topic describe orders\n  sluice topic describe orders --json')
+    .action((name: string, _options: object, command: Command) =>
+      run(command, async (context) => {
+        await using sluice = connect(context);
+        await printTopic(context.output, await sluice.admin.describeTopic(name));
+        return exitCodes.done;
+      }),
+    );
+  topic
+    .command('delete')
+    .argument('<name>', 'topic')
+    .description('delete a topic and its data, for ever')
+    .addHelpText('after', '\nExamples:\n  sluice topic delete orders')
+    .action((name: string, _options: object, command: Command) =>
+      run(command, async (context) => {
+        await using sluice = connect(context);
+        const { id } = await sluice.admin.deleteTopic(name);
+        await context.output.result({ deleted: true, name, id }, () => `deleted ${name}`);
+        return exitCodes.done;
+      }),
+    );
+}
+
+function addCreate(topic: Command, run: RunCommand): void {
+  topic
+    .command('create')
+    .argument('<name>', 'topic: letters, digits, dot, underscore and hyphen')
+    .description('create a topic; returns when every leader serves')
+    .option('--partitions <count>', 'how many partitions', wholeNumber(1, 10_000), 1)
+    .option('--replication <count>', 'copies of each partition (default: 3, or the node count)', wholeNumber(1, 100))
+    .option('--config <key=value>', 'minIsr, durability or recordBytesMax; may be repeated', pairs, [])
+    .option('--if-not-exists', 'succeed when the topic is there already')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  sluice topic create orders --partitions 6\n  sluice topic create audit --replication 3 --config minIsr=2 --if-not-exists',
+    )
+    .action((name: string, options: CreateOptions, command: Command) =>
+      run(command, async (context) => {
+        await using sluice = connect(context);
+        await createTopic(sluice, name, options);
+        await printTopic(context.output, await untilLed(sluice, name, context.timeoutMs));
+        return exitCodes.done;
+      }),
+    );
+}
+
+async function createTopic(sluice: Sluice, name: string, options: CreateOptions): Promise<void> {
+  try {
+    await sluice.admin.createTopic({
+      name,
+      partitions: options.partitions,
+      ...(options.replication === undefined ? {} : { replication: options.replication }),
+      config: Object.fromEntries(options.config),
+    });
+  } catch (error) {
+    const exists = isSluiceError(error) && error.code === 'TOPIC_EXISTS';
+    if (!exists || options.ifNotExists !== true) throw error;
+  }
+}
+
+/** Asks until every partition has a leader that knows its committed end, and so serves. */
+export async function untilLed(sluice: Sluice, name: string, timeoutMs: number): Promise<TopicDescription> {
+  const deadlineMs = performance.now() + timeoutMs;
+  for (;;) {
+    const description = await sluice.admin.describeTopic(name);
+    const waiting = description.partitions.find((each) => each.leader === null || each.highWatermark === null);
+    if (waiting === undefined) return description;
+    if (performance.now() > deadlineMs) {
+      throw new SluiceError('TIMEOUT', {
+        message: `Topic ${name} exists, but partition ${waiting.partition} has no serving leader yet; see sluice cluster status.`,
+      });
+    }
+    await sleep(leaderPollMs);
+  }
+}
+
+async function listTopics(context: CommandContext): Promise<0> {
+  await using sluice = connect(context);
+  const topics = await sluice.admin.listTopics();
+  const rows = topics.map(({ name, partitions, replication, id }) => [name, partitions, replication, id]);
+  await context.output.result({ topics }, () => table(['NAME', 'PARTITIONS', 'REPLICATION', 'ID'], rows));
+  return exitCodes.done;
+}
+
+async function printTopic(output: Output, { name, id, config, partitions }: TopicDescription): Promise<void> {
+  await output.result({ name, id, config, partitions }, () => {
+    const settings = Object.entries(config).map(([key, value]) => `${key}=${String(value)}`);
+    const rows = partitions.map((each) => [
+      each.partition,
+      each.leader ?? '-',
+      each.leaderEpoch,
+      each.replicas.join(','),
+      each.isr.join(','),
+      each.elr.join(',') || '-',
+      each.logStart ?? '-',
+      each.highWatermark ?? '-',
+      each.logEnd ?? '-',
+    ]);
+    const head = ['PARTITION', 'LEADER', 'EPOCH', 'REPLICAS', 'ISR', 'ELR', 'START', 'COMMITTED', 'END'];
+    return `${name}  id ${id}  ${settings.join(' ')}\n${table(head, rows)}`;
+  });
+}
