@@ -1,5 +1,14 @@
 export { DataDirectory } from './data-directory.ts';
-export type { Birth, DirectoryIdentity, Voter } from './identity.ts';
+export { type Birth, type DirectoryIdentity, IdentityStore, type Voter } from './identity.ts';
 export type { LogStore, LossyReport, OffsetSpan, ReadBatches, ReadOutOfRange, ReadResult } from './log-store.ts';
 export type { GroupStats, NodeLog, NodeLogLimits, NodeLogOptions, NodeLogStats } from './node-log.ts';
 export type { RaftEntry, RaftHardState, RaftState, RaftStore, RaftWrite } from './raft-store.ts';
+export {
+  type CrashOptions,
+  type DiskOperation,
+  type DiskOperationKind,
+  MemoryDisk,
+  type MemoryDiskOptions,
+} from './memory-disk.ts';
+export { NodeDisk } from './node-disk.ts';
+export { defaultLimits, openNodeLog } from './open-node-log.ts';

@@ -1,0 +1,87 @@
+/**
+ * Where the bytes of one log lie in one journal file: contiguous, in offset order, four numbers each in one array, since
+ * a file may hold hundreds of thousands.
+ */
+import type { ByteReader, ByteWriter } from './binary.ts';
+
+export interface Extent {
+  /** First offset of the bytes. */
+  readonly base: number;
+  /** One past the last offset that counts; bytes of a truncated batch may follow. */
+  readonly end: number;
+  /** In the file. */
+  readonly position: number;
+  readonly bytes: number;
+}
+
+const stride = 4;
+/** Of one extent in a footer. */
+export const extentBytes = 28;
+
+export class ExtentList {
+  readonly #values: number[] = [];
+
+  get length(): number {
+    return this.#values.length / stride;
+  }
+
+  /** Undefined when there are none. */
+  get base(): number | undefined {
+    return this.#values[0];
+  }
+
+  push(extent: Extent): void {
+    this.#values.push(extent.base, extent.end, extent.position, extent.bytes);
+  }
+
+  at(index: number): Extent | undefined {
+    const first = index * stride;
+    const [base, end, position, bytes] = [0, 1, 2, 3].map((field) => this.#values[first + field]);
+    return base === undefined || end === undefined || position === undefined || bytes === undefined
+      ? undefined
+      : { base, end, position, bytes };
+  }
+
+  /** Index of the last extent that begins at or before `offset`; −1 when none does. */
+  find(offset: number): number {
+    let low = 0;
+    let high = this.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#values[middle * stride] ?? 0) <= offset) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+
+  /** Keeps what lies below `end`. */
+  cut(end: number): void {
+    while (this.length > 0 && (this.#values.at(-stride) ?? 0) >= end) this.#values.length -= stride;
+    const last = this.#values.length - stride + 1;
+    if (last > 0) this.#values[last] = Math.min(this.#values[last] ?? 0, end);
+  }
+
+  /** Forgets extents that lie wholly below `start`. */
+  dropBelow(start: number): void {
+    let dead = 0;
+    while (dead < this.length && (this.#values[dead * stride + 1] ?? 0) <= start) dead += 1;
+    this.#values.splice(0, dead * stride);
+  }
+
+  write(writer: ByteWriter): void {
+    for (let at = 0; at < this.#values.length; at += stride) {
+      writer.u64(this.#values[at] ?? 0);
+      writer.u64(this.#values[at + 1] ?? 0);
+      writer.u64(this.#values[at + 2] ?? 0);
+      writer.u32(this.#values[at + 3] ?? 0);
+    }
+  }
+
+  static read(reader: ByteReader): ExtentList {
+    const list = new ExtentList();
+    while (reader.left >= extentBytes && !reader.failed) {
+      list.push({ base: reader.u64(), end: reader.u64(), position: reader.u64(), bytes: reader.u32() });
+    }
+    return list;
+  }
+}

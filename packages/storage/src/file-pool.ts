@@ -1,0 +1,52 @@
+/** Open handles of finished files, at most so many, closed least recently used first and never while in use. */
+import type { DiskFile } from '@sluice/base';
+
+const openFilesMax = 64;
+
+interface Pooled {
+  readonly file: Promise<DiskFile>;
+  users: number;
+}
+
+export class FilePool {
+  readonly #open: (fileId: number) => Promise<DiskFile>;
+  /** In the order of use. */
+  readonly #files = new Map<number, Pooled>();
+
+  constructor(open: (fileId: number) => Promise<DiskFile>) {
+    this.#open = open;
+  }
+
+  async use<T>(fileId: number, run: (file: DiskFile) => Promise<T>): Promise<T> {
+    const pooled = this.#files.get(fileId) ?? { file: this.#open(fileId), users: 0 };
+    this.#files.delete(fileId);
+    this.#files.set(fileId, pooled);
+    pooled.users += 1;
+    try {
+      const file = await pooled.file.catch((error: unknown) => {
+        if (this.#files.get(fileId) === pooled) this.#files.delete(fileId);
+        throw error;
+      });
+      return await run(file);
+    } finally {
+      pooled.users -= 1;
+      await this.#shrink();
+    }
+  }
+
+  async close(): Promise<void> {
+    const pooled = [...this.#files.values()];
+    this.#files.clear();
+    for (const { file } of pooled) await (await file).close();
+  }
+
+  async #shrink(): Promise<void> {
+    if (this.#files.size <= openFilesMax) return;
+    for (const [fileId, pooled] of this.#files) {
+      if (pooled.users > 0) continue;
+      this.#files.delete(fileId);
+      await (await pooled.file).close();
+      return;
+    }
+  }
+}

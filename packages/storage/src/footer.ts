@@ -1,0 +1,237 @@
+/**
+ * The end of a finished journal file: a frame whose table is a directory of the logs that the file touched, and whose
+ * payload holds the extents of each. It stands for the file's rows, so that opening a node reads footers, not files.
+ */
+import type { LogId } from '@sluice/base';
+import { logIndex, offset, term } from '@sluice/base';
+import { crc32c } from '@sluice/record';
+import { ByteReader, ByteWriter } from './binary.ts';
+import type { ExtentList } from './extents.ts';
+import { aligned, FrameKind, type FrameHeader, frameHeaderBytes, writeFrameHeader } from './frame.ts';
+import type { GroupPlace } from './group.ts';
+import type { LogSummary, Section } from './log-index.ts';
+import type { RaftSummary, StoredEntry } from './raft-index.ts';
+import { readLogId, writeLogId } from './rows.ts';
+
+export interface FooterLog {
+  readonly summary: LogSummary;
+  readonly section: Section;
+}
+
+export interface FooterRaft {
+  readonly summary: RaftSummary;
+  readonly section: Section;
+}
+
+export interface Footer {
+  readonly logs: readonly FooterLog[];
+  readonly raft: FooterRaft | undefined;
+}
+
+export interface FooterSource {
+  /** The last group of the file. */
+  readonly group: number;
+  readonly logs: Iterable<{ readonly summary: LogSummary; readonly extents: ExtentList }>;
+  readonly raft: { readonly summary: RaftSummary; readonly stored: readonly StoredEntry[] } | undefined;
+}
+
+const flag = { absolute: 1, deleted: 2, keepBelow: 4, base: 8, lossy: 16, knownEnd: 32, doubtful: 64 };
+
+/** The frame, and what it says with positions in the file. */
+export function encodeFooter(source: FooterSource, place: GroupPlace): { frame: Uint8Array; footer: Footer } {
+  const sections = new ByteWriter(64 * 1024);
+  const add = (write: () => void): Section => {
+    const position = sections.length;
+    write();
+    const bytes = sections.length - position;
+    return { position, bytes, crc: crc32c(sections.written().subarray(position)) };
+  };
+  const logs = Array.from(source.logs, ({ summary, extents }) => ({
+    summary,
+    section: add(() => extents.write(sections)),
+  }));
+  const { raft: raftSource } = source;
+  const raft = raftSource && {
+    summary: raftSource.summary,
+    section: add(() => {
+      for (const entry of raftSource.stored) writeStored(sections, entry);
+    }),
+  };
+  const table = new ByteWriter(1024 + logs.length * 128);
+  for (const log of logs) writeLog(table, log);
+  if (raft !== undefined) writeRaft(table, raft);
+
+  const frame = new Uint8Array(aligned(frameHeaderBytes + table.length + sections.length));
+  frame.set(table.written(), frameHeaderBytes);
+  frame.set(sections.written(), frameHeaderBytes + table.length);
+  writeFrameHeader(frame, {
+    kind: FrameKind.footer,
+    fileId: place.fileId,
+    number: source.group,
+    position: place.position,
+    tableBytes: table.length,
+    payloadBytes: sections.length,
+    rowCount: logs.length + (raft === undefined ? 0 : 1),
+    previousChecksum: place.previousChecksum,
+    tableCrc: crc32c(table.written()),
+  });
+  const payloadPosition = place.position + frameHeaderBytes + table.length;
+  return { frame, footer: placed({ logs, raft }, payloadPosition) };
+}
+
+/** The directory of a footer whose frame header was found; undefined when the table is damaged. */
+export function decodeFooter(header: FrameHeader, table: Uint8Array): Footer | undefined {
+  if (crc32c(table) !== header.tableCrc) return undefined;
+  const reader = new ByteReader(table);
+  const logs: FooterLog[] = [];
+  let raft: FooterRaft | undefined;
+  for (let row = 0; row < header.rowCount && !reader.failed; row += 1) {
+    const kind = reader.u8();
+    if (kind === 0) logs.push(readLog(reader));
+    else if (kind === 1) raft = readRaft(reader);
+    else reader.fail();
+  }
+  if (reader.failed) return undefined;
+  return placed({ logs, raft }, header.position + frameHeaderBytes + header.tableBytes);
+}
+
+export function decodeStored(section: Uint8Array): readonly StoredEntry[] {
+  const reader = new ByteReader(section);
+  const entries: StoredEntry[] = [];
+  while (reader.left > 0 && !reader.failed) {
+    entries.push({
+      index: logIndex(reader.u64()),
+      term: term(reader.u64()),
+      kind: reader.u8(),
+      position: reader.u64(),
+      bytes: reader.u32(),
+      crc: reader.u32(),
+    });
+  }
+  return reader.failed ? [] : entries;
+}
+
+function writeStored(writer: ByteWriter, entry: StoredEntry): void {
+  writer.u64(entry.index);
+  writer.u64(entry.term);
+  writer.u8(entry.kind);
+  writer.u64(entry.position);
+  writer.u32(entry.bytes);
+  writer.u32(entry.crc);
+}
+
+/** Sections know their place in the payload; callers want it in the file. */
+function placed(footer: Footer, payloadPosition: number): Footer {
+  const move = <T extends { readonly section: Section }>(item: T): T => ({
+    ...item,
+    section: { ...item.section, position: item.section.position + payloadPosition },
+  });
+  return { logs: footer.logs.map(move), raft: footer.raft && move(footer.raft) };
+}
+
+function writeLog(writer: ByteWriter, { summary, section }: FooterLog): void {
+  const { lossy } = summary;
+  writer.u8(0);
+  writeLogId(writer, summary.id);
+  writer.u8(
+    (summary.absolute ? flag.absolute : 0) |
+      (summary.deleted ? flag.deleted : 0) |
+      (summary.keepBelow === undefined ? 0 : flag.keepBelow) |
+      (summary.base === undefined ? 0 : flag.base) |
+      (lossy === undefined ? 0 : flag.lossy) |
+      (lossy?.knownEnd === undefined ? 0 : flag.knownEnd),
+  );
+  writer.u64(summary.previousGroup);
+  writer.u64(summary.lastGroup);
+  writer.u64(summary.keepBelow ?? 0);
+  writer.u64(summary.start);
+  writer.u64(summary.end);
+  writer.u64(summary.base ?? 0);
+  writeSection(writer, section);
+  if (lossy === undefined) return;
+  writer.u64(lossy.intactEnd);
+  writer.u64(lossy.knownEnd ?? 0);
+  writer.text(lossy.where);
+}
+
+function readLog(reader: ByteReader): FooterLog {
+  const id: LogId = readLogId(reader);
+  const flags = reader.u8();
+  const has = (bit: number): boolean => (flags & bit) !== 0;
+  const previousGroup = reader.u64();
+  const lastGroup = reader.u64();
+  const keepBelow = reader.u64();
+  const start = reader.u64();
+  const end = reader.u64();
+  const base = reader.u64();
+  const section = readSection(reader);
+  const lossy = has(flag.lossy) ? readLossy(reader, has(flag.knownEnd)) : undefined;
+  return {
+    section,
+    summary: {
+      id,
+      previousGroup,
+      lastGroup,
+      absolute: has(flag.absolute),
+      deleted: has(flag.deleted),
+      keepBelow: has(flag.keepBelow) ? keepBelow : undefined,
+      start,
+      end,
+      base: has(flag.base) ? base : undefined,
+      lossy,
+    },
+  };
+}
+
+function readLossy(reader: ByteReader, endKnown: boolean): NonNullable<LogSummary['lossy']> {
+  const intactEnd = offset(reader.u64());
+  const knownEnd = offset(reader.u64());
+  return { intactEnd, knownEnd: endKnown ? knownEnd : undefined, where: reader.text() ?? '' };
+}
+
+function writeRaft(writer: ByteWriter, { summary, section }: FooterRaft): void {
+  writer.u8(1);
+  writer.u8(
+    (summary.absolute ? flag.absolute : 0) |
+      (summary.keepBelow === undefined ? 0 : flag.keepBelow) |
+      (summary.doubtful ? flag.doubtful : 0),
+  );
+  writer.u64(summary.previousGroup);
+  writer.u64(summary.lastGroup);
+  writer.u64(summary.keepBelow ?? 0);
+  writer.u64(summary.hardState.term);
+  writer.text(summary.hardState.votedFor);
+  writeSection(writer, section);
+}
+
+function readRaft(reader: ByteReader): FooterRaft {
+  const flags = reader.u8();
+  const previousGroup = reader.u64();
+  const lastGroup = reader.u64();
+  const keepBelow = reader.u64();
+  const hardState = { term: term(reader.u64()), votedFor: reader.text() };
+  const section = readSection(reader);
+  return {
+    section,
+    summary: {
+      previousGroup,
+      lastGroup,
+      absolute: (flags & flag.absolute) !== 0,
+      keepBelow: (flags & flag.keepBelow) === 0 ? undefined : keepBelow,
+      hardState,
+      doubtful: (flags & flag.doubtful) !== 0,
+    },
+  };
+}
+
+function writeSection(writer: ByteWriter, section: Section): void {
+  writer.u32(section.position);
+  writer.u32(section.bytes);
+  writer.u32(section.crc);
+}
+
+const readSection = (reader: ByteReader): Section => ({
+  position: reader.u32(),
+  bytes: reader.u32(),
+  crc: reader.u32(),
+});

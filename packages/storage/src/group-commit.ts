@@ -1,0 +1,184 @@
+/**
+ * Gathers what arrives while the last group is being written, writes it as one group, and tells everyone in it.
+ *
+ * G1 Groups are durable in the order of their numbers, rows in the order in which they were asked for.
+ * G2 A group is written only after the sync of the one before returned; torn and corrupt are told apart by that.
+ * G3 After a failed write or sync nothing that waits is ever completed, nothing more is taken, and nothing more is
+ *    written or synced (S2).
+ */
+import type { Clock, Halt, Timer } from '@sluice/base';
+import { DiskError, SluiceError } from '@sluice/base';
+import { Group } from './group.ts';
+import type { Journal } from './journal.ts';
+import type { GroupStats } from './node-log.ts';
+import type { Replay } from './replay.ts';
+
+export interface GroupCommitOptions {
+  readonly journal: Journal;
+  readonly replay: Replay;
+  readonly clock: Clock;
+  readonly halt: Halt;
+  readonly nextGroup: number;
+  /** The last group of the log has no rows, so nothing can be lost with it. */
+  readonly lastIsEmpty: boolean;
+  readonly groupBytesMax: number;
+  readonly sealAfterIdleMs: number;
+  /** After every member was told. */
+  readonly onGroup: (group: number, stats: GroupStats) => void;
+}
+
+/** A table must fit its length field, and decode in one piece. */
+const groupRowsMax = 65_536;
+
+export class GroupCommit {
+  readonly #options: GroupCommitOptions;
+  /** In order; the last one takes more. */
+  #waiting: Group[] = [];
+  #inFlight: Group | undefined;
+  #nextGroup: number;
+  #running = false;
+  #pendingBytes = 0;
+  #lastIsEmpty: boolean;
+  #failed: Error | undefined;
+  #closing = false;
+  #sealTimer: Timer | undefined;
+  #onIdle: (() => void)[] = [];
+  #groups = 0;
+  #bytesWritten = 0;
+
+  constructor(options: GroupCommitOptions) {
+    this.#options = options;
+    this.#nextGroup = options.nextGroup;
+    this.#lastIsEmpty = options.lastIsEmpty;
+  }
+
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  get failed(): Error | undefined {
+    return this.#failed;
+  }
+
+  get groups(): number {
+    return this.#groups;
+  }
+
+  get bytesWritten(): number {
+    return this.#bytesWritten;
+  }
+
+  oldestUnsyncedMs(nowMs: number): number {
+    const oldest = [this.#inFlight, ...this.#waiting].find((group) => group !== undefined && group.rowCount > 0);
+    return oldest === undefined ? 0 : Math.max(0, nowMs - oldest.openedAtMs);
+  }
+
+  /** The group that takes what is written now; throws `STORAGE_FAILED` or `SHUTTING_DOWN`. */
+  gathering(payloadBytes: number): Group {
+    if (this.#failed !== undefined) {
+      throw new SluiceError('STORAGE_FAILED', { message: this.#failed.message, definite: true });
+    }
+    if (this.#closing) throw new SluiceError('SHUTTING_DOWN', { message: 'The node log is closed.' });
+    this.#pendingBytes += payloadBytes;
+    const last = this.#waiting.at(-1);
+    const full =
+      last === undefined ||
+      last.rowCount >= groupRowsMax ||
+      (last.rowCount > 0 && last.bytes + payloadBytes > this.#options.groupBytesMax);
+    return full ? this.#open() : last;
+  }
+
+  /** Resolves when nothing waits; takes no more. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#sealTimer?.cancel();
+    await this.idle();
+    if (!this.#lastIsEmpty && this.#failed === undefined) {
+      this.#open();
+      await this.idle();
+    }
+    this.#sealTimer?.cancel();
+  }
+
+  /** Resolves when nothing is on its way, or the log failed. */
+  idle(): Promise<void> {
+    if (!this.#running) return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle.push(resolve));
+  }
+
+  #open(): Group {
+    const group = new Group(this.#nextGroup, this.#options.clock.monotonicMs());
+    this.#nextGroup += 1;
+    this.#waiting.push(group);
+    if (!this.#running) {
+      this.#running = true;
+      this.#sealTimer?.cancel();
+      // What arrives in the same turn joins the group.
+      this.#options.clock.defer(() => void this.#run());
+    }
+    return group;
+  }
+
+  /** Never rejects: every failure ends in `#fail`. */
+  async #run(): Promise<void> {
+    try {
+      for (let group = this.#waiting.shift(); group !== undefined; group = this.#waiting.shift()) {
+        this.#inFlight = group;
+        await this.#commit(group);
+        this.#inFlight = undefined;
+      }
+      this.#running = false;
+      if (!this.#closing) this.sealWhenIdle();
+    } catch (error) {
+      this.#fail(error);
+    }
+    const idle = this.#onIdle;
+    this.#onIdle = [];
+    for (const resolve of idle) resolve();
+  }
+
+  async #commit(group: Group): Promise<void> {
+    const { journal, replay, clock, onGroup } = this.#options;
+    const startMs = clock.monotonicMs();
+    const encoded = await journal.write(group);
+    const writtenMs = clock.monotonicMs();
+    await journal.sync(group, encoded);
+    const durableMs = clock.monotonicMs();
+    this.#groups += 1;
+    this.#bytesWritten += encoded.bytes;
+    this.#pendingBytes -= group.payloadBytes;
+    this.#lastIsEmpty = group.rowCount === 0;
+    for (const row of group.rows) replay.apply(row, group.number, encoded.payloadPosition);
+    for (const member of group.members) member.onGroupDurable(group.number);
+    onGroup(group.number, {
+      bytes: encoded.bytes,
+      appendToDurableMs: durableMs - group.openedAtMs,
+      writeMs: writtenMs - startMs,
+      syncMs: durableMs - writtenMs,
+    });
+  }
+
+  /** An empty group proves that the last one was durable: damage to it is then corruption and not torn. */
+  sealWhenIdle(): void {
+    if (this.#lastIsEmpty || this.#running) return;
+    this.#sealTimer?.cancel();
+    this.#sealTimer = this.#options.clock.setTimer(this.#options.sealAfterIdleMs, () => {
+      if (!this.#running && !this.#closing && this.#failed === undefined) this.#open();
+    });
+  }
+
+  #fail(thrown: unknown): void {
+    const cause = thrown instanceof Error ? thrown : new Error(String(thrown));
+    const error =
+      cause instanceof DiskError
+        ? new SluiceError('STORAGE_FAILED', {
+            message: `The node log stops: ${cause.message}. Nothing is acknowledged any more; replace the disk or free space, then start the node again.`,
+            cause,
+          })
+        : cause;
+    this.#failed = error;
+    this.#running = false;
+    this.#sealTimer?.cancel();
+    this.#options.halt.halt(error);
+  }
+}

@@ -1,0 +1,250 @@
+/**
+ * One group commit while it is being gathered, and its bytes when it is written.
+ *
+ * Small pieces are copied into one staging buffer that is used again for the next group, large ones are written from
+ * where they lie: few buffers to a write, and no copy of what is large.
+ */
+import type { LogId, Offset } from '@sluice/base';
+import { crc32c } from '@sluice/record';
+import { ByteWriter } from './binary.ts';
+import { aligned, FrameKind, frameHeaderBytes, writeFrameHeader } from './frame.ts';
+import { headCrc, type RaftEntryRow, type Row, type RunRow, writeRow } from './rows.ts';
+
+/** A run goes on in a new row from here on, so that rows are a sparse index. */
+const runBytesMax = 256 * 1024;
+/** From this size on a buffer is written from where it lies. */
+const largeBytes = 16 * 1024;
+/** About what a row takes in the table. */
+const rowBytes = 80;
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+type PendingRun = Mutable<RunRow>;
+
+/** Told about a group in the order in which they first took part. */
+export interface GroupMember {
+  onGroupDurable(group: number): void;
+}
+
+interface PendingRow {
+  readonly row: Row;
+  readonly buffers: Uint8Array[];
+}
+
+export class Group {
+  readonly number: number;
+  /** On the monotonic clock, of the first row. */
+  readonly openedAtMs: number;
+  readonly #rows: PendingRow[] = [];
+  /** The row that takes the next batches of a log. */
+  readonly #openRuns = new Map<GroupMember, { readonly row: PendingRun; readonly buffers: Uint8Array[] }>();
+  readonly #members = new Set<GroupMember>();
+  #payloadBytes = 0;
+
+  constructor(number: number, openedAtMs: number) {
+    this.number = number;
+    this.openedAtMs = openedAtMs;
+  }
+
+  get rowCount(): number {
+    return this.#rows.length;
+  }
+
+  get payloadBytes(): number {
+    return this.#payloadBytes;
+  }
+
+  get bytes(): number {
+    return this.#payloadBytes + this.#rows.length * rowBytes;
+  }
+
+  get rows(): readonly Row[] {
+    return this.#rows.map(({ row }) => row);
+  }
+
+  get members(): Iterable<GroupMember> {
+    return this.#members;
+  }
+
+  /** Tells the member when the group is durable, also when it has no row in it. */
+  join(member: GroupMember): void {
+    this.#members.add(member);
+  }
+
+  /** One batch that follows what the log holds. */
+  addBatch(
+    member: GroupMember,
+    batch: Uint8Array,
+    at: { id: LogId; previousGroup: number; base: Offset; end: Offset },
+  ): void {
+    let run = this.#openRuns.get(member);
+    if (run === undefined || run.row.bytes >= runBytesMax) {
+      const { id, previousGroup, base, end } = at;
+      run = { row: { kind: 'run', id, previousGroup, base, end, payloadAt: 0, bytes: 0, headsCrc: 0 }, buffers: [] };
+      this.#rows.push(run);
+      this.#openRuns.set(member, run);
+      this.#members.add(member);
+    }
+    run.row.end = at.end;
+    run.row.bytes += batch.length;
+    run.row.headsCrc = headCrc(batch, 0, run.row.headsCrc);
+    pushJoined(run.buffers, batch);
+    this.#payloadBytes += batch.length;
+  }
+
+  /** Anything but batches; what the log appends afterwards is a new run, so that the order of rows stays true. */
+  addRow(member: GroupMember, row: Exclude<Row, RunRow | RaftEntryRow>): void {
+    this.#openRuns.delete(member);
+    this.#members.add(member);
+    this.#rows.push({ row, buffers: [] });
+  }
+
+  addRaftEntry(
+    member: GroupMember,
+    entry: Omit<RaftEntryRow, 'kind' | 'payloadAt' | 'bytes' | 'crc'>,
+    payload: Uint8Array,
+  ): void {
+    this.#members.add(member);
+    const row: RaftEntryRow = {
+      kind: 'raft-entry',
+      ...entry,
+      payloadAt: 0,
+      bytes: payload.length,
+      crc: crc32c(payload),
+    };
+    this.#rows.push({ row, buffers: [payload] });
+    this.#payloadBytes += payload.length;
+  }
+
+  /** The frame for this place. The staging buffer must be left alone until it is written. */
+  encode(place: GroupPlace, staging: Staging): EncodedGroup {
+    const table = new ByteWriter(256 + this.#rows.length * rowBytes);
+    let payloadAt = 0;
+    for (const pending of this.#rows) {
+      if ('payloadAt' in pending.row) (pending.row as Mutable<RunRow | RaftEntryRow>).payloadAt = payloadAt;
+      for (const buffer of pending.buffers) payloadAt += buffer.length;
+      writeRow(table, pending.row);
+    }
+    const tableBytes = table.length;
+    const total = aligned(frameHeaderBytes + tableBytes + payloadAt);
+    const out = new Gather(staging, total);
+    const header = out.reserve(frameHeaderBytes);
+    out.add(table.written());
+    for (const { buffers } of this.#rows) for (const buffer of buffers) out.add(buffer);
+    out.pad(total);
+    const checksum = writeFrameHeader(header, {
+      kind: FrameKind.group,
+      fileId: place.fileId,
+      number: this.number,
+      position: place.position,
+      tableBytes,
+      payloadBytes: payloadAt,
+      rowCount: this.#rows.length,
+      previousChecksum: place.previousChecksum,
+      tableCrc: crc32c(table.written()),
+    });
+    const payloadPosition = place.position + frameHeaderBytes + tableBytes;
+    return { buffers: out.buffers(), bytes: total, checksum, payloadPosition };
+  }
+}
+
+export interface GroupPlace {
+  readonly fileId: number;
+  readonly position: number;
+  readonly previousChecksum: number;
+}
+
+export interface EncodedGroup {
+  readonly buffers: readonly Uint8Array[];
+  readonly bytes: number;
+  readonly checksum: number;
+  /** Where the payload begins in the file. */
+  readonly payloadPosition: number;
+}
+
+/** The buffer that groups are gathered in, one after the other. */
+export class Staging {
+  readonly #keptBytesMax: number;
+  #kept = new Uint8Array(0);
+
+  constructor(keptBytesMax: number) {
+    this.#keptBytesMax = keptBytesMax;
+  }
+
+  /** At least `bytes`, with old content. */
+  take(bytes: number): Uint8Array {
+    if (bytes <= this.#kept.length) return this.#kept;
+    const fresh = new Uint8Array(aligned(bytes));
+    if (bytes <= this.#keptBytesMax) this.#kept = fresh;
+    return fresh;
+  }
+}
+
+class Gather {
+  readonly #buffers: Uint8Array[] = [];
+  readonly #staging: Staging;
+  readonly #totalMax: number;
+  #block: Uint8Array | undefined;
+  #used = 0;
+  #flushed = 0;
+  #total = 0;
+
+  constructor(staging: Staging, totalMax: number) {
+    this.#staging = staging;
+    this.#totalMax = totalMax;
+  }
+
+  reserve(bytes: number): Uint8Array {
+    const block = this.#room(bytes);
+    this.#used += bytes;
+    this.#total += bytes;
+    return block.subarray(this.#used - bytes, this.#used);
+  }
+
+  add(buffer: Uint8Array): void {
+    if (buffer.length < largeBytes) {
+      this.reserve(buffer.length).set(buffer);
+      return;
+    }
+    this.#flush();
+    this.#buffers.push(buffer);
+    this.#total += buffer.length;
+  }
+
+  pad(total: number): void {
+    this.reserve(total - this.#total).fill(0);
+  }
+
+  buffers(): readonly Uint8Array[] {
+    this.#flush();
+    return this.#buffers;
+  }
+
+  /** A block with room; a full one is handed over as it is. */
+  #room(bytes: number): Uint8Array {
+    this.#block ??= this.#staging.take(Math.min(this.#totalMax, stagingBytes));
+    if (this.#used + bytes <= this.#block.length) return this.#block;
+    this.#flush();
+    this.#block = new Uint8Array(Math.max(bytes, stagingBytes));
+    this.#used = 0;
+    this.#flushed = 0;
+    return this.#block;
+  }
+
+  #flush(): void {
+    if (this.#block !== undefined && this.#used > this.#flushed) {
+      this.#buffers.push(this.#block.subarray(this.#flushed, this.#used));
+      this.#flushed = this.#used;
+    }
+  }
+}
+
+/** More small bytes than this in one group, which is rare, go into blocks of their own. */
+const stagingBytes = 1024 * 1024;
+
+/** Slices that lie one after the other in the same backing store are one buffer. */
+function pushJoined(buffers: Uint8Array[], next: Uint8Array): void {
+  const last = buffers.at(-1);
+  if (last !== undefined && last.buffer === next.buffer && last.byteOffset + last.length === next.byteOffset) {
+    buffers[buffers.length - 1] = new Uint8Array(last.buffer, last.byteOffset, last.length + next.length);
+  } else buffers.push(next);
+}

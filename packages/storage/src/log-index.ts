@@ -1,0 +1,243 @@
+/**
+ * What stable media hold of one log, and where. Rows and footers are applied to it in log order, live when their group
+ * is durable and again on recovery: nothing else changes it.
+ *
+ * X1 The log is [start, end): `sealed` segments, then the extents of the `open` file, without gaps.
+ * X2 A row applies only when it names the group that touched the log before it. One that does not follows lost rows: it
+ *    and all after it are left out, and the log is lossy, until a row that needs no predecessor (`lossy`, `delete`).
+ * X3 Truncated and dropped bytes never come back (P7): later rows and segments cut earlier ones, in log order.
+ */
+import type { LogId, Offset } from '@sluice/base';
+import { offset } from '@sluice/base';
+import { ExtentList } from './extents.ts';
+import type { LossyReport } from './log-store.ts';
+import type { LogIdRow, RunRow } from './rows.ts';
+
+/** Where a footer keeps one log's extents. */
+export interface Section {
+  readonly position: number;
+  readonly bytes: number;
+  readonly crc: number;
+}
+
+/** What one finished file holds of the log. */
+export interface Segment {
+  readonly fileId: number;
+  readonly base: number;
+  readonly end: number;
+  /** The extents themselves only where damage left no footer. */
+  readonly extents: Section | ExtentList;
+}
+
+/** What a finished file did to the log: as good as its rows. */
+export interface LogSummary {
+  readonly id: LogId;
+  /** Group that touched the log before this file did. */
+  readonly previousGroup: number;
+  readonly lastGroup: number;
+  /** The summary holds whatever was before (X2). */
+  readonly absolute: boolean;
+  readonly deleted: boolean;
+  /** Of earlier files, only what lies below this survives; absent: all. */
+  readonly keepBelow: number | undefined;
+  readonly start: number;
+  readonly end: number;
+  /** First offset in this file, when it holds any. */
+  readonly base: number | undefined;
+  readonly lossy: Omit<LossyReport, 'id'> | undefined;
+}
+
+export class LogIndex {
+  readonly id: LogId;
+  start = 0;
+  end = 0;
+  lastGroup = 0;
+  deleted = false;
+  lossy: LossyReport | undefined;
+  sealed: Segment[] = [];
+  open: ExtentList = new ExtentList();
+
+  /** Set while the open file has rows of the log: what its summary needs. */
+  #touched: { readonly previousGroup: number; absolute: boolean; keepBelow: number | undefined } | undefined;
+  /** Damage was met since the last row that was in order; `where` it was. */
+  #suspect: string | undefined;
+  #broken = false;
+
+  constructor(id: LogId) {
+    this.id = id;
+  }
+
+  get touched(): boolean {
+    return this.#touched !== undefined;
+  }
+
+  /** `payloadPosition` is where the payload of the row's frame begins in the open file. */
+  apply(row: LogIdRow, group: number, payloadPosition: number): void {
+    const absolute = row.kind === 'lossy' || row.kind === 'delete';
+    if (!this.#follows(row.previousGroup, absolute, row.kind === 'run' ? row.end : undefined)) return;
+    if (row.kind === 'run' && row.base !== this.end) {
+      this.#break(row.end);
+      return;
+    }
+    this.#touched ??= { previousGroup: row.previousGroup, absolute: false, keepBelow: undefined };
+    if (absolute) this.#touched.absolute = true;
+    this.lastGroup = group;
+    switch (row.kind) {
+      case 'run':
+        this.#run(row, payloadPosition);
+        break;
+      case 'truncate':
+        this.#cut(row.to);
+        break;
+      case 'start':
+        this.#moveStart(row.to);
+        break;
+      case 'lossy':
+        this.lossy = { id: this.id, intactEnd: row.intactEnd, knownEnd: row.knownEnd, where: row.where };
+        this.#cut(row.intactEnd);
+        break;
+      case 'healed':
+        this.lossy = undefined;
+        break;
+      case 'delete':
+        this.#clear();
+        break;
+    }
+  }
+
+  applySummary(summary: LogSummary, fileId: number, section: Section): void {
+    if (!this.#follows(summary.previousGroup, summary.absolute, summary.end)) return;
+    if (summary.keepBelow !== undefined) this.#cutSealed(summary.keepBelow);
+    this.start = summary.start;
+    this.end = summary.end;
+    this.lastGroup = summary.lastGroup;
+    this.deleted = summary.deleted;
+    this.lossy = summary.lossy === undefined ? undefined : { id: this.id, ...summary.lossy };
+    if (summary.base !== undefined) {
+      this.sealed.push({ fileId, base: summary.base, end: summary.end, extents: section });
+    }
+    this.#dropSealedBelow(this.start);
+  }
+
+  /** What the open file did to the log so far; undefined when nothing. */
+  summary(): LogSummary | undefined {
+    if (this.#touched === undefined) return undefined;
+    const { lossy } = this;
+    return {
+      id: this.id,
+      ...this.#touched,
+      lastGroup: this.lastGroup,
+      deleted: this.deleted,
+      start: this.start,
+      end: this.end,
+      base: this.open.base,
+      lossy: lossy && { intactEnd: lossy.intactEnd, knownEnd: lossy.knownEnd, where: lossy.where },
+    };
+  }
+
+  /** The open file is finished: what it holds becomes a segment. */
+  finishFile(fileId: number, extents: Section | ExtentList): void {
+    const base = this.open.base;
+    if (base !== undefined) this.sealed.push({ fileId, base, end: this.end, extents });
+    this.open = new ExtentList();
+    this.#touched = undefined;
+  }
+
+  /** Damage that may hide rows of this log: only a row that follows in order clears it of that. */
+  suspect(where: string): void {
+    this.#suspect ??= where;
+  }
+
+  /** The next rows of this log are known to be damaged. */
+  damagedRow(where: string, knownEnd: Offset | undefined): void {
+    this.suspect(where);
+    this.#break(knownEnd);
+  }
+
+  /** After recovery: what cannot be shown to be whole is lossy. Returns the report when it is a new one. */
+  settle(): LossyReport | undefined {
+    if (this.#suspect !== undefined && !this.#broken) this.#break(undefined);
+    this.#suspect = undefined;
+    if (!this.#broken) return undefined;
+    this.#broken = false;
+    return this.lossy;
+  }
+
+  #follows(previousGroup: number, absolute: boolean, knownEnd: number | undefined): boolean {
+    if (absolute || (!this.#broken && previousGroup === this.lastGroup)) {
+      this.#suspect = undefined;
+      this.#broken = false;
+      return true;
+    }
+    this.#break(knownEnd);
+    return false;
+  }
+
+  #break(knownEnd: number | undefined): void {
+    const before = this.#broken ? this.lossy?.knownEnd : undefined;
+    const known = Math.max(knownEnd ?? 0, before ?? 0);
+    this.#broken = true;
+    this.lossy = {
+      id: this.id,
+      intactEnd: offset(this.end),
+      knownEnd: known > this.end ? offset(known) : undefined,
+      where: this.#suspect ?? this.lossy?.where ?? 'rows of this log are missing',
+    };
+  }
+
+  #run(row: RunRow, payloadPosition: number): void {
+    this.deleted = false;
+    this.open.push({ base: row.base, end: row.end, position: payloadPosition + row.payloadAt, bytes: row.bytes });
+    this.end = row.end;
+  }
+
+  #cut(to: number): void {
+    if (to >= this.end) return;
+    this.open.cut(to);
+    this.#cutSealed(to);
+    this.#keepBelow(to);
+    this.end = to;
+    this.start = Math.min(this.start, to);
+  }
+
+  #moveStart(to: number): void {
+    this.deleted = false;
+    const forward = to >= this.start && to < this.end;
+    this.start = to;
+    if (forward) {
+      this.open.dropBelow(to);
+      this.#dropSealedBelow(to);
+      return;
+    }
+    this.end = to;
+    this.open = new ExtentList();
+    this.sealed = [];
+    this.#keepBelow(0);
+  }
+
+  #clear(): void {
+    this.start = 0;
+    this.end = 0;
+    this.open = new ExtentList();
+    this.sealed = [];
+    this.#keepBelow(0);
+    this.lossy = undefined;
+    this.deleted = true;
+    // The next life of the same id starts like a new log.
+    this.lastGroup = 0;
+  }
+
+  #keepBelow(to: number): void {
+    if (this.#touched !== undefined) this.#touched.keepBelow = Math.min(this.#touched.keepBelow ?? to, to);
+  }
+
+  #cutSealed(to: number): void {
+    while ((this.sealed.at(-1)?.base ?? -1) >= to) this.sealed.pop();
+    const last = this.sealed.at(-1);
+    if (last !== undefined && last.end > to) this.sealed[this.sealed.length - 1] = { ...last, end: to };
+  }
+
+  #dropSealedBelow(start: number): void {
+    this.sealed = this.sealed.filter((segment) => segment.end > start);
+  }
+}

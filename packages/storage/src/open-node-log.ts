@@ -1,0 +1,183 @@
+/**
+ * Opens the node log of a data directory: recovers it, and hands out its logs and its Raft store.
+ *
+ * Owns the wiring; see `Replay` for what is durable, `GroupCommit` for what is on its way, `Tail` for what is in memory.
+ */
+import type { LogId } from '@sluice/base';
+import { logKey } from '@sluice/base';
+import { ColdReader } from './cold-reader.ts';
+import { GroupCommit } from './group-commit.ts';
+import { Journal } from './journal.ts';
+import type { LogStore, LossyReport } from './log-store.ts';
+import type { GroupStats, NodeLog, NodeLogLimits, NodeLogOptions, NodeLogStats } from './node-log.ts';
+import { PartitionLog } from './partition-log.ts';
+import { RaftLog } from './raft-log.ts';
+import { type Recovered, recover } from './recovery.ts';
+import type { Replay } from './replay.ts';
+import { Tail } from './tail.ts';
+
+export const defaultLimits: NodeLogLimits = {
+  journalBytesMax: 256 * 1024 * 1024,
+  groupBytesMax: 4 * 1024 * 1024,
+  tailBytesMax: 64 * 1024 * 1024,
+  pendingBytesMax: 64 * 1024 * 1024,
+  sealAfterIdleMs: 200,
+};
+
+/**
+ * Resolves when everything durable is known, and what recovery found damaged is itself durable as such. Rejects with
+ * `DIRECTORY_DAMAGED` or `UNSUPPORTED_VERSION` when the directory cannot be used at all, with `DiskError` when the disk
+ * fails.
+ */
+export async function openNodeLog(options: NodeLogOptions): Promise<NodeLog> {
+  const recovered = await recover(options.directory, options.logger);
+  const log = new JournalNodeLog(options, recovered);
+  await log.start();
+  return log;
+}
+
+class JournalNodeLog implements NodeLog {
+  readonly raft: RaftLog;
+  readonly #options: NodeLogOptions;
+  readonly #limits: NodeLogLimits;
+  readonly #replay: Replay;
+  readonly #journal: Journal;
+  readonly #commit: GroupCommit;
+  readonly #tail: Tail;
+  readonly #cold: ColdReader;
+  readonly #logs = new Map<string, PartitionLog>();
+  /** Deletions that are not durable yet, with their group. */
+  readonly #deletions = new Map<string, number>();
+  #waitingForRoom: (() => void)[] = [];
+  #newlyLossy: readonly LossyReport[];
+  #raftNewlyDoubtful: boolean;
+  #closed: Promise<void> | undefined;
+
+  constructor(options: NodeLogOptions, recovered: Recovered) {
+    this.#options = options;
+    this.#limits = { ...defaultLimits, ...options.limits };
+    this.#replay = recovered.replay;
+    const { lossy, raftDoubtful } = recovered.replay.settle();
+    this.#newlyLossy = lossy;
+    this.#raftNewlyDoubtful = raftDoubtful;
+    this.#journal = new Journal(options.directory, recovered, this.#limits);
+    this.#tail = new Tail(this.#limits.tailBytesMax);
+    this.#cold = new ColdReader(options.directory, () => this.#journal.openFileId);
+    this.#commit = new GroupCommit({
+      journal: this.#journal,
+      replay: recovered.replay,
+      clock: options.clock,
+      halt: options.halt,
+      nextGroup: recovered.nextGroup,
+      lastIsEmpty: recovered.lastIsEmpty,
+      groupBytesMax: this.#limits.groupBytesMax,
+      sealAfterIdleMs: this.#limits.sealAfterIdleMs,
+      onGroup: (group, stats) => this.#onGroup(group, stats),
+    });
+    this.raft = new RaftLog(recovered.replay.raft, this.#commit);
+  }
+
+  /** What was found damaged is written down first: the next recovery must not judge by bytes that follow the damage. */
+  async start(): Promise<void> {
+    await this.#journal.start();
+    for (const index of this.#replay.logs.values()) if (!index.deleted) this.log(index.id);
+    for (const report of this.#newlyLossy) this.#partition(report.id).recordLoss(report);
+    if (this.#raftNewlyDoubtful) this.raft.recordDoubt();
+    await this.#commit.idle();
+    this.#newlyLossy = [];
+    if (this.#commit.failed !== undefined) throw this.#commit.failed;
+    this.#commit.sealWhenIdle();
+  }
+
+  log(id: LogId): LogStore {
+    return this.#partition(id);
+  }
+
+  logIds(): readonly LogId[] {
+    return Array.from(this.#logs.values(), (log) => log.id);
+  }
+
+  get lossy(): readonly LossyReport[] {
+    const reports: LossyReport[] = [];
+    for (const { lossy } of this.#logs.values()) if (lossy !== undefined) reports.push(lossy);
+    return reports;
+  }
+
+  get damaged(): boolean {
+    return this.#replay.damaged;
+  }
+
+  get pendingBytes(): number {
+    return this.#commit.pendingBytes;
+  }
+
+  get hasRoom(): boolean {
+    return this.#commit.failed === undefined && this.#commit.pendingBytes < this.#limits.pendingBytesMax;
+  }
+
+  whenRoom(run: () => void): void {
+    if (this.hasRoom) run();
+    else this.#waitingForRoom.push(run);
+  }
+
+  oldestUnsyncedMs(nowMs: number): number {
+    return this.#commit.oldestUnsyncedMs(nowMs);
+  }
+
+  get failed(): Error | undefined {
+    return this.#commit.failed;
+  }
+
+  get stats(): NodeLogStats {
+    return {
+      groups: this.#commit.groups,
+      bytesWritten: this.#commit.bytesWritten,
+      syncs: this.#journal.syncs,
+      tailBytes: this.#tail.bytes,
+      journalFiles: this.#journal.fileCount,
+    };
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    await this.#commit.close();
+    await this.#cold.close();
+    await this.#journal.close();
+  }
+
+  #partition(id: LogId): PartitionLog {
+    const key = logKey(id);
+    let log = this.#logs.get(key);
+    if (log === undefined) {
+      log = new PartitionLog({
+        id,
+        index: () => this.#replay.index(id),
+        commit: this.#commit,
+        tail: this.#tail,
+        cold: this.#cold,
+        deletedBy: this.#deletions.get(key),
+        onDelete: (deleted, group) => {
+          this.#logs.delete(logKey(deleted.id));
+          this.#deletions.set(logKey(deleted.id), group);
+        },
+      });
+      this.#logs.set(key, log);
+    }
+    return log;
+  }
+
+  #onGroup(group: number, stats: GroupStats): void {
+    for (const [key, by] of this.#deletions) if (by <= group) this.#deletions.delete(key);
+    this.#tail.evict(group);
+    this.#options.onGroup?.(stats);
+    while (this.hasRoom) {
+      const run = this.#waitingForRoom.shift();
+      if (run === undefined) return;
+      run();
+    }
+  }
+}

@@ -1,0 +1,267 @@
+/**
+ * One log over the node log: the `LogStore` that a partition holds.
+ *
+ * Owns the live positions of the log and its tail; what is durable is in its `LogIndex`. Called by its partition, and by
+ * `GroupCommit` when a group that it took part in is durable.
+ *
+ * Beside L1 to L3 of the port:
+ * L4 The tail reaches from its base to the end of the log; only what lies below the base is read from the disk, and all
+ *    of that is durable.
+ * L5 A cut that is not durable yet bounds `durableOffset`: bytes that it removes do not count, although the index still
+ *    holds them.
+ */
+import type { LogId, Offset } from '@sluice/base';
+import { invariant, offset, SluiceError } from '@sluice/base';
+import { type BatchHeader, batchesIn, readBatchHeader } from '@sluice/record';
+import { type ColdReader, DamagedRead, readFailed } from './cold-reader.ts';
+import type { GroupMember } from './group.ts';
+import type { GroupCommit } from './group-commit.ts';
+import type { LogIndex } from './log-index.ts';
+import type { LogStore, LossyReport, OffsetSpan, ReadResult } from './log-store.ts';
+import { LogTail, type Tail } from './tail.ts';
+
+/** How much `headers` reads at a time. */
+const headersBytesMax = 1024 * 1024;
+
+export interface PartitionLogOptions {
+  readonly id: LogId;
+  /** Asked each time: a deletion ends one index, and the next life of the id has another. */
+  readonly index: () => LogIndex;
+  readonly commit: GroupCommit;
+  readonly tail: Tail;
+  readonly cold: ColdReader;
+  /** The group that deletes the earlier life of this id, when that is not durable yet. */
+  readonly deletedBy: number | undefined;
+  readonly onDelete: (log: PartitionLog, group: number) => void;
+}
+
+/** A truncation, restart or deletion whose group is not durable. */
+interface PendingCut {
+  readonly group: number;
+  readonly to: number;
+}
+
+export class PartitionLog implements LogStore, GroupMember {
+  readonly id: LogId;
+  onDurable: ((durableOffset: Offset) => void) | undefined;
+  readonly #index: () => LogIndex;
+  readonly #commit: GroupCommit;
+  readonly #tailOfAll: Tail;
+  readonly #tail: LogTail;
+  readonly #cold: ColdReader;
+  readonly #onDelete: PartitionLogOptions['onDelete'];
+  #start: Offset;
+  #end: Offset;
+  #durable: Offset;
+  /** The last group with a row of this log, 0 when there is none. */
+  #lastGroup: number;
+  #cuts: PendingCut[] = [];
+  /** Counts cuts: a disk read that overlapped one is done again. */
+  #cutCount = 0;
+  #lossy: LossyReport | undefined;
+  #deleted = false;
+
+  constructor(options: PartitionLogOptions) {
+    const { deletedBy } = options;
+    const fresh = deletedBy !== undefined;
+    const index = options.index();
+    this.id = options.id;
+    this.#index = options.index;
+    this.#commit = options.commit;
+    this.#tailOfAll = options.tail;
+    this.#tail = new LogTail(options.tail);
+    this.#cold = options.cold;
+    this.#onDelete = options.onDelete;
+    this.#start = offset(fresh ? 0 : index.start);
+    this.#end = offset(fresh ? 0 : index.end);
+    this.#durable = this.#end;
+    this.#lastGroup = fresh ? 0 : index.lastGroup;
+    this.#lossy = fresh ? undefined : index.lossy;
+    if (fresh) this.#cuts.push({ group: deletedBy, to: 0 });
+  }
+
+  get startOffset(): Offset {
+    return this.#start;
+  }
+
+  get endOffset(): Offset {
+    return this.#end;
+  }
+
+  get durableOffset(): Offset {
+    return this.#durable;
+  }
+
+  get lossy(): LossyReport | undefined {
+    return this.#lossy;
+  }
+
+  append(batches: Uint8Array, span: OffsetSpan): void {
+    this.#assertAlive();
+    const boundaries = this.#check(batches, span);
+    const group = this.#commit.gathering(batches.length);
+    const kept = this.#tailOfAll.place(batches);
+    let at = 0;
+    let base: number = span.baseOffset;
+    for (const boundary of boundaries) {
+      const end = offset(boundary.end);
+      const batch = kept.subarray(at, at + boundary.bytes);
+      group.addBatch(this, batch, { id: this.id, previousGroup: this.#lastGroup, base: offset(base), end });
+      this.#lastGroup = group.number;
+      at += boundary.bytes;
+      base = boundary.end;
+    }
+    this.#tail.add({ base: span.baseOffset, end: span.endOffset, bytes: kept, group: group.number });
+    this.#end = span.endOffset;
+  }
+
+  read(from: Offset, upTo: Offset, bytesMax: number): ReadResult | Promise<ReadResult> {
+    if (from < this.#start || from > this.#end || this.#deleted) {
+      return { kind: 'out-of-range', startOffset: this.#start, endOffset: this.#end };
+    }
+    const limit = Math.min(upTo, this.#end);
+    if (from >= limit) return { kind: 'batches', batches: [], bytes: 0, endOffset: from };
+    const tailBase = this.#tail.base ?? this.#end;
+    if (from < tailBase) return this.#readCold(from, offset(Math.min(limit, tailBase)), bytesMax);
+    const { batches, bytes, end } = this.#tail.read(from, limit, bytesMax);
+    return { kind: 'batches', batches, bytes, endOffset: offset(end) };
+  }
+
+  truncate(to: Offset): void {
+    this.#assertAlive();
+    if (to >= this.#end) return;
+    const group = this.#commit.gathering(0);
+    group.addRow(this, { kind: 'truncate', id: this.id, previousGroup: this.#lastGroup, to });
+    this.#lastGroup = group.number;
+    this.#cutTo(group.number, to);
+    this.#tail.cut(to);
+    this.#end = to;
+    if (to < this.#start) this.#start = to;
+    this.#durable = offset(Math.min(this.#durable, to));
+  }
+
+  restartAt(to: Offset): void {
+    this.#assertAlive();
+    if (to === this.#start) return;
+    const empties = to >= this.#end || to < this.#start;
+    invariant(!empties || to >= this.#end || this.#start === this.#end, 'L1: only an empty log restarts further back', {
+      start: this.#start,
+      end: this.#end,
+      to,
+    });
+    const group = this.#commit.gathering(0);
+    group.addRow(this, { kind: 'start', id: this.id, previousGroup: this.#lastGroup, to });
+    this.#lastGroup = group.number;
+    this.#start = to;
+    this.#cutCount += 1;
+    if (!empties) {
+      this.#tail.dropBelow(to);
+      this.#durable = offset(Math.max(this.#durable, to));
+      return;
+    }
+    this.#cutTo(group.number, to);
+    this.#tail.cut(0);
+    this.#end = to;
+    this.#durable = to;
+  }
+
+  async *headers(from: Offset): AsyncGenerator<BatchHeader, void, undefined> {
+    let next = from;
+    while (next < this.#end) {
+      const read = await this.read(next, this.#end, headersBytesMax);
+      if (read.kind === 'out-of-range') {
+        throw new SluiceError('OFFSET_OUT_OF_RANGE', {
+          message: `Offset ${next} is outside of the log, which holds ${read.startOffset} to ${read.endOffset}.`,
+        });
+      }
+      for (const part of read.batches) {
+        for (const found of batchesIn(part, 'skip')) if (found.ok) yield found.header;
+      }
+      if (read.endOffset === next) return;
+      next = read.endOffset;
+    }
+  }
+
+  healed(): void {
+    this.#assertAlive();
+    const group = this.#commit.gathering(0);
+    group.addRow(this, { kind: 'healed', id: this.id, previousGroup: this.#lastGroup });
+    this.#lastGroup = group.number;
+    this.#lossy = undefined;
+  }
+
+  delete(): void {
+    this.#assertAlive();
+    const group = this.#commit.gathering(0);
+    group.addRow(this, { kind: 'delete', id: this.id, previousGroup: this.#lastGroup });
+    this.#cutCount += 1;
+    this.#deleted = true;
+    this.#tail.cut(0);
+    this.#lossy = undefined;
+    this.#onDelete(this, group.number);
+  }
+
+  /** Recovery found the log damaged: what is left of it counts from now on in every recovery. */
+  recordLoss(report: LossyReport): void {
+    const { intactEnd, knownEnd, where } = report;
+    const group = this.#commit.gathering(0);
+    const row = { kind: 'lossy', id: this.id, previousGroup: this.#lastGroup, intactEnd, knownEnd, where } as const;
+    group.addRow(this, row);
+    this.#lastGroup = group.number;
+  }
+
+  onGroupDurable(group: number): void {
+    if (this.#deleted) return;
+    this.#cuts = this.#cuts.filter((cut) => cut.group > group);
+    let durable = this.#index().end;
+    for (const cut of this.#cuts) durable = Math.min(durable, cut.to);
+    const bounded = offset(Math.min(Math.max(durable, this.#start), this.#end));
+    if (bounded <= this.#durable) return;
+    this.#durable = bounded;
+    this.onDurable?.(bounded);
+  }
+
+  async #readCold(from: Offset, upTo: Offset, bytesMax: number): Promise<ReadResult> {
+    const cuts = this.#cutCount;
+    try {
+      const read = await this.#cold.read(this.#index(), { from, upTo, bytesMax });
+      return cuts === this.#cutCount ? read : await this.read(from, upTo, bytesMax);
+    } catch (error) {
+      // What was cut away under the read is no damage.
+      if (cuts !== this.#cutCount) return this.read(from, upTo, bytesMax);
+      if (error instanceof DamagedRead) {
+        this.#lossy ??= { id: this.id, intactEnd: error.intactEnd, knownEnd: this.#end, where: error.message };
+      }
+      throw readFailed(error);
+    }
+  }
+
+  /** Where each batch ends; also that they are what the caller says they are. */
+  #check(batches: Uint8Array, span: OffsetSpan): readonly { readonly bytes: number; readonly end: number }[] {
+    invariant(span.baseOffset === this.#end, 'L1: an append continues the log', { end: this.#end, ...span });
+    const boundaries: { bytes: number; end: number }[] = [];
+    let next: number = span.baseOffset;
+    for (let at = 0; at < batches.length; ) {
+      const read = readBatchHeader(batches, at);
+      invariant(read.ok && read.value.baseOffset === next, 'appended batches are whole and contiguous', {
+        at,
+        next,
+        problem: read.ok ? `base offset ${read.value.baseOffset}` : read.problem.message,
+      });
+      next = read.value.baseOffset + read.value.lastOffsetDelta + 1;
+      at += read.value.batchBytes;
+      boundaries.push({ bytes: read.value.batchBytes, end: next });
+    }
+    invariant(boundaries.length > 0 && next === span.endOffset, 'appended batches fill their span', { next, ...span });
+    return boundaries;
+  }
+
+  #cutTo(group: number, to: number): void {
+    this.#cuts.push({ group, to });
+    this.#cutCount += 1;
+  }
+
+  #assertAlive(): void {
+    invariant(!this.#deleted, 'a deleted log is not used', { id: this.id });
+  }
+}

@@ -1,0 +1,222 @@
+/**
+ * The rows of a group's table: everything that can happen to a log or to the Raft state, in the order it was asked for.
+ * `apply` of `LogIndex` and `RaftIndex` replays them, live and on recovery.
+ *
+ * Each row carries the number of the group that touched its log (or the Raft state) before: a row that follows a hole
+ * proves, by naming a group before the hole, that nothing of its log was lost in it.
+ */
+import type { LogId, LogIndex, Offset, Term } from '@sluice/base';
+import { isIdentity, LogKind, logIndex, offset, partitionIndex, term, topicId } from '@sluice/base';
+import { crc32c } from '@sluice/record';
+import type { ByteReader, ByteWriter } from './binary.ts';
+
+interface LogRow {
+  readonly id: LogId;
+  readonly previousGroup: number;
+}
+
+/** Contiguous whole batches of one log. A long run of one commit is several rows, so that the rows are a sparse index. */
+export interface RunRow extends LogRow {
+  readonly kind: 'run';
+  readonly base: Offset;
+  readonly end: Offset;
+  /** In the frame's payload. */
+  readonly payloadAt: number;
+  readonly bytes: number;
+  /** Over the parts of the batches that their own CRC leaves out and the CRC itself: with it, over every byte. */
+  readonly headsCrc: number;
+}
+
+export interface RaftHardStateRow {
+  readonly kind: 'raft-hard-state';
+  readonly previousGroup: number;
+  readonly term: Term;
+  readonly votedFor: string | null;
+}
+
+export interface RaftEntryRow {
+  readonly kind: 'raft-entry';
+  readonly previousGroup: number;
+  readonly index: LogIndex;
+  readonly term: Term;
+  readonly entryKind: number;
+  readonly payloadAt: number;
+  readonly bytes: number;
+  readonly crc: number;
+}
+
+export type Row =
+  | RunRow
+  | (LogRow & { readonly kind: 'truncate'; readonly to: Offset })
+  | (LogRow & { readonly kind: 'start'; readonly to: Offset })
+  | (LogRow & { readonly kind: 'delete' })
+  | (LogRow & { readonly kind: 'healed' })
+  | (LogRow & {
+      readonly kind: 'lossy';
+      readonly intactEnd: Offset;
+      readonly knownEnd: Offset | undefined;
+      readonly where: string;
+    })
+  | RaftHardStateRow
+  | RaftEntryRow
+  | { readonly kind: 'raft-truncate'; readonly previousGroup: number; readonly from: LogIndex }
+  | { readonly kind: 'raft-doubtful'; readonly previousGroup: number }
+  | { readonly kind: 'raft-healed'; readonly previousGroup: number };
+
+export type LogIdRow = Extract<Row, { readonly id: LogId }>;
+export type RaftRow = Exclude<Row, LogIdRow>;
+
+const codes = {
+  run: 1,
+  'raft-hard-state': 2,
+  'raft-entry': 3,
+  'raft-truncate': 4,
+  truncate: 5,
+  delete: 6,
+  start: 7,
+  lossy: 8,
+  healed: 9,
+  'raft-doubtful': 10,
+  'raft-healed': 11,
+} as const satisfies Record<Row['kind'], number>;
+
+/** Bytes of a batch before the part that its CRC covers: offset, length, leader epoch, magic and the CRC itself. */
+export const batchHeadBytes = 21;
+
+export const headCrc = (batches: Uint8Array, at: number, seed: number): number =>
+  crc32c(batches.subarray(at, at + batchHeadBytes), seed);
+
+export function writeLogId(writer: ByteWriter, id: LogId): void {
+  writer.hex(id.topicId);
+  writer.u32(id.partition);
+  writer.u8(id.kind);
+}
+
+export function readLogId(reader: ByteReader): LogId {
+  const topic = reader.hex(16);
+  const partition = reader.u32();
+  const kind = reader.u8();
+  const known = Object.values(LogKind).find((value) => value === kind);
+  if (reader.failed || !isIdentity(topic) || partition > 0x7fff_ffff || known === undefined) {
+    reader.fail();
+    return { topicId: topicId('0'.repeat(32)), partition: partitionIndex(0), kind: LogKind.data };
+  }
+  return { topicId: topicId(topic), partition: partitionIndex(partition), kind: known };
+}
+
+export function writeRow(writer: ByteWriter, row: Row): void {
+  writer.u8(codes[row.kind]);
+  writer.u64(row.previousGroup);
+  if ('id' in row) writeLogId(writer, row.id);
+  switch (row.kind) {
+    case 'run':
+      writer.u64(row.base);
+      writer.u64(row.end);
+      writer.u32(row.payloadAt);
+      writer.u32(row.bytes);
+      writer.u32(row.headsCrc);
+      break;
+    case 'truncate':
+    case 'start':
+      writer.u64(row.to);
+      break;
+    case 'lossy':
+      writer.u64(row.intactEnd);
+      writer.u8(row.knownEnd === undefined ? 0 : 1);
+      writer.u64(row.knownEnd ?? 0);
+      writer.text(row.where);
+      break;
+    case 'raft-hard-state':
+      writer.u64(row.term);
+      writer.text(row.votedFor);
+      break;
+    case 'raft-entry':
+      writer.u64(row.index);
+      writer.u64(row.term);
+      writer.u8(row.entryKind);
+      writer.u32(row.payloadAt);
+      writer.u32(row.bytes);
+      writer.u32(row.crc);
+      break;
+    case 'raft-truncate':
+      writer.u64(row.from);
+      break;
+    case 'delete':
+    case 'healed':
+    case 'raft-doubtful':
+    case 'raft-healed':
+      break;
+  }
+}
+
+/** The next row, or undefined when the bytes are none; the reader has then failed. */
+export function readRow(reader: ByteReader): Row | undefined {
+  const code = reader.u8();
+  const previousGroup = reader.u64();
+  const row =
+    code === codes.run || (code >= codes.truncate && code <= codes.healed)
+      ? readLogRow(reader, code, previousGroup)
+      : readRaftRow(reader, code, previousGroup);
+  if (row === undefined) reader.fail();
+  return reader.failed ? undefined : row;
+}
+
+function readLogRow(reader: ByteReader, code: number, previousGroup: number): Row | undefined {
+  const id = readLogId(reader);
+  switch (code) {
+    case codes.run:
+      return {
+        kind: 'run',
+        id,
+        previousGroup,
+        base: offset(reader.u64()),
+        end: offset(reader.u64()),
+        payloadAt: reader.u32(),
+        bytes: reader.u32(),
+        headsCrc: reader.u32(),
+      };
+    case codes.truncate:
+      return { kind: 'truncate', id, previousGroup, to: offset(reader.u64()) };
+    case codes.start:
+      return { kind: 'start', id, previousGroup, to: offset(reader.u64()) };
+    case codes.delete:
+      return { kind: 'delete', id, previousGroup };
+    case codes.healed:
+      return { kind: 'healed', id, previousGroup };
+    case codes.lossy: {
+      const intactEnd = offset(reader.u64());
+      const known = reader.u8() === 1;
+      const end = reader.u64();
+      const where = reader.text() ?? '';
+      return { kind: 'lossy', id, previousGroup, intactEnd, knownEnd: known ? offset(end) : undefined, where };
+    }
+    default:
+      return undefined;
+  }
+}
+
+function readRaftRow(reader: ByteReader, code: number, previousGroup: number): Row | undefined {
+  switch (code) {
+    case codes['raft-hard-state']:
+      return { kind: 'raft-hard-state', previousGroup, term: term(reader.u64()), votedFor: reader.text() };
+    case codes['raft-entry']:
+      return {
+        kind: 'raft-entry',
+        previousGroup,
+        index: logIndex(reader.u64()),
+        term: term(reader.u64()),
+        entryKind: reader.u8(),
+        payloadAt: reader.u32(),
+        bytes: reader.u32(),
+        crc: reader.u32(),
+      };
+    case codes['raft-truncate']:
+      return { kind: 'raft-truncate', previousGroup, from: logIndex(reader.u64()) };
+    case codes['raft-doubtful']:
+      return { kind: 'raft-doubtful', previousGroup };
+    case codes['raft-healed']:
+      return { kind: 'raft-healed', previousGroup };
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * Reads the groups of one journal file in order and tells torn from corrupt (design §3, S5).
+ *
+ * Group n + 1 is written only after the sync of n returned. So a frame header that is whole and of a later number, found
+ * anywhere behind, proves that group n was durable: what is wrong with n is then corruption, and nothing is cut. Damage
+ * with nothing valid behind it is the write that a crash interrupted.
+ */
+import type { DiskFile } from '@sluice/base';
+import { batchesIn, crc32c } from '@sluice/record';
+import { ByteReader } from './binary.ts';
+import { FileWindow } from './file-window.ts';
+import { type Footer, decodeFooter } from './footer.ts';
+import { frameAlignment, frameBytes, FrameKind, type FrameFound, frameHeaderBytes, readFrameHeader } from './frame.ts';
+import { journalHeaderBytes } from './journal-file.ts';
+import { headCrc, readRow, type RaftEntryRow, type Row, type RunRow } from './rows.ts';
+
+export interface GroupFound {
+  readonly number: number;
+  readonly rows: readonly Row[];
+  /** Rows whose payload is damaged. */
+  readonly damagedRows: ReadonlySet<Row>;
+  readonly position: number;
+  readonly payloadPosition: number;
+  payloadOf(row: RunRow | RaftEntryRow): Uint8Array;
+}
+
+export interface Hole {
+  readonly position: number;
+  readonly firstGroup: number;
+  /** One past the last group that is lost. */
+  readonly endGroup: number;
+}
+
+export interface ScanSink {
+  group(found: GroupFound): void;
+  hole(hole: Hole): void;
+}
+
+export interface ScanEnd {
+  /** `clean`: ends with a whole group. `torn`: what follows `position` is an interrupted write. `footer`: finished. */
+  readonly kind: 'clean' | 'torn' | 'footer';
+  /** Where the next frame belongs, or where the footer lies. */
+  readonly position: number;
+  readonly nextGroup: number;
+  readonly checksum: number;
+  readonly footer?: Footer;
+}
+
+export interface ScanStart {
+  readonly fileId: number;
+  readonly firstGroup: number;
+  /** Undefined when it is not known: the first frame is then taken as it is. */
+  readonly previousChecksum: number | undefined;
+}
+
+export async function scanJournal(file: DiskFile, start: ScanStart, sink: ScanSink): Promise<ScanEnd> {
+  const scan = new Scan(new FileWindow(file, await file.size()), start, sink);
+  return scan.run();
+}
+
+class Scan {
+  readonly #window: FileWindow;
+  readonly #fileId: number;
+  readonly #sink: ScanSink;
+  #position = journalHeaderBytes;
+  #next: number;
+  #checksum: number | undefined;
+
+  constructor(window: FileWindow, start: ScanStart, sink: ScanSink) {
+    this.#window = window;
+    this.#fileId = start.fileId;
+    this.#sink = sink;
+    this.#next = start.firstGroup;
+    this.#checksum = start.previousChecksum;
+  }
+
+  async run(): Promise<ScanEnd> {
+    for (;;) {
+      const frame = await this.#frameAt(this.#position);
+      if (frame !== undefined && this.#isNext(frame)) {
+        if (frame.header.kind === FrameKind.footer) {
+          const footer = await this.#footer(frame);
+          if (footer !== undefined) return this.#end('footer', footer);
+        } else if (await this.#takeGroup(frame)) continue;
+      }
+      // Inside a frame whose header is whole lie only its own bytes, whatever they look like.
+      const behind = this.#position + (frame === undefined ? frameAlignment : frameBytes(frame.header));
+      const later = await this.#findLater(behind);
+      if (later === undefined) return this.#end(this.#position < this.#window.size ? 'torn' : 'clean');
+      this.#skipTo(later);
+    }
+  }
+
+  #end(kind: ScanEnd['kind'], footer?: Footer): ScanEnd {
+    const end = { kind, position: this.#position, nextGroup: this.#next, checksum: this.#checksum ?? 0 };
+    return footer === undefined ? end : { ...end, footer };
+  }
+
+  async #frameAt(position: number): Promise<FrameFound | undefined> {
+    const bytes = await this.#window.at(position, frameHeaderBytes);
+    return readFrameHeader(bytes, { fileId: this.#fileId, position });
+  }
+
+  #isNext({ header }: FrameFound): boolean {
+    const expected = header.kind === FrameKind.footer ? this.#next - 1 : this.#next;
+    return header.number === expected && (this.#checksum === undefined || header.previousChecksum === this.#checksum);
+  }
+
+  async #footer({ header }: FrameFound): Promise<Footer | undefined> {
+    const table = await this.#window.at(this.#position + frameHeaderBytes, header.tableBytes);
+    return table.length === header.tableBytes ? decodeFooter(header, table) : undefined;
+  }
+
+  /** False when the group cannot be used, or is damaged and nothing proves that it was ever durable. */
+  async #takeGroup(frame: FrameFound): Promise<boolean> {
+    const { header, checksum } = frame;
+    if (this.#position + frameHeaderBytes + header.tableBytes + header.payloadBytes > this.#window.size) return false;
+    const body = await this.#window.at(this.#position + frameHeaderBytes, header.tableBytes + header.payloadBytes);
+    const table = body.subarray(0, header.tableBytes);
+    const rows = crc32c(table) === header.tableCrc ? decodeRows(table, header.rowCount) : undefined;
+    if (rows === undefined) return false;
+    const payload = body.subarray(header.tableBytes);
+    const damagedRows = new Set(rows.filter((row) => !isWhole(row, payload)));
+    const end = this.#position + frameBytes(header);
+    if (damagedRows.size > 0 && (await this.#findLater(end)) === undefined) return false;
+    this.#sink.group({
+      number: header.number,
+      rows,
+      damagedRows,
+      position: this.#position,
+      payloadPosition: this.#position + frameHeaderBytes + header.tableBytes,
+      payloadOf: (row) => payload.subarray(row.payloadAt, row.payloadAt + row.bytes),
+    });
+    this.#position = end;
+    this.#next = header.number + 1;
+    this.#checksum = checksum;
+    return true;
+  }
+
+  /** The first frame at or behind `from` that was written after the group that is expected now. */
+  async #findLater(from: number): Promise<FrameFound | undefined> {
+    for (let position = from; position < this.#window.size; position += frameAlignment) {
+      const frame = await this.#frameAt(position);
+      if (frame === undefined) continue;
+      const { kind, number } = frame.header;
+      if (kind === FrameKind.footer ? number >= this.#next : number > this.#next) return frame;
+    }
+    return undefined;
+  }
+
+  #skipTo({ header }: FrameFound): void {
+    const number = header.kind === FrameKind.footer ? header.number + 1 : header.number;
+    this.#sink.hole({ position: this.#position, firstGroup: this.#next, endGroup: number });
+    this.#position = header.position;
+    this.#next = number;
+    this.#checksum = undefined;
+  }
+}
+
+function decodeRows(table: Uint8Array, rowCount: number): readonly Row[] | undefined {
+  const reader = new ByteReader(table);
+  const rows: Row[] = [];
+  for (let at = 0; at < rowCount; at += 1) {
+    const row = readRow(reader);
+    if (row === undefined) return undefined;
+    rows.push(row);
+  }
+  return reader.left === 0 ? rows : undefined;
+}
+
+function isWhole(row: Row, payload: Uint8Array): boolean {
+  if (row.kind !== 'run' && row.kind !== 'raft-entry') return true;
+  const bytes = payload.subarray(row.payloadAt, row.payloadAt + row.bytes);
+  if (bytes.length !== row.bytes) return false;
+  return row.kind === 'run' ? isWholeRun(row, bytes) : crc32c(bytes) === row.crc;
+}
+
+function isWholeRun(row: RunRow, bytes: Uint8Array): boolean {
+  let heads = 0;
+  let next: number = row.base;
+  for (const found of batchesIn(bytes)) {
+    if (!found.ok || found.header.baseOffset !== next) return false;
+    heads = headCrc(bytes, found.position, heads);
+    next = found.header.baseOffset + found.header.lastOffsetDelta + 1;
+  }
+  return heads === row.headsCrc && next === row.end;
+}

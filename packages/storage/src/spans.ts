@@ -1,0 +1,41 @@
+/** Reads many small places of a file in few reads: neighbours are read together with the gap between them. */
+import type { DiskFile } from '@sluice/base';
+
+export interface Place {
+  readonly position: number;
+  readonly bytes: number;
+}
+
+/** Reading through a gap of this size costs less than another call. */
+const gapBytesMax = 32 * 1024;
+const spanBytesMax = 1024 * 1024;
+
+/** The bytes of each place, in their order; undefined where the file ends before. */
+export async function readSpans(file: DiskFile, places: readonly Place[]): Promise<(Uint8Array | undefined)[]> {
+  const found: (Uint8Array | undefined)[] = [];
+  for (let first = 0; first < places.length; ) {
+    const span = spanFrom(places, first);
+    const bytes = new Uint8Array(span.bytes);
+    const read = await file.read(bytes, span.position);
+    for (const place of places.slice(first, span.next)) {
+      const at = place.position - span.position;
+      found.push(at + place.bytes <= read ? bytes.subarray(at, at + place.bytes) : undefined);
+    }
+    first = span.next;
+  }
+  return found;
+}
+
+function spanFrom(places: readonly Place[], first: number): Place & { readonly next: number } {
+  const position = places[first]?.position ?? 0;
+  let end = position + (places[first]?.bytes ?? 0);
+  let next = first + 1;
+  for (let place = places[next]; place !== undefined; place = places[next]) {
+    const gap = place.position - end;
+    const reach = place.position + place.bytes;
+    if (gap < 0 || gap > gapBytesMax || reach - position > spanBytesMax) break;
+    end = reach;
+    next += 1;
+  }
+  return { position, bytes: end - position, next };
+}

@@ -1,0 +1,223 @@
+/**
+ * The newest batches of all logs of the node, in memory: what followers and consumers at the head of a log read.
+ *
+ * Owns which buffers stay. Called by `PartitionLog` for its own log and by the node log after each group.
+ *
+ * T1 The tail of a log is its last part without gaps: [tail.base, end of the log).
+ * T2 Bytes that are not durable are never evicted; the rest goes oldest first, in the order of the node log.
+ * T3 `bytes` counts backing stores, each once, however many batches lie in them.
+ */
+import { readBatchHeader } from '@sluice/record';
+
+/** Smaller appends are copied: a 100-byte slice would pin the 64 KiB socket buffer that it came in. */
+const keptBytesMin = 16 * 1024;
+const arenaBytes = 64 * 1024;
+
+export interface TailChunk {
+  readonly base: number;
+  end: number;
+  /** Whole batches. */
+  bytes: Uint8Array;
+  /** The group that makes it durable. */
+  readonly group: number;
+  readonly owner: LogTail;
+  dropped: boolean;
+}
+
+export class Tail {
+  readonly #bytesMax: number;
+  readonly #stores = new Map<ArrayBufferLike, number>();
+  #bytes = 0;
+  /** In the order of the node log; everything before `#first` is gone. */
+  #chunks: TailChunk[] = [];
+  #first = 0;
+  #arena = new Uint8Array(0);
+  #arenaUsed = 0;
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** The buffer to keep for `bytes`: itself when large, else a copy in an arena. */
+  place(bytes: Uint8Array): Uint8Array {
+    if (bytes.length >= keptBytesMin) return bytes;
+    if (this.#arenaUsed + bytes.length > this.#arena.length) {
+      this.#arena = new Uint8Array(arenaBytes);
+      this.#arenaUsed = 0;
+    }
+    const placed = this.#arena.subarray(this.#arenaUsed, this.#arenaUsed + bytes.length);
+    placed.set(bytes);
+    this.#arenaUsed += bytes.length;
+    return placed;
+  }
+
+  add(chunk: TailChunk): void {
+    const { buffer } = chunk.bytes;
+    const users = this.#stores.get(buffer) ?? 0;
+    if (users === 0) this.#bytes += buffer.byteLength;
+    this.#stores.set(buffer, users + 1);
+    this.#chunks.push(chunk);
+  }
+
+  /** The log no longer holds it. */
+  drop(chunk: TailChunk): void {
+    if (chunk.dropped) return;
+    chunk.dropped = true;
+    const { buffer } = chunk.bytes;
+    const users = (this.#stores.get(buffer) ?? 1) - 1;
+    if (users > 0) {
+      this.#stores.set(buffer, users);
+      return;
+    }
+    this.#stores.delete(buffer);
+    this.#bytes -= buffer.byteLength;
+    // Nothing may still be written into an arena that is no longer counted.
+    if (buffer === this.#arena.buffer) this.#arenaUsed = this.#arena.length;
+  }
+
+  evict(durableGroup: number): void {
+    while (this.#first < this.#chunks.length) {
+      const chunk = this.#chunks[this.#first];
+      if (chunk === undefined) break;
+      if (!chunk.dropped) {
+        if (this.#bytes <= this.#bytesMax || chunk.group > durableGroup) break;
+        chunk.owner.evictFirst(chunk);
+        this.drop(chunk);
+      }
+      this.#first += 1;
+    }
+    if (this.#first > 1024 && this.#first * 2 > this.#chunks.length) {
+      this.#chunks = this.#chunks.slice(this.#first);
+      this.#first = 0;
+    }
+  }
+}
+
+/** The tail of one log. */
+export class LogTail {
+  readonly #tail: Tail;
+  #chunks: TailChunk[] = [];
+  #first = 0;
+
+  constructor(tail: Tail) {
+    this.#tail = tail;
+  }
+
+  /** First offset in memory; undefined when there is none. */
+  get base(): number | undefined {
+    return this.#chunks[this.#first]?.base;
+  }
+
+  add(what: { base: number; end: number; bytes: Uint8Array; group: number }): void {
+    const chunk = { ...what, owner: this, dropped: false };
+    this.#chunks.push(chunk);
+    this.#tail.add(chunk);
+  }
+
+  /** Whole batches from the one that contains `from`; `from` must be at or after `base` and before `upTo`. */
+  read(from: number, upTo: number, bytesMax: number): { batches: Uint8Array[]; bytes: number; end: number } {
+    const batches: Uint8Array[] = [];
+    let bytes = 0;
+    let end = from;
+    for (let at = this.#find(from); at < this.#chunks.length; at += 1) {
+      const chunk = this.#chunks[at];
+      if (chunk === undefined) break;
+      const whole = chunk.base >= from && chunk.end <= upTo && bytes + chunk.bytes.length <= bytesMax;
+      const part = whole
+        ? { bytes: chunk.bytes, end: chunk.end }
+        : slice(chunk, { from, upTo, bytesMax: bytesMax - bytes, atLeastOne: batches.length === 0 });
+      if (part.bytes.length > 0) {
+        batches.push(part.bytes);
+        bytes += part.bytes.length;
+        end = part.end;
+      }
+      if (part.end < chunk.end || part.bytes.length === 0) break;
+    }
+    return { batches, bytes, end };
+  }
+
+  /** Keeps what lies below `to`, a batch boundary. */
+  cut(to: number): void {
+    while (this.#chunks.length > this.#first) {
+      const chunk = this.#chunks.at(-1);
+      if (chunk === undefined || chunk.end <= to) return;
+      if (chunk.base < to) {
+        const part = slice(chunk, { from: chunk.base, upTo: to, bytesMax: chunk.bytes.length, atLeastOne: false });
+        chunk.bytes = part.bytes;
+        chunk.end = part.end;
+        return;
+      }
+      this.#chunks.pop();
+      this.#tail.drop(chunk);
+    }
+  }
+
+  /** Forgets chunks that lie wholly below `start`. */
+  dropBelow(start: number): void {
+    for (
+      let chunk = this.#chunks[this.#first];
+      chunk !== undefined && chunk.end <= start;
+      chunk = this.#chunks[this.#first]
+    ) {
+      this.evictFirst(chunk);
+      this.#tail.drop(chunk);
+    }
+  }
+
+  evictFirst(chunk: TailChunk): void {
+    if (this.#chunks[this.#first] !== chunk) return;
+    this.#first += 1;
+    if (this.#first > 64 && this.#first * 2 > this.#chunks.length) {
+      this.#chunks = this.#chunks.slice(this.#first);
+      this.#first = 0;
+    }
+  }
+
+  #find(offset: number): number {
+    let low = this.#first;
+    let high = this.#chunks.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#chunks[middle]?.base ?? 0) <= offset) low = middle + 1;
+      else high = middle;
+    }
+    return Math.max(this.#first, low - 1);
+  }
+}
+
+export interface SliceLimits {
+  readonly from: number;
+  readonly upTo: number;
+  readonly bytesMax: number;
+  readonly atLeastOne: boolean;
+}
+
+/** The batches of `chunk` from the one that contains `from`, without copying. */
+export function slice(
+  chunk: { readonly base: number; readonly bytes: Uint8Array },
+  limits: SliceLimits,
+): { bytes: Uint8Array; end: number } {
+  let first = -1;
+  let at = 0;
+  let end = limits.from;
+  while (at < chunk.bytes.length) {
+    const read = readBatchHeader(chunk.bytes, at);
+    if (!read.ok) break;
+    const batchEnd = read.value.baseOffset + read.value.lastOffsetDelta + 1;
+    if (batchEnd > limits.from) {
+      if (batchEnd > limits.upTo) break;
+      const taken = at + read.value.batchBytes - (first < 0 ? at : first);
+      if (taken > limits.bytesMax && !(limits.atLeastOne && first < 0)) break;
+      if (first < 0) first = at;
+      end = batchEnd;
+    }
+    at += read.value.batchBytes;
+  }
+  return first < 0
+    ? { bytes: chunk.bytes.subarray(0, 0), end: limits.from }
+    : { bytes: chunk.bytes.subarray(first, at), end };
+}
