@@ -155,7 +155,8 @@ export class RandomGroup {
   }
 
   #refuse(member: MemoryMember): void {
-    const peer = member.raft.leader;
+    // Also a leader sees followers refused, here wrongly: they live, and must be replicated to again.
+    const peer = member.raft.isLeader ? this.#anyMember().raft.self : member.raft.leader;
     if (peer !== undefined) member.step({ kind: 'peer-refused', peer, nowMs: this.#nowMs });
   }
 
