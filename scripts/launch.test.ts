@@ -72,14 +72,17 @@ test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('%s to the launcher reaches 
   expect(await ended).toEqual([1, null]);
 });
 
-test('a terminal that interrupts launcher and script interrupts the script once', async () => {
-  const { parent, line, ended } = launch(counting);
-  process.kill(Number(await line()), 'SIGINT');
-  // Signals that arrive while one is pending become one: the second is sent when the first has been seen.
-  expect(await line()).toBe('SIGINT');
-  parent.kill('SIGINT');
-  expect(await ended).toEqual([1, null]);
-});
+test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+  '%s to launcher and script reaches the script once',
+  async (signal) => {
+    const { parent, line, ended } = launch(counting);
+    process.kill(Number(await line()), signal);
+    // Signals that arrive while one is pending become one: the second is sent when the first has been seen.
+    expect(await line()).toBe(signal);
+    parent.kill(signal);
+    expect(await ended).toEqual([1, null]);
+  },
+);
 
 test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
   'a script that ignores nothing ends by %s, and so do we',

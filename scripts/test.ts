@@ -167,7 +167,7 @@ async function main(): Promise<void> {
     return;
   }
   const stop = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
   const temporary = mkdtempSync(path.join(tmpdir(), 'sluice-test-'));
   try {
     const deadlineMs = performance.now() + totalBudgetMs;
