@@ -109,10 +109,17 @@ export interface AppendEvent {
   readonly nowMs: number;
 }
 
-/** The local disk made everything below `end` durable. */
+/**
+ * The local disk made everything below `end` durable. Told for truncations and restarts too, also when no append
+ * follows: a truncation leaves bytes whose own completion is of an older generation, and a replica that restarted at an
+ * offset counts only once that start is durable.
+ */
 export interface DurableEvent {
   readonly kind: 'durable';
-  /** `generation` of the replica when the write was submitted; older ones are dropped (ABA). */
+  /**
+   * Of the newest change of the log that the sync covered; older ones are dropped (ABA). A store that itself tells only
+   * of bytes that are still in the log goes with the replica's generation at the moment of telling.
+   */
   readonly generation: number;
   readonly end: Offset;
 }

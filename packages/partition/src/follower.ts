@@ -155,8 +155,9 @@ function restartLog(state: ReplicaState, to: Offset, fx: EffectsDraft): void {
   const from = state.logEnd;
   state.generation += 1;
   state.logStart = to;
+  // `durableEnd` stays behind until the disk has the new start: a crash before that brings the old log back, and it must
+  // not have counted as complete meanwhile.
   state.logEnd = to;
-  state.durableEnd = to;
   state.epochs.clear();
   state.producers.clear();
   raiseHighWatermark(state, to, fx);

@@ -237,7 +237,13 @@ export class ModelCluster {
   /** In half of the runs, because it makes divergence rarer. */
   #trim(node: ModelNode): void {
     if (this.#quietness % 2 === 0 || node.replica === undefined) return;
-    this.#step(node, { kind: 'trim', logStart: node.replica.highWatermark });
+    // Retention is longer than any producer goes on trying: what is still open must be known by its sequence.
+    let upTo = node.replica.highWatermark;
+    for (const { value } of this.#producers.flatMap((producer) => producer.open)) {
+      const at = this.#history.offsetOf(value);
+      if (at !== undefined && at < upTo) upTo = at;
+    }
+    this.#step(node, { kind: 'trim', logStart: upTo });
   }
 
   #finishReload(node: ModelNode): void {

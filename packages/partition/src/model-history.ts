@@ -11,7 +11,7 @@ export class Violation extends Error {
 
 export class ModelHistory {
   readonly #committed: (string | undefined)[] = [];
-  readonly #offsetOf = new Map<string, number>();
+  readonly #offsetOf = new Map<string, Offset>();
   readonly #acked = new Map<string, Offset>();
   readonly #lastOf = new Map<string, { epoch: number; sequence: number }>();
 
@@ -21,6 +21,11 @@ export class ModelHistory {
 
   get ackedCount(): number {
     return this.#acked.size;
+  }
+
+  /** Where a value was committed, if it was. */
+  offsetOf(value: string): Offset | undefined {
+    return this.#offsetOf.get(value);
   }
 
   /** A high watermark at `node` went from `from` to `to`. */

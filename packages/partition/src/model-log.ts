@@ -50,12 +50,12 @@ export class ModelLog {
     this.#durable = keep(this.#durable);
   }
 
-  /** Makes the first `count` unsynced changes durable; the last of them, when it was an append, is told. */
+  /** Makes the first `count` unsynced changes durable and tells how far that is, by the last of them. */
   sync(count: number): { readonly generation: number; readonly end: Offset } | undefined {
     const synced = this.#unsynced.splice(0, count);
     for (const one of synced) this.#durable = after(this.#durable, one);
-    const last = synced.findLast((one) => one.change.kind === 'append')?.change;
-    return last?.kind === 'append' ? { generation: last.generation, end: last.endOffset } : undefined;
+    const last = synced.at(-1)?.change;
+    return last && { generation: last.generation, end: last.kind === 'append' ? last.endOffset : last.to };
   }
 
   /** The power fails: the first `surviving` unsynced changes made it to the disk, the others did not. */
