@@ -69,6 +69,7 @@ export interface Listener {
 
 export interface RegisterResponse {
   readonly brokerEpoch: number;
+  readonly lossy: boolean;
 }
 
 export interface HeartbeatRequest {

@@ -1,0 +1,182 @@
+/**
+ * Carries an empty directory to its cluster: asks the configured voters who they are, and does what `birth.ts` says,
+ * until this directory is born or has joined. Also answers such questions, for ever. Owned by `ControllerNode`.
+ */
+import { clusterId, directoryId, isIdentity, nodeId, SluiceError, toSluiceError } from '@sluice/base';
+import type { Clock, Logger, NodeId, Random } from '@sluice/base';
+import type { Birth, DirectoryIdentity, IdentityKeeper } from '@sluice/storage';
+import { identityMessage, malformedPeer, methods } from '@sluice/wire';
+import type { BirthCertificate, Dispatcher, PeerSelf, ProbeResponse, RpcClient } from '@sluice/wire';
+import { mayPromise, nextBirthAction } from './birth.ts';
+import type { BirthAction, BirthView } from './birth.ts';
+
+export interface ConfiguredVoter {
+  readonly nodeId: NodeId;
+  readonly peerAddress: string;
+}
+
+export interface BirthProcessOptions {
+  readonly self: PeerSelf;
+  readonly keeper: IdentityKeeper;
+  readonly configured: readonly ConfiguredVoter[];
+  readonly rpc: RpcClient;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+const roundMs = 100;
+const probeTimeoutMs = 1000;
+
+export class BirthProcess {
+  readonly #options: BirthProcessOptions;
+  #stopped = false;
+  #lastWait = '';
+
+  constructor(options: BirthProcessOptions) {
+    this.#options = options;
+  }
+
+  serve(peers: Dispatcher): void {
+    const { self, keeper } = this.#options;
+    const answer = (): Pick<ProbeResponse, 'identity' | 'certificate'> => ({
+      identity: identityMessage(self),
+      certificate: certificateOf(keeper.current),
+    });
+    peers.unary(methods.birth.probe, async (request) => {
+      const refusal = malformedPeer(request.identity);
+      if (refusal !== undefined) throw refusal;
+      return answer();
+    });
+    peers.unary(methods.birth.promise, async (request) => {
+      const refusal = malformedPeer(request.identity);
+      if (refusal !== undefined || request.identity === null) throw refusal ?? new SluiceError('INVALID_REQUEST');
+      await this.#promise(nodeId(request.identity.nodeId), parseCertificate(request.certificate));
+      return answer();
+    });
+  }
+
+  /** Resolves when the directory belongs to a cluster, or `stop` was called. */
+  async run(): Promise<void> {
+    while (!this.#stopped && this.#options.keeper.current.clusterId === null) {
+      const done = await this.#round();
+      if (!done) await new Promise<void>((resolve) => void this.#options.clock.setTimer(roundMs, resolve));
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  async #round(): Promise<boolean> {
+    const { keeper, configured, random } = this.#options;
+    const views = await Promise.all(
+      configured.filter((voter) => voter.nodeId !== keeper.current.nodeId).map((voter) => this.#probe(voter)),
+    );
+    const action = nextBirthAction({
+      self: keeper.current,
+      promise: keeper.current.birth ?? undefined,
+      configured: configured.map((voter) => voter.nodeId),
+      views: views.filter((view) => view !== undefined),
+      freshClusterId: clusterId(random.identity()),
+    });
+    return this.#act(action);
+  }
+
+  async #act(action: BirthAction): Promise<boolean> {
+    const { keeper, logger } = this.#options;
+    switch (action.kind) {
+      case 'born':
+      case 'join': {
+        const { clusterId: id, voters } = action.certificate;
+        await keeper.update((current) => ({ ...current, clusterId: id, birth: null, voters }));
+        logger.info(action.kind === 'born' ? 'cluster born' : 'joined cluster as an observer', { clusterId: id });
+        return true;
+      }
+      case 'propose': {
+        await keeper.update((current) => ({ ...current, birth: action.certificate }));
+        await Promise.all(action.ask.map((voter) => this.#ask(voter, action.certificate)));
+        return action.ask.length === 0;
+      }
+      case 'wait':
+        this.#sayOnce('waiting for the other voters to meet', { missing: action.missing });
+        return false;
+      case 'conflict':
+        this.#sayOnce('configured voters belong to different clusters; check the addresses', {
+          clusterIds: action.clusterIds,
+        });
+        return false;
+    }
+  }
+
+  async #promise(asker: NodeId, certificate: Birth): Promise<void> {
+    const { keeper, configured } = this.#options;
+    const ids = configured.map((voter) => voter.nodeId);
+    await keeper.update((current) => {
+      const allowed = current.clusterId === null && mayPromise(current, asker, ids, certificate);
+      return allowed ? { ...current, birth: certificate } : current;
+    });
+  }
+
+  async #probe(voter: ConfiguredVoter): Promise<BirthView | undefined> {
+    const { rpc, self } = this.#options;
+    try {
+      const request = { identity: identityMessage(self) };
+      const answer = await rpc.unary(methods.birth.probe, voter.peerAddress, request, { timeoutMs: probeTimeoutMs });
+      const { identity } = answer;
+      const problem = malformedPeer(identity);
+      if (problem !== undefined || identity === null) throw problem ?? new SluiceError('INVALID_REQUEST');
+      if (identity.nodeId !== voter.nodeId) {
+        throw new SluiceError('WRONG_IDENTITY', {
+          message: `${voter.peerAddress} is node ${identity.nodeId}, the configuration says ${voter.nodeId}.`,
+        });
+      }
+      const certificate = answer.certificate === null ? undefined : parseCertificate(answer.certificate);
+      const born = identity.clusterId !== '';
+      return { nodeId: voter.nodeId, directoryId: directoryId(identity.directoryId), certificate, born };
+    } catch (error) {
+      const failure = toSluiceError(error);
+      if (!failure.retryable && failure.definite) this.#sayOnce('voter refused', { voter: voter.nodeId, err: failure });
+      return undefined;
+    }
+  }
+
+  async #ask(voter: NodeId, certificate: Birth): Promise<void> {
+    const { rpc, self, configured, logger } = this.#options;
+    const address = configured.find((known) => known.nodeId === voter)?.peerAddress;
+    if (address === undefined) return;
+    try {
+      const request = { identity: identityMessage(self), certificate };
+      await rpc.unary(methods.birth.promise, address, request, { timeoutMs: probeTimeoutMs });
+    } catch (error) {
+      // The next round asks again.
+      logger.debug('promise not answered', { voter, err: toSluiceError(error) });
+    }
+  }
+
+  #sayOnce(phrase: string, fields: Readonly<Record<string, unknown>>): void {
+    const said = `${phrase} ${JSON.stringify(fields)}`;
+    if (said === this.#lastWait) return;
+    this.#lastWait = said;
+    this.#options.logger.info(phrase, fields);
+  }
+}
+
+function certificateOf(identity: DirectoryIdentity): BirthCertificate | null {
+  if (identity.clusterId !== null && identity.voters !== null) {
+    return { clusterId: identity.clusterId, voters: identity.voters };
+  }
+  return identity.birth;
+}
+
+function parseCertificate(certificate: BirthCertificate | null): Birth {
+  const voters = certificate?.voters ?? [];
+  const isWhole = voters.length > 0 && voters.every((voter) => voter.nodeId >= 1 && isIdentity(voter.directoryId));
+  if (certificate === null || !isIdentity(certificate.clusterId) || !isWhole) {
+    throw new SluiceError('INVALID_REQUEST', { message: 'A birth certificate names a cluster and its voters.' });
+  }
+  return {
+    clusterId: clusterId(certificate.clusterId),
+    voters: voters.map((voter) => ({ nodeId: nodeId(voter.nodeId), directoryId: directoryId(voter.directoryId) })),
+  };
+}

@@ -1,0 +1,200 @@
+/**
+ * Brokers as the controller leader sees them: their heartbeat streams, who is let in, who is fenced. The book of
+ * sessions is `SessionBook`; here are its timers, streams and probes. Lives for one leadership, owned by
+ * `ControllerNode`.
+ *
+ * G1. Fencing is a decision: it takes effect when it is committed, so a leader that lost its quorum fences nobody.
+ * G2. Nodes that are lost together are fenced in one request (rule E2 of `metadata`).
+ */
+import { brokerEpoch, isPosition, logIndex, nodeId, SluiceError, toSluiceError } from '@sluice/base';
+import type { Clock, Logger, NodeId, Timer, Transport } from '@sluice/base';
+import { SessionBook } from '@sluice/metadata';
+import type { MetadataImage, NodeIdentity } from '@sluice/metadata';
+import { encodeError } from '@sluice/wire';
+import type { HeartbeatRequest, HeartbeatResponse, Partially, StreamReceiver, StreamSender } from '@sluice/wire';
+import type { Decisions } from './decisions.ts';
+
+export interface BrokerSessionsOptions {
+  readonly image: MetadataImage;
+  readonly decisions: Decisions;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly sessionTimeoutMs: number;
+  readonly preferredElectionMs: number;
+}
+
+/** A machine that does not answer a connection for this long, after it closed its stream, is gone (design §4). */
+const unansweredMs = 250;
+const preferredElectionMax = 100;
+
+export class BrokerSessions {
+  readonly #options: BrokerSessionsOptions;
+  readonly #book: SessionBook;
+  readonly #judgeIntervalMs: number;
+  readonly #streams = new Map<NodeId, StreamSender<HeartbeatResponse>>();
+  /** Requests under way for a node, so that each heartbeat does not ask again. */
+  readonly #asking = new Set<string>();
+  #judgeTimer: Timer | undefined;
+  #electionTimer: Timer | undefined;
+  #fencing = false;
+  #ended = false;
+
+  constructor(options: BrokerSessionsOptions) {
+    this.#options = options;
+    const { image, clock, sessionTimeoutMs } = options;
+    this.#judgeIntervalMs = Math.max(1, Math.floor(sessionTimeoutMs / 10));
+    this.#book = new SessionBook(image, clock.monotonicMs(), {
+      sessionTimeoutMs,
+      judgeIntervalMs: this.#judgeIntervalMs,
+    });
+    this.#judgeLater();
+    this.#electLater();
+  }
+
+  /** The leadership is over. */
+  end(): void {
+    this.#ended = true;
+    this.#judgeTimer?.cancel();
+    this.#electionTimer?.cancel();
+    for (const stream of this.#streams.values()) stream.close(new SluiceError('NOT_CONTROLLER'));
+    this.#streams.clear();
+  }
+
+  /** Whether the incarnation that is registered now still lives (D18). */
+  isLive(node: NodeIdentity): boolean {
+    return this.#book.isLive(node, this.#options.clock.monotonicMs());
+  }
+
+  /**
+   * Another incarnation asks to register under a directory whose stream is closed. The directory is locked by one
+   * process at a time, so the one that is registered is gone: no need to wait for its session to end.
+   */
+  async fenceEarlierLife(node: NodeId, directory: string, incarnation: string): Promise<void> {
+    const known = this.#options.image.node(node);
+    if (known === undefined || known.directoryId !== directory || known.incarnation === incarnation) return;
+    if (this.#streams.has(node)) return;
+    const identity = { nodeId: node, brokerEpoch: known.brokerEpoch };
+    this.#book.streamClosed(identity, 'refused');
+    if (known.state !== 'fenced') await this.#options.decisions.ask({ type: 'fenceNodes', nodes: [identity] });
+    this.#book.forget(identity);
+  }
+
+  /** `first` was checked: it names its speaker. */
+  accept(
+    node: NodeId,
+    sender: StreamSender<HeartbeatResponse>,
+    first: HeartbeatRequest,
+  ): StreamReceiver<HeartbeatRequest> {
+    const before = this.#streams.get(node);
+    this.#streams.set(node, sender);
+    before?.close(new SluiceError('CANCELLED', { message: 'A newer heartbeat stream of this node took over.' }));
+    this.#onHeartbeat(node, sender, first);
+    return {
+      onMessage: (request) => this.#onHeartbeat(node, sender, request),
+      onEnd: () => sender.end(),
+      onClose: () => {
+        if (this.#ended || this.#streams.get(node) !== sender) return;
+        this.#streams.delete(node);
+        this.#onStreamLost(node);
+      },
+    };
+  }
+
+  #onHeartbeat(node: NodeId, sender: StreamSender<HeartbeatResponse>, request: HeartbeatRequest): void {
+    if (this.#ended) return;
+    const known = this.#options.image.node(node);
+    if (known === undefined || known.brokerEpoch !== request.brokerEpoch || !isPosition(request.metadataIndex)) {
+      sender.send({ up: false, error: encodeError(new SluiceError('STALE_BROKER_EPOCH')) });
+      return;
+    }
+    const identity = { nodeId: node, brokerEpoch: brokerEpoch(request.brokerEpoch) };
+    const metadataIndex = logIndex(request.metadataIndex);
+    this.#book.touch(identity, this.#options.clock.monotonicMs(), {
+      oldestUnsyncedMs: request.oldestUnsyncedMs,
+      metadataIndex,
+    });
+    const answer = (response: Partially<HeartbeatResponse>): void => sender.send(response);
+    if (request.draining) {
+      this.#askOnce(`drain ${node}`, async () => {
+        const { leading } = await this.#options.decisions.ask({ type: 'drainNode', ...identity });
+        answer({ up: true, mayStop: leading === 0 });
+      });
+      return;
+    }
+    answer({ up: known.state !== 'fenced' });
+    if (known.state !== 'fenced' || metadataIndex < known.stateIndex) return;
+    this.#askOnce(`unfence ${node}`, async () => {
+      const { unfenced } = await this.#options.decisions.ask({ type: 'unfenceNode', ...identity, metadataIndex });
+      if (unfenced) this.#options.logger.info('node let in', { nodeId: node, brokerEpoch: identity.brokerEpoch });
+      answer({ up: unfenced });
+    });
+  }
+
+  /** The other kernel closed the stream: asks it whether anybody is still there (design §4, Failure detection). */
+  #onStreamLost(node: NodeId): void {
+    const { image, transport, logger } = this.#options;
+    const known = image.node(node);
+    if (known === undefined) return;
+    const identity = { nodeId: node, brokerEpoch: known.brokerEpoch };
+    transport.probe(known.peerAddress, unansweredMs).then(
+      (result) => {
+        if (this.#ended || this.#streams.has(node)) return;
+        logger.debug('heartbeat stream lost', { nodeId: node, probe: result });
+        this.#book.streamClosed(identity, result);
+        if (result !== 'open') this.#judge();
+      },
+      (error: unknown) => logger.warn('probe failed', { nodeId: node, err: toSluiceError(error) }),
+    );
+  }
+
+  #judgeLater(): void {
+    this.#judgeTimer = this.#options.clock.setTimer(this.#judgeIntervalMs, () => {
+      this.#judge();
+      this.#judgeLater();
+    });
+  }
+
+  #judge(): void {
+    const over = this.#book.judge(this.#options.clock.monotonicMs());
+    if (over.length > 0 && !this.#fencing && !this.#ended) void this.#fence(over);
+  }
+
+  async #fence(nodes: readonly NodeIdentity[]): Promise<void> {
+    this.#fencing = true;
+    try {
+      const { fenced } = await this.#options.decisions.ask({ type: 'fenceNodes', nodes });
+      for (const node of nodes) this.#book.forget(node);
+      if (fenced.length > 0) this.#options.logger.warn('nodes fenced', { nodes: fenced });
+    } catch (error) {
+      // Leadership ended, or the quorum is slow: whoever leads next judges anew.
+      this.#options.logger.debug('nodes not fenced', { err: toSluiceError(error) });
+    } finally {
+      this.#fencing = false;
+    }
+  }
+
+  /** Leaderships go back to the preferred replicas, a few at a time (D19). */
+  #electLater(): void {
+    this.#electionTimer = this.#options.clock.setTimer(this.#options.preferredElectionMs, () => {
+      this.#askOnce('elect preferred', async () => {
+        await this.#options.decisions.ask({ type: 'electPreferred', partitionsMax: preferredElectionMax });
+      });
+      this.#electLater();
+    });
+  }
+
+  #askOnce(what: string, ask: () => Promise<void>): void {
+    if (this.#asking.has(what)) return;
+    this.#asking.add(what);
+    ask()
+      .catch((error: unknown) => {
+        // The next heartbeat or timer asks again.
+        this.#options.logger.debug('controller request failed', { what, err: toSluiceError(error) });
+      })
+      .finally(() => this.#asking.delete(what));
+  }
+}
+
+/** The speaker of a heartbeat stream. */
+export const heartbeatNode = (request: HeartbeatRequest): NodeId => nodeId(request.identity?.nodeId ?? 0);

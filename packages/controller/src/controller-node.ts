@@ -1,0 +1,247 @@
+/**
+ * This node's part in the controller: its birth or joining, its Raft member, the committed metadata, and, while it
+ * leads, the decisions and the brokers' sessions. Every node has one: a voter if it is in the voter set of the birth,
+ * else an observer. Made by the composition root.
+ */
+import { toSluiceError } from '@sluice/base';
+import type { Clock, Halt, Logger, NodeId, Random, Transport } from '@sluice/base';
+import { featureLevelMax } from '@sluice/metadata';
+import type { MetadataFeed } from '@sluice/metadata';
+import { memberId, Raft } from '@sluice/raft';
+import type { Entry, Leadership, MemberId, RaftConfig } from '@sluice/raft';
+import type { IdentityKeeper, RaftStore } from '@sluice/storage';
+import type { Dispatcher, PeerSelf, RpcClient } from '@sluice/wire';
+import { BirthProcess } from './birth-process.ts';
+import type { ConfiguredVoter } from './birth-process.ts';
+import { BrokerSessions } from './broker-sessions.ts';
+import { CommittedMetadata } from './committed-metadata.ts';
+import { ControllerService } from './controller-service.ts';
+import { Decisions } from './decisions.ts';
+import { memberOf, parseMember } from './members.ts';
+import { RaftPeers } from './raft-peers.ts';
+import type { Remembered } from './raft-peers.ts';
+import { RaftRunner } from './raft-runner.ts';
+import { loadedEntry } from './stored-entries.ts';
+
+export interface ControllerConfig {
+  readonly voters: readonly ConfiguredVoter[];
+  readonly raft: RaftConfig;
+  readonly sessionTimeoutMs: number;
+  readonly preferredElectionMs: number;
+}
+
+export interface ControllerOptions {
+  readonly self: PeerSelf;
+  readonly keeper: IdentityKeeper;
+  readonly store: RaftStore;
+  readonly config: ControllerConfig;
+  readonly rpc: RpcClient;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly halt: Halt;
+}
+
+/** Where the controller stands on this node, for metrics and `/readyz?verbose`. */
+export interface ControllerStanding {
+  readonly role: string;
+  readonly term: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly leader: NodeId | undefined;
+}
+
+export class ControllerNode {
+  readonly #options: ControllerOptions;
+  readonly #metadata: CommittedMetadata;
+  readonly #birth: BirthProcess;
+  readonly #peers: RaftPeers;
+  readonly #decisions: Decisions;
+  readonly #service: ControllerService;
+  #runner: RaftRunner | undefined;
+  #sessions: BrokerSessions | undefined;
+  #stopped = false;
+
+  constructor(options: ControllerOptions) {
+    this.#options = options;
+    const { self, keeper, rpc, transport, clock, random, logger, halt, config } = options;
+    this.#metadata = new CommittedMetadata(halt);
+    this.#birth = new BirthProcess({ self, keeper, configured: config.voters, rpc, clock, random, logger });
+    this.#peers = new RaftPeers({
+      self,
+      rpc,
+      transport,
+      clock,
+      logger,
+      addressOf: (nodeId) => this.#addressOf(nodeId),
+      remembered: (member) => this.#remembered(member),
+      onMessage: (from, message) => void this.#runner?.step({ kind: 'message', from, message }),
+      onRefused: (peer) => void this.#runner?.step({ kind: 'peer-refused', peer }),
+      onRemembered: (remembered) => this.#compare(remembered),
+    });
+    this.#decisions = new Decisions(this.#metadata.image, (payload) =>
+      this.#runner?.step({ kind: 'propose', payloads: [payload] }),
+    );
+    this.#service = new ControllerService({
+      self,
+      image: this.#metadata.image,
+      decisions: this.#decisions,
+      random,
+      sessions: () => this.#sessions,
+    });
+  }
+
+  get feed(): MetadataFeed {
+    return this.#metadata;
+  }
+
+  get standing(): ControllerStanding {
+    const raft = this.#runner?.raft;
+    return {
+      role: raft === undefined ? 'unborn' : raft.isVoter ? raft.role : 'observer',
+      term: raft?.term ?? 0,
+      commitIndex: raft?.commitIndex ?? 0,
+      appliedIndex: this.#metadata.image.appliedIndex,
+      leader: raft?.leader === undefined ? undefined : parseMember(raft.leader).nodeId,
+    };
+  }
+
+  serve(peers: Dispatcher): void {
+    this.#birth.serve(peers);
+    this.#peers.serve(peers);
+    this.#service.serve(peers);
+  }
+
+  /** Goes on in the background: a directory that is not born waits for the others for as long as it takes. */
+  start(): void {
+    this.#birth.run().then(
+      () => this.#startRaft(),
+      (error: unknown) => this.#options.halt.halt(toSluiceError(error)),
+    );
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#birth.stop();
+    this.#sessions?.end();
+    this.#decisions.stepDown();
+    this.#runner?.stop();
+    this.#peers.stop();
+  }
+
+  /** This directory lost something that it once promised: it follows, but votes no more until it is admitted again. */
+  async revokeVotes(): Promise<void> {
+    this.#runner?.step({ kind: 'voting', allowed: false });
+    await this.#options.keeper.update((current) => ({ ...current, votesRevoked: true }));
+  }
+
+  #startRaft(): void {
+    const { keeper, store, config, clock, random, logger } = this.#options;
+    const identity = keeper.current;
+    if (this.#stopped || identity.voters === null) return;
+    const stored = store.load();
+    const { term, votedFor } = stored.hardState;
+    // A registered broker has applied its registration: without a Raft log this directory lost its own (P9).
+    const lostLog = identity.brokerEpoch > 0 && stored.entries.length === 0;
+    const votingAllowed = !identity.votesRevoked && !store.doubtful && !lostLog;
+    const raft = new Raft({
+      self: memberOf(identity),
+      voters: identity.voters.map(memberOf),
+      votingAllowed,
+      hardState: { term, votedFor: votedFor === null ? undefined : memberId(votedFor) },
+      entries: stored.entries.map(loadedEntry),
+      config: config.raft,
+      random: random.fork('raft'),
+      nowMs: clock.monotonicMs(),
+    });
+    if (raft.isVoter && !votingAllowed) logger.error('this directory may have lost votes and does not vote', {});
+    this.#runner = new RaftRunner({
+      raft,
+      store,
+      clock,
+      logger,
+      onCommitted: (entries) => this.#onCommitted(entries),
+      onLeadership: (leadership) => this.#onLeadership(leadership),
+    });
+    this.#runner.start(this.#peers);
+  }
+
+  #onLeadership({ role, term, leader }: Leadership): void {
+    const { logger } = this.#options;
+    if (role !== 'leader') {
+      if (this.#sessions !== undefined) logger.info('controller leadership ended', { term });
+      this.#sessions?.end();
+      this.#sessions = undefined;
+      this.#decisions.stepDown();
+    }
+    const node = leader === undefined ? undefined : parseMember(leader).nodeId;
+    const address = node === undefined ? undefined : this.#addressOf(node);
+    this.#metadata.setController(node === undefined || address === undefined ? undefined : { nodeId: node, address });
+  }
+
+  #onCommitted(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      this.#metadata.apply(entry);
+      this.#decisions.onApplied(entry);
+    }
+    const raft = this.#runner?.raft;
+    const last = entries.at(-1);
+    if (raft?.isLeader === true && !this.#decisions.leads && last?.term === raft.term) this.#lead(raft);
+  }
+
+  /** The own term's first entry is applied: from here on this node decides (Q1). */
+  #lead(raft: Raft): void {
+    const { transport, clock, logger, config, keeper } = this.#options;
+    logger.info('controller leadership began', { term: raft.term });
+    this.#decisions.lead();
+    const { clusterId } = keeper.current;
+    if (clusterId !== null && this.#metadata.image.clusterId === null) {
+      this.#decisions.ask({ type: 'initialize', clusterId, level: featureLevelMax }).catch((error: unknown) => {
+        // The next leader writes it.
+        logger.warn('cluster not initialised yet', { err: toSluiceError(error) });
+      });
+    }
+    this.#sessions = new BrokerSessions({
+      image: this.#metadata.image,
+      decisions: this.#decisions,
+      transport,
+      clock,
+      logger,
+      sessionTimeoutMs: config.sessionTimeoutMs,
+      preferredElectionMs: config.preferredElectionMs,
+    });
+  }
+
+  #addressOf(node: NodeId): string | undefined {
+    const configured = this.#options.config.voters.find((voter) => voter.nodeId === node);
+    return configured?.peerAddress ?? this.#metadata.image.node(node)?.peerAddress;
+  }
+
+  #remembered(member: MemberId): Remembered {
+    const { nodeId, directoryId } = parseMember(member);
+    const known = this.#metadata.image.node(nodeId);
+    const confirmed = known?.directoryId === directoryId ? known.confirmedEpoch : null;
+    const seen = this.#runner?.remembered(member) ?? { term: 0, matchIndex: 0 };
+    return { ...seen, brokerEpoch: confirmed ?? 0 };
+  }
+
+  /** What another member remembers of this one must still be known here (N2). */
+  #compare(remembered: Remembered): void {
+    const { keeper, logger } = this.#options;
+    const raft = this.#runner?.raft;
+    if (raft === undefined || keeper.current.votesRevoked) return;
+    const isOlder =
+      remembered.term > raft.term ||
+      remembered.matchIndex > raft.lastIndex ||
+      remembered.brokerEpoch > keeper.current.brokerEpoch;
+    if (!isOlder) return;
+    logger.error('data directory is an older copy of itself and votes no more', {
+      remembered,
+      term: raft.term,
+      lastIndex: raft.lastIndex,
+      brokerEpoch: keeper.current.brokerEpoch,
+    });
+    this.revokeVotes().catch((error: unknown) => this.#options.halt.halt(toSluiceError(error)));
+  }
+}

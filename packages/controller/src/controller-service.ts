@@ -1,0 +1,172 @@
+/**
+ * What brokers ask of the controller: the calls of `sluice.peer.v1.Controller`, served by every node, answered by the
+ * leader. Each checks its caller, makes a request of `metadata` of it, and sends the committed answer.
+ */
+import {
+  brokerEpoch,
+  directoryId,
+  isIdentity,
+  isPosition,
+  leaderEpoch,
+  nodeId,
+  partitionEpoch,
+  partitionIndex,
+  SluiceError,
+  topicId,
+} from '@sluice/base';
+import type { Random } from '@sluice/base';
+import { defaultNamespace } from '@sluice/metadata';
+import type { AlterPartitionResult, MetadataImage, PartitionAlteration as Alteration } from '@sluice/metadata';
+import { encodeError, methods, peerRefusal } from '@sluice/wire';
+import type {
+  AlterPartitionsRequest,
+  Dispatcher,
+  HeartbeatRequest,
+  Identity,
+  Partially,
+  PartitionAlteration,
+  PartitionAlterationResult,
+  PeerSelf,
+  RegisterRequest,
+  RegisterResponse,
+  StreamReceiver,
+} from '@sluice/wire';
+import { heartbeatNode } from './broker-sessions.ts';
+import type { BrokerSessions } from './broker-sessions.ts';
+import type { Decisions } from './decisions.ts';
+
+export interface ControllerServiceOptions {
+  readonly self: PeerSelf;
+  readonly image: MetadataImage;
+  readonly decisions: Decisions;
+  readonly random: Random;
+  /** Undefined unless this node leads. */
+  readonly sessions: () => BrokerSessions | undefined;
+}
+
+export class ControllerService {
+  readonly #options: ControllerServiceOptions;
+
+  constructor(options: ControllerServiceOptions) {
+    this.#options = options;
+  }
+
+  serve(peers: Dispatcher): void {
+    const { decisions, random } = this.#options;
+    peers.unary(methods.controller.register, (request) => this.#register(request));
+    peers.stream(methods.controller.heartbeat, (_call, sender) => {
+      let receiver: StreamReceiver<HeartbeatRequest> | undefined;
+      return {
+        onMessage: (request) => {
+          if (receiver === undefined) {
+            this.#check(request.identity);
+            receiver = this.#leading().accept(heartbeatNode(request), sender, request);
+          } else {
+            receiver.onMessage(request);
+          }
+        },
+        onEnd: () => receiver?.onEnd?.() ?? sender.end(),
+        onClose: (error) => receiver?.onClose(error),
+      };
+    });
+    peers.unary(methods.controller.alterPartitions, (request) => this.#alterPartitions(request));
+    peers.unary(methods.controller.allocateProducerIds, async (request) => {
+      const identity = this.#check(request.identity);
+      const block = await decisions.ask({
+        type: 'allocateProducerIds',
+        nodeId: nodeId(identity.nodeId),
+        brokerEpoch: brokerEpoch(request.brokerEpoch),
+      });
+      return { firstProducerId: block.first, count: block.count };
+    });
+    peers.unary(methods.controller.createTopic, async (request) => {
+      const created = await decisions.ask({
+        type: 'createTopic',
+        topicId: topicId(random.identity()),
+        namespace: defaultNamespace,
+        name: request.name,
+        partitions: request.partitions === 0 ? 1 : request.partitions,
+        replication: request.replication === 0 ? null : request.replication,
+        config: request.config,
+      });
+      return { topic: { topicId: created.topicId, name: request.name } };
+    });
+    peers.unary(methods.controller.deleteTopic, (request) =>
+      decisions.ask({ type: 'deleteTopic', namespace: defaultNamespace, name: request.name }),
+    );
+  }
+
+  async #register(request: RegisterRequest): Promise<Partially<RegisterResponse>> {
+    const identity = this.#check(request.identity);
+    const sessions = this.#leading();
+    const node = nodeId(identity.nodeId);
+    await sessions.fenceEarlierLife(node, identity.directoryId, identity.incarnation);
+    const known = this.#options.image.node(node);
+    const registered = await this.#options.decisions.ask({
+      type: 'registerNode',
+      nodeId: node,
+      directoryId: directoryId(identity.directoryId),
+      incarnation: identity.incarnation,
+      softwareVersion: request.version,
+      rack: request.rack === '' ? null : request.rack,
+      clientListeners: request.listeners,
+      peerAddress: request.peerAddress,
+      adminAddress: request.adminAddress,
+      lastBrokerEpoch: identity.brokerEpoch === 0 ? null : brokerEpoch(identity.brokerEpoch),
+      lossy: request.lossy,
+      sessionLive: known !== undefined && sessions.isLive({ nodeId: node, brokerEpoch: known.brokerEpoch }),
+    });
+    if (registered.brokerEpoch === null) throw new SluiceError('INTERNAL');
+    return { brokerEpoch: registered.brokerEpoch, lossy: registered.lossy };
+  }
+
+  async #alterPartitions(
+    request: AlterPartitionsRequest,
+  ): Promise<{ partitions: readonly Partially<PartitionAlterationResult>[] }> {
+    const identity = this.#check(request.identity);
+    const { results } = await this.#options.decisions.ask({
+      type: 'alterPartitions',
+      nodeId: nodeId(identity.nodeId),
+      brokerEpoch: brokerEpoch(request.brokerEpoch),
+      partitions: request.partitions.map(alterationOf),
+    });
+    return { partitions: results.map(resultMessage) };
+  }
+
+  #leading(): BrokerSessions {
+    const sessions = this.#options.sessions();
+    if (sessions === undefined) throw new SluiceError('NOT_CONTROLLER');
+    return sessions;
+  }
+
+  #check(identity: Identity | null): Identity {
+    const refusal = peerRefusal(this.#options.self, identity);
+    if (refusal !== undefined || identity === null) throw refusal ?? new SluiceError('INVALID_REQUEST');
+    return identity;
+  }
+}
+
+function alterationOf(message: PartitionAlteration): Alteration {
+  const whole = isIdentity(message.topicId) && message.isr.every((member) => isPosition(member.brokerEpoch));
+  if (!whole)
+    throw new SluiceError('INVALID_REQUEST', { message: 'A partition change names a topic and its members.' });
+  return {
+    topicId: topicId(message.topicId),
+    partition: partitionIndex(message.partition),
+    leaderEpoch: leaderEpoch(message.leaderEpoch),
+    partitionEpoch: partitionEpoch(message.partitionEpoch),
+    isr: message.isr.map((member) => ({
+      nodeId: nodeId(member.nodeId),
+      brokerEpoch: brokerEpoch(member.brokerEpoch),
+    })),
+  };
+}
+
+function resultMessage({ result }: AlterPartitionResult): Partially<PartitionAlterationResult> {
+  if (result.ok) {
+    const { leaderEpoch: leader, partitionEpoch: partition, isr } = result.value;
+    return { leaderEpoch: leader, partitionEpoch: partition, isr };
+  }
+  const { code, message, details } = result.error;
+  return { error: encodeError(new SluiceError(code, { message, details })) };
+}

@@ -1,0 +1,119 @@
+/**
+ * The leader's decisions, one at a time: a request is decided on the committed image, its records are proposed, and the
+ * answer is parked until they are committed and applied; then comes the next. Owned by `ControllerNode`.
+ *
+ * Q1. Only a leader that has applied its own term's first entry decides: then its image holds everything committed.
+ * Q2. A decision is made on an image that nothing else can have changed by the time its records are replayed (ADR 0006).
+ * Q3. When leadership ends, the request whose records are out is answered CONTROLLER_CHANGED (indefinite), those that
+ *     wait NOT_CONTROLLER (definite).
+ */
+import { brokerEpoch, SluiceError } from '@sluice/base';
+import type { LogIndex, Term } from '@sluice/base';
+import { decide, encodeRecords } from '@sluice/metadata';
+import type { MetadataImage, MetadataRequest, ResponseValues } from '@sluice/metadata';
+import type { Entry, Proposal } from '@sluice/raft';
+
+interface Waiting {
+  readonly request: MetadataRequest;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: SluiceError) => void;
+}
+
+interface Proposed {
+  readonly waiting: Waiting;
+  readonly index: LogIndex;
+  readonly term: Term;
+  readonly value: unknown;
+}
+
+/** More than this many waiting requests are refused: a controller that falls behind says so. */
+const waitingMax = 10_000;
+
+export class Decisions {
+  readonly #image: MetadataImage;
+  readonly #propose: (payload: Uint8Array) => Proposal | undefined;
+  readonly #waiting: Waiting[] = [];
+  #proposed: Proposed | undefined;
+  #leads = false;
+
+  constructor(image: MetadataImage, propose: (payload: Uint8Array) => Proposal | undefined) {
+    this.#image = image;
+    this.#propose = propose;
+  }
+
+  /** Leading, with everything committed before applied (Q1). */
+  get leads(): boolean {
+    return this.#leads;
+  }
+
+  /** The answer once its records are committed. A refusal of `decide` rejects with its error. */
+  ask<Request extends MetadataRequest>(request: Request): Promise<ResponseValues[Request['type']]> {
+    if (!this.#leads) return Promise.reject(new SluiceError('NOT_CONTROLLER'));
+    if (this.#waiting.length >= waitingMax) {
+      return Promise.reject(
+        new SluiceError('LIMIT_EXCEEDED', { message: 'The controller has too many requests waiting.' }),
+      );
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<ResponseValues[Request['type']]>();
+    this.#waiting.push({ request, resolve: resolve as (value: unknown) => void, reject });
+    this.#next();
+    return promise;
+  }
+
+  lead(): void {
+    this.#leads = true;
+    this.#next();
+  }
+
+  stepDown(): void {
+    this.#leads = false;
+    this.#proposed?.waiting.reject(new SluiceError('CONTROLLER_CHANGED'));
+    this.#proposed = undefined;
+    for (const { reject } of this.#waiting.splice(0)) reject(new SluiceError('NOT_CONTROLLER'));
+  }
+
+  /** After the entry was applied to the image. */
+  onApplied(entry: Entry): void {
+    const proposed = this.#proposed;
+    if (proposed === undefined || entry.index < proposed.index) return;
+    this.#proposed = undefined;
+    if (entry.index === proposed.index && entry.term === proposed.term) proposed.waiting.resolve(proposed.value);
+    else proposed.waiting.reject(new SluiceError('CONTROLLER_CHANGED'));
+    this.#next();
+  }
+
+  #next(): void {
+    while (this.#leads && this.#proposed === undefined) {
+      const waiting = this.#waiting.shift();
+      if (waiting === undefined) return;
+      this.#decide(waiting);
+    }
+  }
+
+  #decide(waiting: Waiting): void {
+    const { records, response } = decide(this.#image, waiting.request);
+    if (!response.ok) {
+      const { code, message, details } = response.error;
+      waiting.reject(new SluiceError(code, { message, details }));
+      return;
+    }
+    if (records.length === 0) {
+      waiting.resolve(response.value);
+      return;
+    }
+    const proposal = this.#propose(encodeRecords(records));
+    if (proposal?.outcome !== 'accepted') {
+      waiting.reject(new SluiceError(proposal?.outcome === 'tail-full' ? 'LIMIT_EXCEEDED' : 'NOT_CONTROLLER'));
+      return;
+    }
+    const value = withGrantedEpoch(waiting.request, response.value, proposal.firstIndex);
+    this.#proposed = { waiting, index: proposal.firstIndex, term: proposal.term, value };
+  }
+}
+
+/** A registration's broker epoch is the index of its entry, which is known only now. */
+function withGrantedEpoch(request: MetadataRequest, value: unknown, index: LogIndex): unknown {
+  if (request.type !== 'registerNode') return value;
+  const registered = value as ResponseValues['registerNode'];
+  return { ...registered, brokerEpoch: registered.brokerEpoch ?? brokerEpoch(index) };
+}

@@ -1,0 +1,101 @@
+/**
+ * Raft messages as bytes: format version (1 byte), length of the header (4 bytes, big-endian), the header as JSON in
+ * UTF-8, then the payloads of its entries one after another. The header carries each payload's length.
+ */
+import { isPosition, logIndex, SluiceError, term, utf8Decode, utf8Encode } from '@sluice/base';
+import type { Entry, RaftMessage } from '@sluice/raft';
+
+const formatVersion = 1;
+const prefixBytes = 5;
+const kinds: ReadonlySet<string> = new Set<RaftMessage['kind']>([
+  'vote-request',
+  'vote-reply',
+  'append',
+  'append-accepted',
+  'append-rejected',
+  'heartbeat',
+  'heartbeat-reply',
+  'observe',
+]);
+
+interface EntryHeader {
+  readonly index: number;
+  readonly term: number;
+  readonly kind: Entry['kind'];
+  readonly bytes: number;
+}
+
+export function encodeRaftMessage(message: RaftMessage): Uint8Array {
+  const entries = message.kind === 'append' ? message.entries : [];
+  const header = utf8Encode(
+    JSON.stringify(
+      message.kind === 'append'
+        ? { ...message, entries: entries.map(({ payload, ...entry }) => ({ ...entry, bytes: payload.byteLength })) }
+        : message,
+    ),
+  );
+  const payloadBytes = entries.reduce((sum, entry) => sum + entry.payload.byteLength, 0);
+  const bytes = new Uint8Array(prefixBytes + header.byteLength + payloadBytes);
+  bytes[0] = formatVersion;
+  new DataView(bytes.buffer).setUint32(1, header.byteLength);
+  bytes.set(header, prefixBytes);
+  let at = prefixBytes + header.byteLength;
+  for (const { payload } of entries) {
+    bytes.set(payload, at);
+    at += payload.byteLength;
+  }
+  return bytes;
+}
+
+/** Throws `INVALID_REQUEST` or `UNSUPPORTED_VERSION` when the bytes are no message of a peer of this version. */
+export function decodeRaftMessage(bytes: Uint8Array): RaftMessage {
+  if (bytes.byteLength < prefixBytes) throw malformed('it is too short');
+  if (bytes[0] !== formatVersion) {
+    throw new SluiceError('UNSUPPORTED_VERSION', { message: `Raft message format ${bytes[0]} is not known here.` });
+  }
+  const headerBytes = new DataView(bytes.buffer, bytes.byteOffset).getUint32(1);
+  const header = parseHeader(bytes.subarray(prefixBytes, prefixBytes + headerBytes));
+  checkHeader(header);
+  if (header['kind'] !== 'append') return header as unknown as RaftMessage;
+  const entries = readEntries(header['entries'], bytes, prefixBytes + headerBytes);
+  return { ...header, entries } as unknown as RaftMessage;
+}
+
+function readEntries(headers: unknown, bytes: Uint8Array, from: number): readonly Entry[] {
+  if (!Array.isArray(headers)) throw malformed('an append has no entries');
+  let at = from;
+  return (headers as readonly EntryHeader[]).map((header) => {
+    const isEntry = isPosition(header?.index) && isPosition(header.term) && isPosition(header.bytes);
+    if (!isEntry || (header.kind !== 'no-op' && header.kind !== 'command')) throw malformed('an entry is malformed');
+    const end = at + header.bytes;
+    if (end > bytes.byteLength) throw malformed('an entry ends beyond the message');
+    // Copied: the entry outlives the message that it arrived in.
+    const payload = bytes.slice(at, end);
+    at = end;
+    return { index: logIndex(header.index), term: term(header.term), kind: header.kind, payload };
+  });
+}
+
+/** Every number of a Raft message is a position; so is every number inside its session. */
+function checkHeader(header: Readonly<Record<string, unknown>>): void {
+  if (!kinds.has(String(header['kind']))) throw malformed(`its kind is ${String(header['kind'])}`);
+  const fields = { ...header, ...(header['session'] as object | undefined) };
+  for (const [name, value] of Object.entries(fields)) {
+    if (typeof value === 'number' && !isPosition(value)) throw malformed(`${name} is ${value}`);
+  }
+  if (!isPosition(header['term'])) throw malformed('it has no term');
+}
+
+function parseHeader(bytes: Uint8Array): Readonly<Record<string, unknown>> {
+  const text = utf8Decode(bytes);
+  try {
+    const parsed: unknown = text === undefined ? undefined : JSON.parse(text);
+    if (typeof parsed === 'object' && parsed !== null) return parsed as Readonly<Record<string, unknown>>;
+  } catch {
+    // Falls through to the one answer for everything that is not a header.
+  }
+  throw malformed('its header is not JSON');
+}
+
+const malformed = (why: string): SluiceError =>
+  new SluiceError('INVALID_REQUEST', { message: `This is not a Raft message: ${why}.` });

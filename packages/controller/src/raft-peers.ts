@@ -1,0 +1,204 @@
+/**
+ * The streams that carry Raft messages to other members, one for each, opened when there is something to say and kept.
+ * Owned by `RaftRunner`. Messages may be lost: Raft repeats what matters.
+ *
+ * N1. Nothing is said to a directory before it has said who it is: a message for a member never reaches another
+ *     directory under the same node id (P9).
+ * N2. What is remembered of a member (highest term, highest committed index that it acknowledged) is told to it when it
+ *     says hello: one that knows less than it once promised is a copy rolled back in time.
+ */
+import { SluiceError, toSluiceError } from '@sluice/base';
+import type { Clock, Logger, NodeId, Transport } from '@sluice/base';
+import type { MemberId, RaftMessage } from '@sluice/raft';
+import { identityMessage, methods, peerRefusal } from '@sluice/wire';
+import type {
+  Dispatcher,
+  PeerSelf,
+  RaftRequest,
+  RaftResponse,
+  RpcClient,
+  StreamReceiver,
+  StreamSender,
+} from '@sluice/wire';
+import { memberOf, parseMember } from './members.ts';
+import type { Member } from './members.ts';
+import { decodeRaftMessage, encodeRaftMessage } from './raft-codec.ts';
+
+/** What a member must still know, or it was rolled back. */
+export interface Remembered {
+  readonly term: number;
+  readonly matchIndex: number;
+  readonly brokerEpoch: number;
+}
+
+export interface RaftPeersOptions {
+  readonly self: PeerSelf;
+  readonly rpc: RpcClient;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly addressOf: (nodeId: NodeId) => string | undefined;
+  /** What the metadata and this member's Raft know of a member. */
+  readonly remembered: (member: MemberId) => Remembered;
+  readonly onMessage: (from: MemberId, message: RaftMessage) => void;
+  /** The member's machine refused a connection: the process there is gone. */
+  readonly onRefused: (member: MemberId) => void;
+  /** Another member says what it remembers of this one. */
+  readonly onRemembered: (remembered: Remembered) => void;
+}
+
+const retryMs = 50;
+const probeTimeoutMs = 250;
+/** Gathered for one turn while the stream is open; more is dropped, and repeated by Raft. */
+const gatheredMax = 1000;
+
+export class RaftPeers {
+  readonly #options: RaftPeersOptions;
+  readonly #lines = new Map<MemberId, Line>();
+  #stopped = false;
+
+  constructor(options: RaftPeersOptions) {
+    this.#options = options;
+  }
+
+  serve(peers: Dispatcher): void {
+    peers.stream(methods.raft.exchange, (_call, sender) => this.#accept(sender));
+  }
+
+  send(to: MemberId, message: RaftMessage): void {
+    if (this.#stopped) return;
+    let line = this.#lines.get(to);
+    if (line === undefined) {
+      line = new Line(this.#options, to);
+      this.#lines.set(to, line);
+    }
+    line.send(message);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    for (const line of this.#lines.values()) line.stop();
+  }
+
+  #accept(sender: StreamSender<RaftResponse>): StreamReceiver<RaftRequest> {
+    const { self, remembered, onMessage } = this.#options;
+    let from: MemberId | undefined;
+    return {
+      onMessage: (request) => {
+        if (this.#stopped) throw new SluiceError('SHUTTING_DOWN');
+        if (from === undefined) {
+          const refusal = peerRefusal(self, request.identity);
+          if (refusal !== undefined) throw refusal;
+          from = memberOf(request.identity as unknown as Member);
+          const { term, matchIndex, brokerEpoch } = remembered(from);
+          sender.send({
+            identity: identityMessage(self),
+            knownTerm: term,
+            knownMatchIndex: matchIndex,
+            knownBrokerEpoch: brokerEpoch,
+          });
+        }
+        for (const bytes of request.messages) onMessage(from, decodeRaftMessage(bytes));
+      },
+      onEnd: () => sender.end(),
+      onClose: () => undefined,
+    };
+  }
+}
+
+/** The outgoing stream to one member. */
+class Line {
+  readonly #options: RaftPeersOptions;
+  readonly #to: MemberId;
+  #stream: StreamSender<RaftRequest> | undefined;
+  #open = false;
+  #gathered: Uint8Array[] = [];
+  #flushDue = false;
+  #mayConnectMs = Number.NEGATIVE_INFINITY;
+  #stopped = false;
+
+  constructor(options: RaftPeersOptions, to: MemberId) {
+    this.#options = options;
+    this.#to = to;
+  }
+
+  send(message: RaftMessage): void {
+    if (this.#stream === undefined) this.#connect();
+    if (this.#gathered.length >= gatheredMax) return;
+    this.#gathered.push(encodeRaftMessage(message));
+    this.#flushSoon();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#stream?.close(new SluiceError('SHUTTING_DOWN'));
+    this.#stream = undefined;
+  }
+
+  #connect(): void {
+    const { rpc, self, clock, addressOf } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const address = addressOf(parseMember(this.#to).nodeId);
+    if (address === undefined || nowMs < this.#mayConnectMs || this.#stopped) return;
+    this.#mayConnectMs = nowMs + retryMs;
+    const stream = rpc.stream(methods.raft.exchange, address, {
+      onMessage: (response) => {
+        if (this.#stream === stream) this.#onHello(response);
+      },
+      onClose: (error) => {
+        if (this.#stream === stream) this.#onClosed(address, error);
+      },
+    });
+    this.#stream = stream;
+    stream.send({ identity: identityMessage(self) });
+  }
+
+  #onHello(response: RaftResponse): void {
+    const { identity, knownTerm, knownMatchIndex, knownBrokerEpoch } = response;
+    const refusal = peerRefusal(this.#options.self, identity);
+    const { directoryId } = parseMember(this.#to);
+    if (refusal !== undefined || identity?.directoryId !== directoryId) {
+      const stream = this.#stream;
+      this.#reset();
+      stream?.close(refusal ?? new SluiceError('WRONG_IDENTITY', { message: 'The member has another directory now.' }));
+      return;
+    }
+    this.#open = true;
+    this.#options.onRemembered({ term: knownTerm, matchIndex: knownMatchIndex, brokerEpoch: knownBrokerEpoch });
+    this.#flushSoon();
+  }
+
+  #onClosed(address: string, error: SluiceError | undefined): void {
+    const { transport, logger, onRefused, clock } = this.#options;
+    const wasOpen = this.#open;
+    this.#reset();
+    this.#mayConnectMs = clock.monotonicMs() + retryMs;
+    logger.debug('raft stream closed', { peer: this.#to, err: error });
+    // Only a stream that stood tells something by closing; one that never did may be a node not started yet.
+    if (!wasOpen || this.#stopped) return;
+    transport.probe(address, probeTimeoutMs).then(
+      (result) => {
+        if (result === 'refused' && !this.#stopped) onRefused(this.#to);
+      },
+      (failure: unknown) => logger.warn('probe failed', { peer: this.#to, err: toSluiceError(failure) }),
+    );
+  }
+
+  #reset(): void {
+    this.#stream = undefined;
+    this.#open = false;
+    this.#gathered = [];
+  }
+
+  #flushSoon(): void {
+    if (this.#flushDue) return;
+    this.#flushDue = true;
+    this.#options.clock.defer(() => {
+      this.#flushDue = false;
+      if (!this.#open || this.#gathered.length === 0) return;
+      const messages = this.#gathered;
+      this.#gathered = [];
+      this.#stream?.send({ messages });
+    });
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * Runs the Raft machine: carries its effects to the disk, the peers and the clock, in the order of their contract (see
+ * `RaftEffects`). Owned by `ControllerNode`.
+ */
+import type { Clock, Logger, Timer } from '@sluice/base';
+import type { Entry, HeldEnvelope, Leadership, MemberId, Proposal, Raft, RaftEffects, RaftEvent } from '@sluice/raft';
+import type { RaftStore, RaftWrite } from '@sluice/storage';
+import type { RaftPeers, Remembered } from './raft-peers.ts';
+import { entryKindNumber } from './stored-entries.ts';
+
+export interface RaftRunnerOptions {
+  readonly raft: Raft;
+  readonly store: RaftStore;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly onCommitted: (entries: readonly Entry[]) => void;
+  readonly onLeadership: (leadership: Leadership) => void;
+}
+
+type TimelessEvent = RaftEvent extends infer Event ? (Event extends RaftEvent ? Omit<Event, 'nowMs'> : never) : never;
+
+export class RaftRunner {
+  readonly #options: RaftRunnerOptions;
+  #peers: RaftPeers | undefined;
+  #held: HeldEnvelope[] = [];
+  #persisted = 0;
+  #timer: Timer | undefined;
+  /** Highest term and committed acknowledgement seen of each member (N2). */
+  readonly #seen = new Map<MemberId, { term: number; matchIndex: number }>();
+  #stopped = false;
+
+  constructor(options: RaftRunnerOptions) {
+    this.#options = options;
+  }
+
+  get raft(): Raft {
+    return this.#options.raft;
+  }
+
+  start(peers: RaftPeers): void {
+    this.#peers = peers;
+    this.step({ kind: 'tick' });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  step(event: TimelessEvent): Proposal | undefined {
+    if (this.#stopped) return undefined;
+    if (event.kind === 'message') this.#remember(event.from, event.message);
+    const effects = this.#options.raft.step({ ...event, nowMs: this.#options.clock.monotonicMs() } as RaftEvent);
+    this.#carryOut(effects);
+    return effects.proposal;
+  }
+
+  remembered(member: MemberId): Pick<Remembered, 'term' | 'matchIndex'> {
+    return this.#seen.get(member) ?? { term: 0, matchIndex: 0 };
+  }
+
+  #carryOut(effects: RaftEffects): void {
+    const { persist } = effects;
+    if (persist !== undefined) this.#persist(persist);
+    for (const held of effects.sendAfterPersist) {
+      if (held.afterPersist <= this.#persisted) this.#peers?.send(held.to, held.message);
+      else this.#held.push(held);
+    }
+    for (const { to, message } of effects.sendNow) this.#peers?.send(to, message);
+    if (effects.leadership !== undefined) this.#options.onLeadership(effects.leadership);
+    if (effects.committed.length > 0) this.#options.onCommitted(effects.committed);
+    for (const event of effects.trace) this.#options.logger.debug('raft event', { ...event });
+    this.#tickAt(effects.nextTickAtMs);
+  }
+
+  #persist(persist: NonNullable<RaftEffects['persist']>): void {
+    const { number, hardState, truncateFrom, entries } = persist;
+    const write: RaftWrite = {
+      ...(hardState === undefined ? {} : { hardState: { term: hardState.term, votedFor: hardState.votedFor ?? null } }),
+      ...(truncateFrom === undefined ? {} : { truncateFrom }),
+      ...(entries.length === 0
+        ? {}
+        : { entries: entries.map((entry) => ({ ...entry, kind: entryKindNumber(entry.kind) })) }),
+    };
+    this.#options.store.persist(write, () => this.#onPersisted(number));
+  }
+
+  #onPersisted(number: number): void {
+    if (this.#stopped) return;
+    this.#persisted = number;
+    const due = this.#held.filter((held) => held.afterPersist <= number);
+    this.#held = this.#held.filter((held) => held.afterPersist > number);
+    this.step({ kind: 'persisted', number });
+    for (const { to, message } of due) this.#peers?.send(to, message);
+  }
+
+  #tickAt(atMs: number): void {
+    this.#timer?.cancel();
+    const delayMs = Math.max(0, atMs - this.#options.clock.monotonicMs());
+    this.#timer = this.#options.clock.setTimer(delayMs, () => void this.step({ kind: 'tick' }));
+  }
+
+  #remember(from: MemberId, message: Extract<RaftEvent, { kind: 'message' }>['message']): void {
+    const seen = this.#seen.get(from) ?? { term: 0, matchIndex: 0 };
+    this.#seen.set(from, seen);
+    // These may name a term that is not on the sender's disk.
+    const isTentative =
+      message.kind === 'observe' || ((message.kind === 'vote-request' || message.kind === 'vote-reply') && message.pre);
+    if (!isTentative) seen.term = Math.max(seen.term, message.term);
+    if (message.kind !== 'append-accepted') return;
+    // What is not committed may still be overwritten by a later leader.
+    const committed = Math.min(message.matchIndex, this.#options.raft.commitIndex);
+    seen.matchIndex = Math.max(seen.matchIndex, committed);
+  }
+}
