@@ -46,13 +46,25 @@ describe('purity', () => {
     expect(base.compilerOptions).toMatchObject({ lib: ['esnext'], types: [], erasableSyntaxOnly: true, strict: true });
   });
 
+  const { overrides } = JSON.parse(textOf('.oxlintrc.json')) as {
+    overrides: { files: string[]; rules: Record<string, unknown> }[];
+  };
+  const [pure, shells, adapters] = overrides.filter((each) => each.rules['eslint/no-restricted-globals'] !== undefined);
+
   test('lint bans time, chance and Node in exactly the pure packages', () => {
-    const config = JSON.parse(textOf('.oxlintrc.json')) as {
-      overrides: { files: string[]; rules: Record<string, unknown> }[];
-    };
-    const override = config.overrides.find((each) => each.rules['eslint/no-restricted-properties'] !== undefined);
-    expect(override?.files).toEqual([`packages/{${purePackages.join(',')}}/src/**/*.ts`]);
-    expect(JSON.stringify(override?.rules)).toMatch(/"now".*"random".*"Date".*"setTimeout".*"node:\*"/);
+    expect(pure?.files).toEqual([`packages/{${purePackages.join(',')}}/src/**/*.ts`]);
+    expect(JSON.stringify(pure?.rules)).toMatch(/"now".*"random".*"Date".*"setTimeout".*"node:\*"/);
+  });
+
+  test('lint lets shells have time, chance and the process by ports only, named adapter files excepted', () => {
+    const named = Object.entries(layers).flatMap(([name, { kind, nodeFiles }]) =>
+      kind === 'pure' || nodeFiles === 'any' ? [] : [{ name, nodeFiles }],
+    );
+    expect(shells?.files).toEqual([`packages/{${named.map(({ name }) => name).join(',')}}/src/**/*.ts`]);
+    expect(JSON.stringify(shells?.rules)).toMatch(/"now".*"random".*"Date".*"setTimeout".*"process"/);
+    const paths = named.flatMap(({ name, nodeFiles }) => nodeFiles.map((each) => `packages/${name}/src/${each}`));
+    expect(adapters?.files).toEqual(paths);
+    expect(paths.filter((each) => !files.some((file) => file.path === each))).toEqual([]);
   });
 });
 

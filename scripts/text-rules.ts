@@ -1,5 +1,5 @@
 /** The rules about what a file is called and what stands in it. Each answers with sentences, one a violation. */
-import { allowedHosts, bannedNames, layers, processFiles, processMembers } from './layers.ts';
+import { allowedHosts, bannedNames, processFiles, processMembers } from './layers.ts';
 import { isSource, isTest, isTestCode, packageOf, type RepositoryFile } from './repository-files.ts';
 import { blankOut } from './source-text.ts';
 
@@ -76,18 +76,15 @@ export function testViolations(files: readonly RepositoryFile[]): string[] {
   return files.filter((file) => isTest(file.path)).flatMap((file) => codeRules(file, testRules));
 }
 
-/** Only a `main.ts` acts on the process; where Node is out of bounds, `process` is too. */
+/** Only a `main.ts` acts on the process. Below the applications lint bans the whole of `process`. */
 export function processViolations(files: readonly RepositoryFile[]): string[] {
   const acting: Rule = [
     new RegExp(`\\bprocess\\s*\\??\\.\\s*(?:${processMembers.join('|')})\\b`, 'g'),
     'only main.ts touches signals, environment and exit',
   ];
-  const touching: Rule = [/\bprocess\s*\??\.\s*\w/g, 'the process is out of bounds here; pass what is needed'];
   return files.flatMap((file) => {
-    const owner = packageOf(file.path);
-    if (owner === undefined || isTestCode(file.path) || processFiles.includes(file.path)) return [];
-    const allowed = layers[owner.name]?.nodeFiles ?? [];
-    return codeRules(file, [allowed === 'any' || allowed.includes(owner.file) ? acting : touching]);
+    const applies = packageOf(file.path) !== undefined && !isTestCode(file.path) && !processFiles.includes(file.path);
+    return applies ? codeRules(file, [acting]) : [];
   });
 }
 
