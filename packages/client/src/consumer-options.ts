@@ -1,0 +1,30 @@
+/**
+ * Where to begin: the first record there is, the end (only what is written from now on), an offset, the last n records,
+ * or n records after the first. For a point in time begin at `start` and drop what is older: the server has no index
+ * by time yet.
+ */
+export type StartPosition = 'start' | 'end' | number | { readonly last: number } | { readonly after: number };
+
+export interface Assignment {
+  readonly topic: string;
+  readonly partition: number;
+  /** Default `start`. */
+  readonly from?: StartPosition;
+}
+
+export interface ConsumerOptions {
+  /** No partition twice. */
+  readonly assignments: readonly Assignment[];
+  /** Bytes of batches that may be under way or wait for the application, over all partitions. Default 8 MiB. */
+  readonly creditBytes?: number;
+}
+
+export interface SignalOption {
+  /** Aborted, the call rejects with `CANCELLED`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface CloseOptions {
+  /** How long what is under way may take; then it fails. */
+  readonly timeoutMs?: number;
+}
