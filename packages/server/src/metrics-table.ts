@@ -1,7 +1,7 @@
 /**
  * The table of metrics (design §6): base units, `_total` on counters, few labels.
- * Stages of a produced batch: `queue` from its arrival to its turn, `append` its acceptance by the node log, `fsync` the
- * group commit that made it durable here, `replicate` from durable here to durable on all in-sync replicas, `ack` the whole.
+ * Stages of produced batches. Of each group commit: `queue` until its write began, `append` its write, `fsync` its sync.
+ * Of each batch: `replicate` until it was durable on all in-sync replicas, `ack` from its arrival to its answer.
  */
 export interface MetricRow {
   readonly type: 'counter' | 'gauge' | 'histogram';
@@ -13,15 +13,22 @@ export interface MetricRow {
 export const stages = ['queue', 'append', 'fsync', 'replicate', 'ack'] as const;
 export type Stage = (typeof stages)[number];
 
-const gauge = (unit: MetricRow['unit'], help: string): MetricRow => ({ type: 'gauge', unit, labels: [], help });
-const counter = (unit: MetricRow['unit'], help: string): MetricRow => ({ type: 'counter', unit, labels: [], help });
+type PlainRow<Type extends MetricRow['type']> = MetricRow & { readonly type: Type; readonly labels: readonly [] };
+
+const gauge = (unit: MetricRow['unit'], help: string): PlainRow<'gauge'> => ({ type: 'gauge', unit, labels: [], help });
+const counter = (unit: MetricRow['unit'], help: string): PlainRow<'counter'> => ({
+  type: 'counter',
+  unit,
+  labels: [],
+  help,
+});
 
 export const metricsTable = {
   sluice_stage_seconds: {
     type: 'histogram',
     unit: 'seconds',
     labels: ['stage'],
-    help: 'Time of a produced batch in each stage: queue, append, fsync, replicate, ack.',
+    help: 'Time that producing spends in each stage: queue, append, fsync, replicate, ack.',
   },
   sluice_node_ready: gauge('boolean', '1 when the node serves: registered, unfenced, caught up, listeners open.'),
   sluice_node_controller_leader: gauge('boolean', '1 when this node leads the controller.'),
@@ -36,6 +43,12 @@ export const metricsTable = {
   sluice_log_tail_bytes: gauge('bytes', 'Memory of the newest batches, kept for followers and consumers.'),
   sluice_log_files: gauge('count', 'Files of the node log.'),
   sluice_log_oldest_unsynced_seconds: gauge('seconds', 'Age of the oldest write that is not durable.'),
+  sluice_data_filesystem: {
+    type: 'gauge',
+    unit: 'boolean',
+    labels: ['type'],
+    help: 'File system of the data directory: 1 at its type.',
+  },
   sluice_process_resident_bytes: gauge('bytes', 'Resident memory of the process.'),
   sluice_process_heap_used_bytes: gauge('bytes', 'Used JavaScript heap.'),
   sluice_process_external_bytes: gauge('bytes', 'Memory outside the heap that JavaScript objects hold.'),
@@ -51,4 +64,6 @@ export const metricsTable = {
 
 export type MetricName = keyof typeof metricsTable;
 /** Metrics without labels, which are read when they are scraped. */
-export type PlainMetricName = Exclude<MetricName, 'sluice_stage_seconds' | 'sluice_process_event_loop_delay_seconds'>;
+export type PlainMetricName = {
+  [Name in MetricName]: (typeof metricsTable)[Name]['labels'] extends readonly [] ? Name : never;
+}[MetricName];

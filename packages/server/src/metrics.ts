@@ -39,6 +39,10 @@ export class Metrics {
     this.#stages.observe({ stage }, ms / 1000);
   }
 
+  setFilesystem(type: string): void {
+    this.#gauges.get('sluice_data_filesystem')?.set({ type }, 1);
+  }
+
   /** The Prometheus text format. */
   scrape(): Promise<string> {
     this.#readEventLoop();

@@ -121,10 +121,30 @@ export const configTable = {
     scope: 'cluster',
     sentence: 'A voter that hears no controller leader for one to two times this stands for election.',
   }),
+  preferredElectionMs: row(duration({ min: 1000, max: 86_400_000 }), {
+    defaultValue: 30_000,
+    scope: 'cluster',
+    sentence: 'How often leaderships go back to the preferred replicas, so that load stays spread after failures.',
+  }),
   replicaLagMsMax: row(duration({ min: 100, max: 600_000 }), {
     defaultValue: 2000,
     scope: 'cluster',
     sentence: 'A follower whose durable end was behind for longer leaves the in-sync replicas.',
+  }),
+  ackTimeoutMs: row(duration({ min: 1000, max: 600_000 }), {
+    defaultValue: 30_000,
+    scope: 'node',
+    sentence: 'A batch that waits longer for its replicas is answered TIMEOUT: it may or may not be kept.',
+  }),
+  producerExpiryMs: row(duration({ min: 60_000, max: 2_147_483_647 }), {
+    defaultValue: 24 * 3_600_000,
+    scope: 'cluster',
+    sentence: 'A producer that sent nothing for longer is forgotten, and its old batches are no longer recognised.',
+  }),
+  producerCountMax: row(integer({ min: 100, max: 1_000_000 }), {
+    defaultValue: 10_000,
+    scope: 'cluster',
+    sentence: 'Producers that a partition remembers; beyond it the one idle for longest is forgotten.',
   }),
   journalBytesMax: row(bytes({ min: 1 * MiB, max: 4 * GiB }), {
     defaultValue: 256 * MiB,

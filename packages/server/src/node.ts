@@ -1,0 +1,312 @@
+/**
+ * The composition root: one node, wired over ports only, so that a process, an embedded broker and the simulator run the
+ * same. Owns the order in which parts open and close.
+ *
+ * N1 Nothing below the data directory is touched before its lock is held, nor after it is released.
+ * N2 Peers are answered before the node registers, clients are answered from then on with typed errors until it is ready.
+ * N3 `stop` moves leaderships away first, then closes what took calls, then what those calls used.
+ */
+import type { Clock, Disk, Halt, Listening, Logger, Random, Transport } from '@sluice/base';
+import { BrokerNode } from '@sluice/broker';
+import type { StageTimes } from '@sluice/broker';
+import { ControllerNode } from '@sluice/controller';
+import { defaultRaftConfig } from '@sluice/raft';
+import { DataDirectory, IdentityKeeper, IdentityStore, openNodeLog } from '@sluice/storage';
+import type { GroupStats, NodeLog } from '@sluice/storage';
+import { defaultLimits, Dispatcher, RpcClient } from '@sluice/wire';
+import { authorize } from './authorization.ts';
+import type { NodeConfig } from './config/table.ts';
+import { directoryBytes } from './directory-bytes.ts';
+import { DirectorySelf } from './directory-self.ts';
+import type { Readiness } from './health.ts';
+import type { NodeFigures } from './metrics.ts';
+import type { Stage } from './metrics-table.ts';
+
+export interface NodePorts {
+  readonly disk: Disk;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly halt: Halt;
+  /** Durations of the stages of producing, for histograms. */
+  readonly observeStage: (stage: Stage, ms: number) => void;
+  /** Of the software, as registration tells the cluster. */
+  readonly version: string;
+}
+
+export interface Node {
+  /** Rejects with the `SluiceError` that says why it cannot start; everything opened is closed then. */
+  start(): Promise<void>;
+  /** Idempotent; also ends a start that is under way. */
+  stop(): Promise<void>;
+  readiness(): Readiness;
+  figures(): NodeFigures;
+}
+
+export function assembleNode(config: NodeConfig, ports: NodePorts): Node {
+  return new AssembledNode(config, ports);
+}
+
+interface Parts {
+  readonly nodeLog: NodeLog;
+  readonly controller: ControllerNode;
+  readonly broker: BrokerNode | undefined;
+}
+
+const drainPollMs = 50;
+
+class AssembledNode implements Node {
+  readonly #config: NodeConfig;
+  readonly #ports: NodePorts;
+  readonly #open = new AsyncDisposableStack();
+  #parts: Parts | undefined;
+  #listening: readonly Listening[] = [];
+  #starting: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(config: NodeConfig, ports: NodePorts) {
+    this.#config = config;
+    this.#ports = ports;
+  }
+
+  start(): Promise<void> {
+    this.#starting ??= this.#start();
+    return this.#starting;
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  readiness(): Readiness {
+    const { nodeId } = this.#config;
+    const parts = this.#parts;
+    const self = parts?.controller.feed.image.node(nodeId);
+    const serves = parts !== undefined && (parts.broker === undefined || parts.broker.ready);
+    return {
+      registered: parts?.broker === undefined ? parts !== undefined : self !== undefined,
+      unfenced: parts?.broker === undefined ? parts !== undefined : self?.state === 'up',
+      caughtUp: serves,
+      listenersOpen: this.#listening.length > 0,
+    };
+  }
+
+  figures(): NodeFigures {
+    const parts = this.#parts;
+    if (parts === undefined) return {};
+    const { nodeLog, controller } = parts;
+    const { image } = controller.feed;
+    const { nodeId } = this.#config;
+    let underReplicated = 0;
+    for (const each of image.ledBy(nodeId)) if (each.isr.length < each.replicas.length) underReplicated += 1;
+    return {
+      sluice_node_ready: Object.values(this.readiness()).every(Boolean) ? 1 : 0,
+      sluice_node_controller_leader: controller.feed.controller?.nodeId === nodeId ? 1 : 0,
+      sluice_metadata_index: image.appliedIndex,
+      sluice_partitions_led: image.leaderCount(nodeId),
+      sluice_partitions_held: image.replicaCount(nodeId),
+      sluice_partitions_under_replicated: underReplicated,
+      sluice_log_written_bytes_total: nodeLog.stats.bytesWritten,
+      sluice_log_groups_total: nodeLog.stats.groups,
+      sluice_log_syncs_total: nodeLog.stats.syncs,
+      sluice_log_pending_bytes: nodeLog.pendingBytes,
+      sluice_log_tail_bytes: nodeLog.stats.tailBytes,
+      sluice_log_files: nodeLog.stats.journalFiles,
+      sluice_log_oldest_unsynced_seconds: nodeLog.oldestUnsyncedMs(this.#ports.clock.monotonicMs()) / 1000,
+    };
+  }
+
+  async #start(): Promise<void> {
+    try {
+      await this.#openParts();
+    } catch (error) {
+      await this.#open.disposeAsync();
+      throw error;
+    }
+  }
+
+  async #openParts(): Promise<void> {
+    const { disk, transport, clock, random, logger } = this.#ports;
+    const open = this.#open;
+    const directory = await DataDirectory.open(disk, this.#config.dataDirectory);
+    open.defer(() => directory.release());
+    const identities = new IdentityStore(directory);
+    const { nodeId } = this.#config;
+    const identity = (await identities.load(nodeId)) ?? (await identities.create(nodeId, random));
+    const keeper = new IdentityKeeper(identities, identity);
+    const nodeLog = await this.#openLog(directory);
+    open.defer(() => nodeLog.close());
+    const rpc = new RpcClient(transport);
+    open.defer(() => transport.close());
+    const self = new DirectorySelf({
+      keeper,
+      incarnation: random.identity(),
+      revokeVotes: () => controller.revokeVotes(),
+    });
+    const controller: ControllerNode = this.#controller({ self, keeper, nodeLog, rpc });
+    open.defer(() => controller.stop());
+    const broker = this.#config.roles.includes('broker') ? this.#broker({ self, controller, nodeLog, rpc }) : undefined;
+    open.defer(() => broker?.stop());
+    await this.#listen(controller, broker);
+    this.#parts = { nodeLog, controller, broker };
+    controller.start();
+    broker?.start();
+    logger.info('node started', { directory: directory.path, clusterId: keeper.current.clusterId });
+  }
+
+  #openLog(directory: DataDirectory): Promise<NodeLog> {
+    const { clock, halt, logger, observeStage } = this.#ports;
+    const { journalBytesMax, groupBytesMax, tailBytesMax, receiveBudgetBytes } = this.#config;
+    const onGroup = ({ appendToDurableMs, writeMs, syncMs }: GroupStats): void => {
+      observeStage('queue', Math.max(0, appendToDurableMs - writeMs - syncMs));
+      observeStage('append', writeMs);
+      observeStage('fsync', syncMs);
+    };
+    return openNodeLog({
+      directory,
+      clock,
+      halt,
+      logger: logger.with({ component: 'storage' }),
+      limits: { journalBytesMax, groupBytesMax, tailBytesMax, pendingBytesMax: receiveBudgetBytes },
+      onGroup,
+    });
+  }
+
+  #controller({ self, keeper, nodeLog, rpc }: ControllerParts): ControllerNode {
+    const { transport, clock, random, logger, halt } = this.#ports;
+    const config = this.#config;
+    const electionTimeoutMs = config['raft.electionTimeoutMs'];
+    return new ControllerNode({
+      self,
+      keeper,
+      store: nodeLog.raft,
+      rpc,
+      transport,
+      clock,
+      random: random.fork('controller'),
+      logger: logger.with({ component: 'controller' }),
+      halt,
+      config: {
+        voters: config['cluster.voters'],
+        raft: {
+          ...defaultRaftConfig,
+          heartbeatMs: config['raft.heartbeatMs'],
+          electionTimeoutMsMin: electionTimeoutMs,
+          electionTimeoutMsMax: electionTimeoutMs * 2,
+          refusedElectionDelayMsMax: Math.min(defaultRaftConfig.refusedElectionDelayMsMax, electionTimeoutMs),
+        },
+        sessionTimeoutMs: config.sessionTimeoutMs,
+        preferredElectionMs: config.preferredElectionMs,
+      },
+    });
+  }
+
+  #broker({ self, controller, nodeLog, rpc }: BrokerParts): BrokerNode {
+    const { disk, clock, logger, halt, observeStage, version } = this.#ports;
+    const config = this.#config;
+    const stages: StageTimes = { observe: observeStage };
+    return new BrokerNode({
+      identity: self,
+      registration: {
+        version,
+        rack: config.rack,
+        listeners: config['listeners.client'].map(({ name, protocol, advertise }) => ({
+          name,
+          protocol,
+          address: advertise,
+        })),
+        peerAddress: config['listeners.peer.advertise'],
+        adminAddress: config['listeners.admin.advertise'],
+      },
+      config,
+      nodeLog,
+      feed: controller.feed,
+      rpc,
+      clock,
+      logger: logger.with({ component: 'broker' }),
+      halt,
+      stages,
+      diskBytes: () => directoryBytes(disk, config.dataDirectory),
+    });
+  }
+
+  async #listen(controller: ControllerNode, broker: BrokerNode | undefined): Promise<void> {
+    const { transport } = this.#ports;
+    const peers = this.#dispatcher('peer', 'peer');
+    const clients = this.#config['listeners.client'].map((listener) => ({
+      bind: listener.bind,
+      dispatcher: this.#dispatcher('client', listener.name),
+    }));
+    controller.serve(peers);
+    broker?.serve(
+      clients.map(({ dispatcher }) => dispatcher),
+      peers,
+    );
+    const doors = [{ bind: this.#config['listeners.peer.bind'], dispatcher: peers }];
+    if (broker !== undefined) doors.push(...clients);
+    const listening: Listening[] = [];
+    for (const { bind, dispatcher } of doors) {
+      const door = await transport.listen(bind, dispatcher.accept);
+      this.#open.defer(() => door.close(0));
+      listening.push(door);
+    }
+    this.#listening = listening;
+  }
+
+  #dispatcher(face: 'client' | 'peer', listener: string): Dispatcher {
+    const { clock, logger } = this.#ports;
+    const limits = defaultLimits[face];
+    return new Dispatcher({ face, listener, limits, logger: logger.with({ component: 'wire' }), clock, authorize });
+  }
+
+  async #stop(): Promise<void> {
+    const { clock, logger } = this.#ports;
+    const deadlineMs = clock.monotonicMs() + this.#config.drainTimeoutMs;
+    // A start under way ends by itself or fails; its reason was given to who called it.
+    await this.#starting?.catch(() => undefined);
+    const parts = this.#parts;
+    if (parts?.broker !== undefined) await this.#drain(parts.broker, deadlineMs);
+    const graceMs = Math.max(0, deadlineMs - clock.monotonicMs());
+    const doors = this.#listening;
+    this.#listening = [];
+    parts?.broker?.stop();
+    await Promise.all(doors.map((door) => door.close(Math.min(graceMs, callGraceMs))));
+    await this.#open.disposeAsync();
+    logger.info('node stopped');
+  }
+
+  /** Ends early when no controller leader can be found: then nobody can move anything. */
+  async #drain(broker: BrokerNode, deadlineMs: number): Promise<void> {
+    const { clock } = this.#ports;
+    const leftMs = (): number => Math.max(0, deadlineMs - clock.monotonicMs());
+    const drained = broker.drain(leftMs()).then(() => 'drained' as const);
+    const patienceMs = this.#config['raft.electionTimeoutMs'] * 2;
+    let controllerSeenMs = clock.monotonicMs();
+    for (;;) {
+      const nowMs = clock.monotonicMs();
+      if (this.#parts?.controller.feed.controller !== undefined) controllerSeenMs = nowMs;
+      if (nowMs - controllerSeenMs > patienceMs || leftMs() === 0) return;
+      const polled = new Promise<'polled'>((resolve) => void clock.setTimer(drainPollMs, () => resolve('polled')));
+      if ((await Promise.race([drained, polled])) === 'drained') return;
+    }
+  }
+}
+
+interface ControllerParts {
+  readonly self: DirectorySelf;
+  readonly keeper: IdentityKeeper;
+  readonly nodeLog: NodeLog;
+  readonly rpc: RpcClient;
+}
+
+interface BrokerParts {
+  readonly self: DirectorySelf;
+  readonly controller: ControllerNode;
+  readonly nodeLog: NodeLog;
+  readonly rpc: RpcClient;
+}
+
+/** Streams of clients and peers do not end by themselves: they are told, and cut after this. */
+const callGraceMs = 500;
