@@ -21,14 +21,14 @@ export class IdentityKeeper {
     return this.#current;
   }
 
-  /** Durable when it resolves. A rejected write leaves `current` as it was, and the writes after it still run. */
+  /** Durable when it resolves. After one failed all later ones fail too: what the disk holds is no longer known (S2). */
   update(change: (current: DirectoryIdentity) => DirectoryIdentity): Promise<void> {
     const write = async (): Promise<void> => {
       const next = change(this.#current);
       await this.#store.save(next);
       this.#current = next;
     };
-    this.#last = this.#last.then(write, write);
+    this.#last = this.#last.then(write);
     return this.#last;
   }
 }

@@ -84,7 +84,7 @@ export class IdentityStore {
     return identity;
   }
 
-  /** Durable when it resolves. One at a time. */
+  /** Durable when it resolves. One at a time: a running node goes through `IdentityKeeper`. */
   save(identity: DirectoryIdentity): Promise<void> {
     return writeChecked(this.#directory, identityFile, identity);
   }

@@ -1,0 +1,242 @@
+/** What every `LogStore` does. Run over each disk: `logStoreConformance('MemoryDisk', open)`. */
+import { InvariantError, SeededRandom } from '@sluice/base';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { LogModel } from './log-model.ts';
+import type { LogStore, ReadBatches, ReadResult } from './log-store.ts';
+import type { NodeLog } from './node-log.ts';
+import { at, concat, testBatch, testSpan } from './test-batches.ts';
+import { contents, durable, testLogId } from './test-node-log.ts';
+
+export interface NodeLogUnderTest {
+  /** Opens it, or closes it and opens it again over the same disk. */
+  reopen(): Promise<NodeLog>;
+  close(): Promise<void>;
+}
+
+export function logStoreConformance(name: string, open: () => Promise<NodeLogUnderTest>): void {
+  describe(`LogStore over ${name}`, () => {
+    let under: NodeLogUnderTest;
+    beforeEach(async () => {
+      under = await open();
+    });
+    afterEach(async () => {
+      await under.close();
+    });
+    const subject = (): NodeLogUnderTest => under;
+    readRules(subject);
+    cutRules(subject);
+    lifeRules(subject);
+    modelRules(subject);
+  });
+}
+
+/** Appends batches of two records each and returns their bytes. */
+function fill(log: LogStore, batches: number, mark = 0, valueBytes = 50): Uint8Array[] {
+  return Array.from({ length: batches }, () => {
+    const base = log.endOffset;
+    const batch = testBatch({ base, records: 2, valueBytes, mark });
+    log.append(batch.slice(), testSpan(base, base + 2));
+    return batch;
+  });
+}
+
+function batchesOf(result: ReadResult): ReadBatches {
+  if (result.kind !== 'batches') throw new Error(`out of range: ${result.startOffset} to ${result.endOffset}`);
+  return result;
+}
+
+function readRules(subject: () => NodeLogUnderTest): void {
+  test('what was appended is read at once, and is durable later', async () => {
+    const node = await subject().reopen();
+    const log = node.log(testLogId(1));
+    const reports: number[] = [];
+    log.onDurable = (offset) => reports.push(offset);
+    const parts = fill(log, 3);
+    expect([log.startOffset, log.endOffset, log.durableOffset]).toEqual([0, 6, 0]);
+    const read = log.read(at(0), at(6), 100_000);
+    expect(read).not.toBeInstanceOf(Promise);
+    expect(concat(batchesOf(await read).batches)).toEqual(concat(parts));
+    const done = new Promise<void>((resolve) => {
+      log.onDurable = (offset) => {
+        reports.push(offset);
+        resolve();
+      };
+    });
+    await done;
+    expect(reports).toEqual([6]);
+    expect(log.durableOffset).toBe(6);
+  });
+
+  test('a read starts with the batch that holds the offset, and ends by size and by limit, with one batch at least', async () => {
+    const node = await subject().reopen();
+    const log = node.log(testLogId(1));
+    const parts = fill(log, 5);
+    const one = parts[0]?.length ?? 0;
+    await durable(log);
+    const inside = batchesOf(await log.read(at(3), at(10), 100_000));
+    expect(concat(inside.batches)).toEqual(concat(parts.slice(1)));
+    expect(inside.endOffset).toBe(10);
+    const small = batchesOf(await log.read(at(2), at(10), 1));
+    expect([small.bytes, small.endOffset]).toEqual([one, 4]);
+    const two = batchesOf(await log.read(at(2), at(10), one * 2 + 10));
+    expect([two.bytes, two.endOffset]).toEqual([one * 2, 6]);
+    const limited = batchesOf(await log.read(at(2), at(7), 100_000));
+    expect(limited.endOffset).toBe(6);
+    const nothing = batchesOf(await log.read(at(4), at(4), 100_000));
+    expect([nothing.bytes, nothing.endOffset]).toEqual([0, 4]);
+  });
+
+  test('offsets outside of the log are told apart', async () => {
+    const node = await subject().reopen();
+    const log = node.log(testLogId(1));
+    fill(log, 2);
+    expect(await log.read(at(5), at(9), 100)).toEqual({ kind: 'out-of-range', startOffset: 0, endOffset: 4 });
+    expect(batchesOf(await log.read(at(4), at(9), 100)).bytes).toBe(0);
+    log.restartAt(at(2));
+    expect((await log.read(at(0), at(4), 100)).kind).toBe('out-of-range');
+  });
+
+  test('several batches come in one append and out one by one', async () => {
+    const node = await subject().reopen();
+    const log = node.log(testLogId(1));
+    const parts = [0, 3, 6].map((base) => testBatch({ base, records: 3, valueBytes: 20_000 }));
+    log.append(concat(parts), testSpan(0, 9));
+    await durable(log);
+    expect(batchesOf(await log.read(at(4), at(9), 10)).batches[0]).toEqual(parts[1]);
+    const again = (await subject().reopen()).log(testLogId(1));
+    expect(concat(batchesOf(await again.read(at(4), at(8), 1_000_000)).batches)).toEqual(parts[1]);
+  });
+
+  test('headers come in order from the batch that holds the offset', async () => {
+    const node = await subject().reopen();
+    const log = node.log(testLogId(1));
+    fill(log, 40);
+    await durable(log);
+    const bases: number[] = [];
+    for await (const header of log.headers(at(11))) bases.push(header.baseOffset);
+    expect(bases).toEqual(Array.from({ length: 35 }, (_, n) => 10 + n * 2));
+  });
+
+  test('an append that does not continue the log, or is not what it says, is refused', async () => {
+    const node = await subject().reopen();
+    const log = node.log(testLogId(1));
+    fill(log, 1);
+    const batch = testBatch({ base: 5 });
+    expect(() => log.append(batch, testSpan(5, 6))).toThrow(InvariantError);
+    expect(() => log.append(batch, testSpan(2, 3))).toThrow(InvariantError);
+    expect(() => log.append(testBatch({ base: 2 }).subarray(0, 70), testSpan(2, 3))).toThrow(InvariantError);
+    expect(log.endOffset).toBe(2);
+  });
+}
+
+function cutRules(subject: () => NodeLogUnderTest): void {
+  test('a truncated log goes on with other batches, and the old ones never return (P7)', async () => {
+    let node = await subject().reopen();
+    let log = node.log(testLogId(1));
+    const old = fill(log, 10);
+    await durable(log);
+    log.truncate(at(8));
+    expect([log.endOffset, log.durableOffset]).toEqual([8, 8]);
+    const fresh = fill(log, 2, 7);
+    await durable(log);
+    const expected = concat([...old.slice(0, 4), ...fresh]);
+    expect(concat([await contents(log)])).toEqual(expected);
+    for (let round = 0; round < 2; round += 1) {
+      node = await subject().reopen();
+      log = node.log(testLogId(1));
+      expect([log.startOffset, log.endOffset, log.durableOffset]).toEqual([0, 12, 12]);
+      expect(concat([await contents(log)])).toEqual(expected);
+    }
+  });
+
+  test('a truncation is never reported as durable bytes, also when others take the offsets (ABA)', async () => {
+    const node = await subject().reopen();
+    const log = node.log(testLogId(1));
+    fill(log, 5);
+    log.truncate(at(4));
+    const reports: number[] = [];
+    log.onDurable = (offset) => reports.push(offset);
+    await durableGroup(node);
+    expect(log.durableOffset).toBe(4);
+    for (const report of reports) expect(report).toBeLessThanOrEqual(4);
+  });
+
+  test('the start moves forward, past the end, and back when the log is empty', async () => {
+    let node = await subject().reopen();
+    let log = node.log(testLogId(1));
+    const old = fill(log, 6);
+    await durable(log);
+    log.restartAt(at(4));
+    expect([log.startOffset, log.endOffset]).toEqual([4, 12]);
+    node = await subject().reopen();
+    log = node.log(testLogId(1));
+    expect(concat([await contents(log)])).toEqual(concat(old.slice(2)));
+    log.restartAt(at(100));
+    expect([log.startOffset, log.endOffset, log.durableOffset]).toEqual([100, 100, 100]);
+    log.restartAt(at(6));
+    const fresh = fill(log, 2, 9);
+    await durable(log);
+    node = await subject().reopen();
+    log = node.log(testLogId(1));
+    expect([log.startOffset, log.endOffset]).toEqual([6, 10]);
+    expect(concat([await contents(log)])).toEqual(concat(fresh));
+  });
+}
+
+function lifeRules(subject: () => NodeLogUnderTest): void {
+  test('a deleted log is gone, and a new one of the same id starts empty', async () => {
+    let node = await subject().reopen();
+    fill(node.log(testLogId(1)), 3);
+    fill(node.log(testLogId(2)), 1);
+    await durableGroup(node);
+    node.log(testLogId(1)).delete();
+    expect(node.logIds()).toEqual([testLogId(2)]);
+    const reborn = node.log(testLogId(1));
+    expect(reborn.endOffset).toBe(0);
+    const fresh = fill(reborn, 1, 5);
+    await durable(reborn);
+    node = await subject().reopen();
+    expect(concat([await contents(node.log(testLogId(1)))])).toEqual(concat(fresh));
+    node.log(testLogId(1)).delete();
+    node = await subject().reopen();
+    node = await subject().reopen();
+    expect(node.logIds()).toEqual([testLogId(2)]);
+    expect(node.lossy).toEqual([]);
+  });
+
+  test('a closed log has everything, and takes nothing more', async () => {
+    const node = await subject().reopen();
+    const log = node.log(testLogId(1));
+    const parts = fill(log, 4);
+    await node.close();
+    expect(log.durableOffset).toBe(8);
+    expect(() => fill(log, 1)).toThrow(expect.objectContaining({ code: 'SHUTTING_DOWN' }));
+    const again = (await subject().reopen()).log(testLogId(1));
+    expect(concat([await contents(again)])).toEqual(concat(parts));
+  });
+}
+
+function modelRules(subject: () => NodeLogUnderTest): void {
+  test('many logs over many files, cut and opened again at random, equal their model', async () => {
+    for (let seed = 1; seed <= 6; seed += 1) {
+      const random = new SeededRandom(seed);
+      const model = new LogModel(5 * seed);
+      let node = await subject().reopen();
+      for (let step = 0; step < 150; step += 1) {
+        model.step(node, random);
+        if (random.below(12) === 0) await durableGroup(node);
+        if (random.below(40) === 0) {
+          node = await subject().reopen();
+          await model.check(node);
+        }
+      }
+      node = await subject().reopen();
+      await model.check(node);
+      expect(node.lossy).toEqual([]);
+      expect(node.raft.doubtful).toBe(false);
+    }
+  }, 30_000);
+}
+
+/** Resolves when everything that was asked for is durable. */
+export const durableGroup = (node: NodeLog): Promise<void> => new Promise((resolve) => node.raft.persist({}, resolve));
