@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { isTestCode } from './repository-files.ts';
 
 const config = {
   plugins: [],
@@ -33,7 +34,7 @@ export function longTestFunctions(folder: string): string[] {
     const { diagnostics } = JSON.parse(run.stdout) as { diagnostics: Diagnostic[] };
     return diagnostics.flatMap(({ filename, labels }) => {
       const line = labels[0]?.span.line ?? 0;
-      if (!/(?:\.test|-conformance)\.ts$/.test(filename)) return [];
+      if (!isTestCode(filename)) return [];
       const text = readFileSync(path.join(folder, filename), 'utf8').split('\n')[line - 1] ?? '';
       return /\bdescribe\b|\bfunction \w+Conformance\b/.test(text) ? [] : [`${filename}:${line}`];
     });

@@ -42,5 +42,5 @@ export const isSource = (file: string): boolean => /\.(?:ts|mjs)$/.test(file) &&
 
 export const isTest = (file: string): boolean => file.endsWith('.test.ts');
 
-/** Suites that a port's implementations run are test code that is imported. */
-export const isTestCode = (file: string): boolean => isTest(file) || file.endsWith('-conformance.ts');
+/** Suites that a port's implementations run (`-conformance.ts`) and what tests share (`.testing.ts`) are test code too. */
+export const isTestCode = (file: string): boolean => isTest(file) || /(?:-conformance|\.testing)\.ts$/.test(file);
