@@ -4,7 +4,7 @@ import type { EffectsDraft } from './effects-draft.ts';
 import type { IsrMember } from './effects.ts';
 import type { AssignedReplica, IsrChangeResultEvent, IsrChangeOutcome } from './events.ts';
 import { assignmentOf } from './replica-state.ts';
-import type { FollowerProgressState, LeaderRole, ReplicaState } from './replica-state.ts';
+import type { FollowerProgressState, LeaderRole, PendingIsrChange, ReplicaState } from './replica-state.ts';
 
 /** D11: committed members and proposed ones, until the controller has decided. */
 export const inMaximalIsr = (state: ReplicaState, leader: LeaderRole, nodeId: NodeId): boolean =>
@@ -85,10 +85,14 @@ export function onIsrChangeResult(
   return 'unchanged';
 }
 
-/** The same proposal again: if the lost one was applied, the controller says so by its partition epoch. */
-export function maybeRetryProposal(state: ReplicaState, leader: LeaderRole, fx: EffectsDraft): void {
+/**
+ * The very same proposal again, with the broker epochs of the first: those of today may be of later lives, which acked
+ * nothing of what the members were proposed for (KAFKA-14617). If the lost one was applied, the controller says so by
+ * its partition epoch.
+ */
+export function maybeRetryProposal(leader: LeaderRole, fx: EffectsDraft): void {
   const pending = leader.pendingIsr;
-  if (pending?.phase === 'retry') propose(state, leader, { isr: pending.isr, reason: 'retry' }, fx);
+  if (pending?.phase === 'retry') ask(leader, pending, 'retry', fx);
 }
 
 function verdictOn(outcome: IsrChangeOutcome & { kind: 'failed' }): 'rolledBack' | 'awaitingMetadata' | 'retrying' {
@@ -113,7 +117,7 @@ function verdictOn(outcome: IsrChangeOutcome & { kind: 'failed' }): 'rolledBack'
 function propose(
   state: ReplicaState,
   leader: LeaderRole,
-  change: { readonly isr: readonly NodeId[]; readonly reason: 'expand' | 'shrink' | 'retry' },
+  change: { readonly isr: readonly NodeId[]; readonly reason: 'expand' | 'shrink' },
   fx: EffectsDraft,
 ): void {
   const assignment = assignmentOf(state);
@@ -125,7 +129,17 @@ function propose(
     members.push({ nodeId, brokerEpoch });
   }
   const { partitionEpoch } = assignment;
-  leader.pendingIsr = { isr: change.isr, partitionEpoch, phase: 'asked' };
-  fx.isrChange = { leaderEpoch: leader.epoch, partitionEpoch, isr: members };
-  fx.note({ kind: 'isrProposed', isr: change.isr, reason: change.reason });
+  leader.pendingIsr = { isr: change.isr, members, partitionEpoch, phase: 'asked' };
+  ask(leader, leader.pendingIsr, change.reason, fx);
+}
+
+function ask(
+  leader: LeaderRole,
+  pending: PendingIsrChange,
+  reason: 'expand' | 'shrink' | 'retry',
+  fx: EffectsDraft,
+): void {
+  pending.phase = 'asked';
+  fx.isrChange = { leaderEpoch: leader.epoch, partitionEpoch: pending.partitionEpoch, isr: pending.members };
+  fx.note({ kind: 'isrProposed', isr: pending.isr, reason });
 }

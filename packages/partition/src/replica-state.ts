@@ -10,6 +10,7 @@ import { invariant } from '@sluice/base';
 import type { BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, SessionNumber } from '@sluice/base';
 import type { CaughtUpMarks } from './caught-up-marks.ts';
 import type { PartitionConfig, ReplicaLiveness } from './config.ts';
+import type { IsrMember } from './effects.ts';
 import type { EpochCache } from './epoch-cache.ts';
 import type { AssignedReplica } from './events.ts';
 import type { ProducerStates } from './producer-state.ts';
@@ -42,6 +43,8 @@ export interface FollowerProgressState {
 /** The one ISR change in flight (D11). */
 export interface PendingIsrChange {
   readonly isr: readonly NodeId[];
+  /** The same nodes, by the life in which each was judged. */
+  readonly members: readonly IsrMember[];
   readonly partitionEpoch: PartitionEpoch;
   /** `asked`: an answer is due. `retry`: ask again at the next tick. `awaitingMetadata`: it may have been applied (D13). */
   phase: 'asked' | 'retry' | 'awaitingMetadata';

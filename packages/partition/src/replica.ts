@@ -259,7 +259,7 @@ function onTick(state: ReplicaState, event: TickEvent, fx: EffectsDraft): void {
   }
   role.marks.note(event.nowMs, state.logEnd);
   expireWaiting(role, event.nowMs, fx);
-  maybeRetryProposal(state, role, fx);
+  maybeRetryProposal(role, fx);
   maybeShrink(state, role, fx);
   maybeExpandAny(state, role, fx);
   // A joiner that stopped keeping up is no longer waited for.
