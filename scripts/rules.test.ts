@@ -150,11 +150,18 @@ describe('texts', () => {
     'test.concurrent.only("x", f)',
     'await new Promise((r) => setTimeout(r, 100));',
     'await sleep(100);',
+    'await new Promise((resolve) => {\n  setTimeout(resolve, 10);\n});',
+    'import { setTimeout as pause } from "node:timers/promises";',
     'vi.mock("./x.ts")',
   ];
   test.each(badTests)('tests: %s', (text) => {
     expect(inFile(texts.testViolations, text, 'packages/raft/src/x.test.ts')).toHaveLength(1);
     expect(inFile(texts.testViolations, text)).toEqual([]);
+  });
+
+  test('a clock made of real timers is no sleep', () => {
+    const text = 'const clock = { setTimer: (ms, fire) => setTimeout(fire, ms) };';
+    expect(inFile(texts.testViolations, text, 'packages/raft/src/x.test.ts')).toEqual([]);
   });
 
   test('acting on the process', () => {

@@ -1,7 +1,7 @@
 /** The rules about what a file is called and what stands in it. Each answers with sentences, one a violation. */
 import { allowedHosts, bannedNames, processFiles, processMembers } from './layers.ts';
 import { isSource, isTest, isTestCode, packageOf, type RepositoryFile } from './repository-files.ts';
-import { blankOut } from './source-text.ts';
+import { blankOut, importsOf } from './source-text.ts';
 
 const linesMax = 800;
 
@@ -67,13 +67,21 @@ export function commentViolations(files: readonly RepositoryFile[]): string[] {
 
 const testRules: readonly Rule[] = [
   [/\b(?:test|it|describe|suite)(?:\.\w+)*\.(?:only|skip|todo)\b/g, 'no test is focused or skipped'],
-  [/\bsetTimeout\s*\(/g, 'no sleep in a test: wait for what is expected, with a deadline'],
+  [/\bnew\s+Promise\b[^;]{0,200}?\bsetTimeout\s*\(/g, 'no sleep in a test: wait for what is expected, with a deadline'],
   [/\bsleep\s*\(/g, 'no sleep in a test: wait for what is expected, with a deadline'],
   [/\bvi\.(?:mock|doMock|spyOn|stubGlobal)\b/g, 'no mock: use the memory implementation of the port'],
 ];
 
 export function testViolations(files: readonly RepositoryFile[]): string[] {
-  return files.filter((file) => isTest(file.path)).flatMap((file) => codeRules(file, testRules));
+  return files
+    .filter((file) => isTest(file.path))
+    .flatMap((file) => {
+      const sleeps = importsOf(file.text).filter((specifier) => /\btimers\/promises$/.test(specifier));
+      return [
+        ...codeRules(file, testRules),
+        ...sleeps.map((each) => `${file.path} imports ${each}: no sleep in a test`),
+      ];
+    });
 }
 
 /** Only a `main.ts` acts on the process. Below the applications lint bans the whole of `process`. */
