@@ -2,15 +2,25 @@
  * Metadata and administration for clients: watches, the state of the cluster, and changes, which go to the controller
  * leader. Also answers other nodes about this one.
  */
-import { SluiceError } from '@sluice/base';
+import { SluiceError, topicId } from '@sluice/base';
 import type { Clock } from '@sluice/base';
 import { describeCluster } from '@sluice/metadata';
 import type { MetadataFeed, NodeRow } from '@sluice/metadata';
 import { identityMessage, methods, peerRefusal } from '@sluice/wire';
-import type { CallContext, DescribeClusterResponse, Dispatcher, NodeStatus, Partially, RpcClient } from '@sluice/wire';
+import type {
+  CallContext,
+  CreateTopicRequest,
+  CreateTopicResponse,
+  DescribeClusterResponse,
+  Dispatcher,
+  NodeStatus,
+  Partially,
+  RpcClient,
+} from '@sluice/wire';
 import type { ControllerLink } from './controller-link.ts';
 import { MetadataWatch } from './metadata-watch.ts';
 import type { NodeIdentity } from './node-identity.ts';
+import { topicMessage } from './topic-message.ts';
 
 export interface AdminServiceOptions {
   readonly identity: NodeIdentity;
@@ -48,9 +58,7 @@ export class AdminService {
       this.#watches.add(watch);
       return watch;
     });
-    clients.unary(methods.admin.createTopic, (request, call) =>
-      link.call(methods.controller.createTopic, request, this.#leftMs(call)),
-    );
+    clients.unary(methods.admin.createTopic, (request, call) => this.#createTopic(request, call));
     clients.unary(methods.admin.deleteTopic, (request, call) =>
       link.call(methods.controller.deleteTopic, request, this.#leftMs(call)),
     );
@@ -64,6 +72,29 @@ export class AdminService {
         request.identity?.nodeId === identity.nodeId ? undefined : peerRefusal(identity, request.identity);
       if (refusal !== undefined) throw refusal;
       return { identity: identityMessage(identity), diskBytes: await diskBytes() };
+    });
+  }
+
+  /** Answered when this node knows the topic too: whoever asks it next finds what was created. */
+  async #createTopic(request: CreateTopicRequest, call: CallContext): Promise<Partially<CreateTopicResponse>> {
+    const { link, feed, clock } = this.#options;
+    const leftMs = this.#leftMs(call);
+    const created = await link.call(methods.controller.createTopic, request, leftMs);
+    const id = topicId(created.topic?.topicId ?? '');
+    const known = feed.image.topic(id);
+    if (known !== undefined) return { topic: topicMessage(known) };
+    const { promise, resolve, reject } = Promise.withResolvers<Partially<CreateTopicResponse>>();
+    const timer = clock.setTimer(leftMs, () => reject(new SluiceError('TIMEOUT')));
+    const unsubscribe = feed.subscribe({
+      onApplied: () => {
+        const topic = feed.image.topic(id);
+        if (topic !== undefined) resolve({ topic: topicMessage(topic) });
+      },
+      onController: () => undefined,
+    });
+    return promise.finally(() => {
+      timer.cancel();
+      unsubscribe();
     });
   }
 

@@ -213,7 +213,7 @@ class FetchStream implements StreamReceiver<FetchRequest> {
       return undefined;
     }
     if (read !== undefined) {
-      this.#credit.take(read.bytes);
+      this.#credit.overdraw(read.bytes);
       subscription.nextOffset = read.endOffset;
     } else if (subscription.confirmed) {
       return undefined;

@@ -160,11 +160,13 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
     this.#parkedCount -= 1;
     if (this.#closed) return;
     this.#results.push(result);
+    this.#flushSoon();
     // A disk that falls behind is felt as credit that does not come back.
     this.#options.nodeLog.whenRoom(() => {
-      if (!this.#closed) this.#credit.release(bytes);
+      if (this.#closed) return;
+      this.#creditBytes += this.#credit.release(bytes);
+      this.#flushSoon();
     });
-    this.#flushSoon();
   }
 
   #flushSoon(): void {
@@ -179,7 +181,7 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
   #flush(): void {
     if (this.#closed || this.#acks === undefined) return;
     const results = this.#results;
-    const creditBytes = this.#creditBytes;
+    const creditBytes = this.#creditBytes + (results.length > 0 ? this.#credit.flush() : 0);
     this.#results = [];
     this.#creditBytes = 0;
     if (results.length > 0 || creditBytes > 0) this.#sender.send({ results, creditBytes });

@@ -290,7 +290,7 @@ export class FollowerSession {
       return undefined;
     }
     if (read !== undefined) {
-      this.#credit.take(read.bytes);
+      this.#credit.overdraw(read.bytes);
       slot.nextOffset = read.endOffset;
     } else if (slot.watermarkSent === replica.highWatermark) {
       return undefined;

@@ -31,6 +31,11 @@ export class SendCredit {
     this.#available -= bytes;
     return true;
   }
+
+  /** Takes the bytes of a batch that was fetched while credit was left, though others may have used it up since. */
+  overdraw(bytes: number): void {
+    this.#available -= bytes;
+  }
 }
 
 export interface CreditBudgetOptions {

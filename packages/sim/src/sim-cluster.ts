@@ -1,0 +1,174 @@
+/**
+ * A whole cluster in one thread: the nodes that `server` assembles for real, over a simulated clock, network and disk.
+ * A node's disk outlives its processes; everything else of a process ends with `kill`.
+ */
+import type { Halt, LogFields, Logger, Random } from '@sluice/base';
+import { assembleNode, loadConfig } from '@sluice/server';
+import type { Node, NodeConfig } from '@sluice/server';
+import { MemoryDisk } from '@sluice/storage';
+import { MemoryNetwork, MemoryTransport } from '@sluice/wire';
+import { SimClock, Simulation } from './simulation.ts';
+
+/** Simulated machines are slower than loopback and faster than a wide network. */
+const networkDelayUs = { min: 100, max: 600 };
+const diskDelayMs = { sync: 1.5, other: 0.1 };
+
+export interface LogLine {
+  readonly atMs: number;
+  readonly node: string;
+  readonly level: string;
+  readonly phrase: string;
+  readonly fields: LogFields;
+}
+
+interface Process {
+  readonly node: Node;
+  readonly clock: SimClock;
+}
+
+interface Machine {
+  readonly id: number;
+  readonly name: string;
+  readonly disk: MemoryDisk;
+  process: Process | undefined;
+  lives: number;
+}
+
+const portBase = 7650;
+const address = (id: number, port: number): string => `10.0.0.${id}:${portBase + port}`;
+
+export class SimCluster {
+  readonly simulation: Simulation;
+  readonly network: MemoryNetwork;
+  readonly log: LogLine[] = [];
+  /** Nodes that stopped themselves, with why. */
+  readonly halted: { readonly node: string; readonly reason: Error }[] = [];
+  readonly #machines: readonly Machine[];
+  readonly #delays: Random;
+
+  constructor(seed: number, nodes = 3) {
+    this.simulation = new Simulation(seed);
+    this.#delays = this.simulation.random.fork('network');
+    const { min, max } = networkDelayUs;
+    this.network = new MemoryNetwork({
+      clock: new SimClock(this.simulation, 'network'),
+      schedule: ({ from, to }, deliver) => {
+        this.simulation.schedule(min + this.#delays.below(max - min), `${from}>${to}`, deliver);
+      },
+    });
+    this.#machines = Array.from({ length: nodes }, (_, at) => this.#machine(at + 1));
+  }
+
+  get bootstrap(): readonly string[] {
+    return this.#machines.map(({ id }) => address(id, 0));
+  }
+
+  async start(...ids: readonly number[]): Promise<void> {
+    const chosen = ids.length === 0 ? this.#machines : ids.map((id) => this.#at(id));
+    const starting = chosen.map((machine) => this.#startProcess(machine));
+    await this.simulation.settle('nodes start', 30_000, Promise.all(starting));
+  }
+
+  /** SIGKILL and loss of power at once: the process ends, and with it whatever its disk had not synced. */
+  kill(id: number, keep: 'nothing' | 'everything' | Random = 'nothing'): void {
+    const machine = this.#at(id);
+    machine.process?.clock.die();
+    machine.process = undefined;
+    this.network.crash(machine.name);
+    machine.disk.crash({ keep });
+  }
+
+  node(id: number): Node {
+    const { process } = this.#at(id);
+    if (process === undefined) throw new Error(`node ${id} is not running`);
+    return process.node;
+  }
+
+  disk(id: number): MemoryDisk {
+    return this.#at(id).disk;
+  }
+
+  isReady(...ids: readonly number[]): boolean {
+    const chosen = ids.length === 0 ? this.#machines : ids.map((id) => this.#at(id));
+    return chosen.every(
+      ({ process }) => process !== undefined && Object.values(process.node.readiness()).every(Boolean),
+    );
+  }
+
+  #at(id: number): Machine {
+    const machine = this.#machines[id - 1];
+    if (machine === undefined) throw new Error(`there is no node ${id}`);
+    return machine;
+  }
+
+  #machine(id: number): Machine {
+    const name = `node${id}`;
+    const clock = new SimClock(this.simulation, `${name} disk`);
+    const disk = new MemoryDisk({
+      clock,
+      complete: (run) => clock.defer(run),
+      delayMs: ({ kind }) => (kind === 'sync' || kind === 'syncDirectory' ? diskDelayMs.sync : diskDelayMs.other),
+    });
+    return { id, name, disk, process: undefined, lives: 0 };
+  }
+
+  #startProcess(machine: Machine): Promise<void> {
+    machine.lives += 1;
+    const clock = new SimClock(this.simulation, machine.name);
+    const halt: Halt = {
+      halt: (reason) => {
+        this.halted.push({ node: machine.name, reason });
+        this.kill(machine.id);
+      },
+    };
+    const node = assembleNode(this.#config(machine.id), {
+      disk: machine.disk,
+      transport: new MemoryTransport(this.network, machine.name),
+      clock,
+      random: this.simulation.random.fork(`${machine.name} life ${machine.lives}`),
+      logger: this.#logger(machine.name, {}),
+      halt,
+      observeStage: () => undefined,
+      version: 'sim',
+    });
+    machine.process = { node, clock };
+    return node.start();
+  }
+
+  #config(id: number): NodeConfig {
+    const voters = this.#machines.map((machine) => ({ nodeId: machine.id, peerAddress: address(machine.id, 1) }));
+    return loadConfig({
+      file: {
+        name: `node${id}`,
+        text: JSON.stringify({
+          nodeId: id,
+          dataDirectory: '/data',
+          profile: 'tiny',
+          security: { insecure: true },
+          cluster: { voters },
+          listeners: {
+            client: [{ name: 'client', protocol: 'grpc', bind: address(id, 0) }],
+            peer: { bind: address(id, 1) },
+            admin: { bind: address(id, 2) },
+          },
+        }),
+      },
+    });
+  }
+
+  #logger(node: string, bound: LogFields): Logger {
+    const write =
+      (level: string) =>
+      (phrase: string, fields: LogFields = {}): void => {
+        if (level === 'debug') return;
+        this.log.push({ atMs: this.simulation.nowMs, node, level, phrase, fields: { ...bound, ...fields } });
+      };
+    return {
+      debug: write('debug'),
+      info: write('info'),
+      warn: write('warn'),
+      error: write('error'),
+      with: (fields) => this.#logger(node, { ...bound, ...fields }),
+    };
+  }
+}
