@@ -34,8 +34,8 @@ export function addClusterCommands(program: Command, run: RunCommand): void {
     .action((options: StatusOptions, command: Command) =>
       run(command, async (context) => {
         await using sluice = connect(context);
-        if (options.waitHealthy === true) return waitHealthy(context, sluice);
-        if (options.watch === true) return watch(context, sluice);
+        if (options.waitHealthy === true) return await waitHealthy(context, sluice);
+        if (options.watch === true) return await watch(context, sluice);
         await print(context, await sluice.admin.describeCluster());
         return exitCodes.done;
       }),

@@ -1,4 +1,4 @@
-import type { FetchedBatch, Sluice, TopicDescription } from '@sluice/client';
+import type { ConsumedBatch, PartitionBounds } from '@sluice/client';
 import { SluiceError } from '@sluice/base';
 import { Option } from 'commander';
 import type { Command } from 'commander';
@@ -10,7 +10,6 @@ import { offsetGrammar, resolveOffset } from './offset-spec.ts';
 import type { OffsetSpec } from './offset-spec.ts';
 import { offsetSpec, wholeNumber } from './option-values.ts';
 import { recordJson } from './record-json.ts';
-import { untilLed } from './topic-commands.ts';
 
 interface ConsumeOptions {
   readonly partition?: number;
@@ -32,7 +31,11 @@ export function addConsumeCommand(program: Command, run: RunCommand): void {
     .argument('<topics...>', 'one or more topics')
     .description('print records as they come')
     .option('--partition <number>', 'only this partition', wholeNumber(0, 9_999))
-    .option('--offset <where>', `where to start: ${offsetGrammar}`, offsetSpec, { kind: 'start' } as const)
+    .addOption(
+      new Option('--offset <where>', `where to start: ${offsetGrammar}`)
+        .argParser(offsetSpec)
+        .default({ kind: 'start' }, 'start'),
+    )
     .option('--count <records>', 'stop after this many in total', wholeNumber(1, Number.MAX_SAFE_INTEGER))
     .addOption(new Option('--until <where>', 'stop at the end as it is now').choices(['end']))
     .addHelpText('after', examples)
@@ -46,7 +49,7 @@ async function consume(context: CommandContext, topics: string[], options: Consu
   const stop = terminal.interruption();
   await using sluice = connect(context);
   const reading = new Reading(options);
-  for (const name of new Set(topics)) reading.add(await described(sluice, name, context.timeoutMs), name);
+  for (const name of new Set(topics)) reading.add(name, await sluice.admin.listOffsets(name));
   if (reading.finished) return exitCodes.done;
   await using consumer = sluice.consumer({ assignments: reading.assignments });
   const close = (): void => void consumer.close();
@@ -60,9 +63,6 @@ async function consume(context: CommandContext, topics: string[], options: Consu
   stop.removeEventListener('abort', close);
   return exitCodes.done;
 }
-
-const described = (sluice: Sluice, name: string, timeoutMs: number): Promise<TopicDescription> =>
-  untilLed(sluice, name, timeoutMs);
 
 interface Progress {
   /** Where `--until end` stops; infinite without it. */
@@ -89,7 +89,7 @@ class Reading {
     return this.#left === 0 || this.#open.size === 0;
   }
 
-  add({ partitions }: TopicDescription, topic: string): void {
+  add(topic: string, partitions: readonly PartitionBounds[]): void {
     const { partition: only, offset, until } = this.#options;
     if (only !== undefined && only >= partitions.length) {
       throw new SluiceError('UNKNOWN_PARTITION', {
@@ -97,12 +97,11 @@ class Reading {
         details: { topic, partition: only },
       });
     }
-    for (const { partition, logStart, highWatermark } of partitions) {
+    for (const bounds of partitions) {
+      const { partition, highWatermark } = bounds;
       if (only !== undefined && partition !== only) continue;
-      // `untilLed` waited until both are known.
-      const bounds = { logStart: logStart ?? 0, highWatermark: highWatermark ?? 0 };
       const from = resolveOffset(offset, bounds);
-      const end = until === 'end' ? bounds.highWatermark : Number.POSITIVE_INFINITY;
+      const end = until === 'end' ? highWatermark : Number.POSITIVE_INFINITY;
       if (from >= end) continue;
       this.#open.set(`${topic}/${partition}`, { end, fromMs: offset.kind === 'time' ? offset.ms : undefined });
       this.assignments.push({ topic, partition, from });
@@ -110,7 +109,7 @@ class Reading {
   }
 
   /** The bytes to print for a batch. */
-  take(batch: FetchedBatch, json: boolean): Uint8Array[] {
+  take(batch: ConsumedBatch, json: boolean): Uint8Array[] {
     const { topic, partition } = batch;
     const name = `${topic}/${partition}`;
     const progress = this.#open.get(name);

@@ -13,6 +13,8 @@ function collect(windowMax = 1000) {
   return { written, results: new OrderedResults({ windowMax, write }) };
 }
 
+const placed = (offset: number) => ({ partition: 0, offset });
+
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 test('any order of answers is written in input order, each once', async () => {
@@ -20,10 +22,8 @@ test('any order of answers is written in input order, each once', async () => {
   await fc.assert(
     fc.asyncProperty(order, async (ranks) => {
       const { written, results } = collect();
-      const answers = ranks.map(() => Promise.withResolvers<{ partition: number; offset: number }>());
-      for (const answer of answers) results.add(answer.promise);
-      for (const [, at] of ranks.toSorted(([left], [right]) => left - right))
-        answers[at]?.resolve({ partition: 0, offset: at });
+      const answers = ranks.map(() => results.add());
+      for (const [, at] of ranks.toSorted(([left], [right]) => left - right)) answers[at]?.(undefined, placed(at));
       await results.drained();
       expect(written).toEqual(ranks.map((_, at) => at));
     }),
@@ -32,23 +32,22 @@ test('any order of answers is written in input order, each once', async () => {
 
 test('a decided record waits for those before it and for no other', async () => {
   const { written, results } = collect();
-  const first = Promise.withResolvers<{ partition: number; offset: number }>();
-  results.add(first.promise);
-  results.add(Promise.resolve({ partition: 0, offset: 1 }));
-  results.add(new Promise(() => undefined));
+  const first = results.add();
+  results.add()(undefined, placed(1));
+  results.add();
   await turn();
   expect(written).toEqual([]);
-  first.resolve({ partition: 0, offset: 0 });
+  first(undefined, placed(0));
   await turn();
   expect(written).toEqual([0, 1]);
 });
 
 test('a failed record is an error in its place, and indefinite decides the exit', async () => {
   const { written, results } = collect();
-  results.add(Promise.resolve({ partition: 0, offset: 0 }));
-  results.add(Promise.reject(new SluiceError('LEADERSHIP_LOST')));
-  results.add(Promise.reject(new SluiceError('RECORD_TOO_LARGE')));
-  results.add(Promise.resolve({ partition: 0, offset: 1 }));
+  results.add()(undefined, placed(0));
+  results.add()(new SluiceError('LEADERSHIP_LOST'), placed(-1));
+  results.add()(new SluiceError('RECORD_TOO_LARGE'), placed(-1));
+  results.add()(undefined, placed(1));
   await results.drained();
   expect(written).toEqual([0, 'LEADERSHIP_LOST', 'RECORD_TOO_LARGE', 1]);
   expect([results.succeeded, results.failed, results.exit]).toEqual([2, 2, 4]);
@@ -56,21 +55,20 @@ test('a failed record is an error in its place, and indefinite decides the exit'
 
 test('a full window holds the reader until something is written', async () => {
   const { results } = collect(2);
-  const first = Promise.withResolvers<{ partition: number; offset: number }>();
-  results.add(first.promise);
+  const first = results.add();
   expect(results.room()).toBeUndefined();
-  results.add(Promise.resolve({ partition: 0, offset: 1 }));
+  results.add()(undefined, placed(1));
   let free = false;
   const room = results.room()?.then(() => (free = true));
   await turn();
   expect(free).toBe(false);
-  first.resolve({ partition: 0, offset: 0 });
+  first(undefined, placed(0));
   await room;
   expect(free).toBe(true);
 });
 
 test('a broken output ends the wait', async () => {
   const results = new OrderedResults({ windowMax: 9, write: () => Promise.reject(new Error('EPIPE')) });
-  results.add(Promise.resolve({ partition: 0, offset: 0 }));
+  results.add()(undefined, placed(0));
   await expect(results.drained()).rejects.toThrow('EPIPE');
 });

@@ -4,17 +4,12 @@
  * O1 A line is written exactly once and never before the lines of earlier records.
  * O2 At most `windowMax` records are undecided or unwritten: whoever adds awaits `room` first.
  */
-import { toSluiceError } from '@sluice/base';
 import type { SluiceError } from '@sluice/base';
+import type { Delivery, OnDelivery } from '@sluice/client';
 import { exitCodeOf, exitCodes, worseExit } from './exit-code.ts';
 import type { ExitCode } from './exit-code.ts';
 
-export interface Placed {
-  readonly partition: number;
-  readonly offset: number;
-}
-
-export type Outcome = Placed | { readonly failure: SluiceError };
+export type Outcome = Delivery | { readonly failure: SluiceError };
 
 export interface OrderedResultsOptions {
   readonly windowMax: number;
@@ -32,8 +27,8 @@ export class OrderedResults {
   #head = 0;
   #unwritten = 0;
   #ready: Outcome[] = [];
-  #writing: Promise<void> | undefined;
-  #writeError: unknown;
+  #writing = false;
+  #writeError: Error | undefined;
   #waiting: (() => void)[] = [];
   #succeeded = 0;
   #failed = 0;
@@ -56,21 +51,21 @@ export class OrderedResults {
     return this.#exit;
   }
 
-  add(sent: Promise<Placed>): void {
+  /** Takes the next record's place; what it returns is called once, with the outcome. */
+  add(): OnDelivery {
     const slot: Slot = { outcome: undefined };
     this.#slots.push(slot);
     this.#unwritten += 1;
-    sent.then(
-      (placed) => {
+    return (failure, placed) => {
+      if (failure === undefined) {
         this.#succeeded += 1;
         this.#decide(slot, placed);
-      },
-      (thrown: unknown) => {
+      } else {
         this.#failed += 1;
-        this.#exit = worseExit(this.#exit, exitCodeOf(thrown));
-        this.#decide(slot, { failure: toSluiceError(thrown) });
-      },
-    );
+        this.#exit = worseExit(this.#exit, exitCodeOf(failure));
+        this.#decide(slot, { failure });
+      }
+    };
   }
 
   /** Resolves when another record may be added. */
@@ -96,7 +91,9 @@ export class OrderedResults {
       this.#slots = this.#slots.slice(this.#head);
       this.#head = 0;
     }
-    if (this.#ready.length > 0) this.#writing ??= this.#writeReady();
+    if (this.#ready.length === 0 || this.#writing) return;
+    this.#writing = true;
+    void this.#writeReady();
   }
 
   async #writeReady(): Promise<void> {
@@ -111,9 +108,9 @@ export class OrderedResults {
         this.#wake();
       }
     } catch (error) {
-      this.#writeError = error;
+      this.#writeError = error instanceof Error ? error : new Error(String(error));
     }
-    this.#writing = undefined;
+    this.#writing = false;
     this.#wake();
   }
 

@@ -1,7 +1,8 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { SluiceError } from '@sluice/base';
-import type { Acks, Compression, Producer } from '@sluice/client';
+import type { AcksName, Producer, ProducerRecord } from '@sluice/client';
+import type { Codec } from '@sluice/record';
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { connect } from './command-context.ts';
@@ -13,7 +14,7 @@ import type { Line } from './line-splitter.ts';
 import { pairs, positiveNumber, wholeNumber } from './option-values.ts';
 import type { Pair } from './option-values.ts';
 import { OrderedResults } from './ordered-results.ts';
-import type { Outcome, Placed } from './ordered-results.ts';
+import type { Outcome } from './ordered-results.ts';
 import { errorJson } from './output.ts';
 import type { Output } from './output.ts';
 import { Pace } from './pace.ts';
@@ -24,9 +25,9 @@ interface ProduceOptions {
   readonly file?: string;
   readonly keySeparator?: string;
   readonly partition?: number;
-  readonly acks: Acks;
+  readonly acks: AcksName;
   readonly header: readonly Pair[];
-  readonly compression: Compression;
+  readonly compression: Codec;
   readonly rate?: number;
 }
 
@@ -58,7 +59,9 @@ export function addProduceCommand(program: Command, run: RunCommand): void {
         .choices(['all', 'leader', 'none'])
         .default('all'),
     )
-    .option('--header <key=value>', 'put on every record; may be repeated', pairs, [])
+    .addOption(
+      new Option('--header <key=value>', 'put on every record; may be repeated').argParser(pairs).default([], 'none'),
+    )
     .addOption(
       new Option('--compression <codec>', 'how batches are compressed')
         .choices(['none', 'gzip', 'snappy', 'lz4', 'zstd'])
@@ -92,7 +95,7 @@ async function produce(context: CommandContext, topic: string, options: ProduceO
     output,
     describe: () => `${results.succeeded} records, ${results.failed} failed`,
   });
-  const send = sender(producer, topic, options);
+  const send = sender({ producer, topic, results, toRecord: recordMaker(options) });
   const pace = options.rate === undefined ? undefined : new Pace(options.rate, startMs);
   const stop = terminal.interruption();
   for await (const lines of linesOf(counted(untilAborted(source.chunks, stop), progress.advance), lineBytesMax)) {
@@ -100,8 +103,7 @@ async function produce(context: CommandContext, topic: string, options: ProduceO
       if (stop.aborted) break;
       if (pace !== undefined) await sleep(pace.nextDueMs() - performance.now(), stop);
       await results.room();
-      await producer.ready();
-      results.add(send(line));
+      await send(line);
     }
     if (stop.aborted) break;
   }
@@ -118,20 +120,39 @@ function summary({ succeeded, failed }: OrderedResults, seconds: number): string
   return `${succeeded} records produced, ${failed} failed, in ${seconds.toFixed(2)} s (${rate} records/s)`;
 }
 
-function sender(producer: Producer, topic: string, options: ProduceOptions): (line: Line) => Promise<Placed> {
-  const separator = options.keySeparator === undefined ? undefined : Buffer.from(options.keySeparator);
-  const headers = options.header.map(([key, value]) => ({ key, value: Buffer.from(value) }));
-  const target = options.partition === undefined ? {} : { partition: options.partition };
-  return async (line) => {
+interface SenderOptions {
+  readonly producer: Producer;
+  readonly topic: string;
+  readonly results: OrderedResults;
+  readonly toRecord: (line: Uint8Array) => ProducerRecord;
+}
+
+/** Resolves when the producer has taken the line: a full buffer holds the reader. */
+function sender({ producer, topic, results, toRecord }: SenderOptions): (line: Line) => Promise<void> | undefined {
+  const nowhere = { partition: -1, offset: -1 };
+  return (line) => {
+    const decide = results.add();
     if (isOverlong(line)) {
-      throw new SluiceError('RECORD_TOO_LARGE', {
-        message: `The line has ${line.overlongBytes} bytes; no topic takes more than ${lineBytesMax}.`,
-        details: { bytes: line.overlongBytes, limit: lineBytesMax },
-      });
+      const details = { bytes: line.overlongBytes, limit: lineBytesMax };
+      const message = `The line has ${line.overlongBytes} bytes; no topic takes more than ${lineBytesMax}.`;
+      decide(new SluiceError('RECORD_TOO_LARGE', { message, details }), nowhere);
+      return undefined;
     }
-    const { key, value } = splitKey(line, separator);
-    return producer.send(topic, { key, value, headers, ...target });
+    const record = toRecord(line);
+    return producer.post(topic, record, decide) ? undefined : postLater();
+
+    async function postLater(): Promise<void> {
+      do await producer.ready();
+      while (!producer.post(topic, record, decide));
+    }
   };
+}
+
+function recordMaker(options: ProduceOptions): (line: Uint8Array) => ProducerRecord {
+  const separator = options.keySeparator === undefined ? undefined : Buffer.from(options.keySeparator);
+  const headers = options.header.map(([key, value]) => ({ key, value }));
+  const target = options.partition === undefined ? {} : { partition: options.partition };
+  return (line) => ({ ...splitKey(line, separator), headers, ...target });
 }
 
 /** JSON: a line for each record. For people: nothing on stdout, the first failures on stderr. */

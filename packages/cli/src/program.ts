@@ -1,5 +1,5 @@
 /** The command tree: global options, every command, and how each run ends. */
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { addBenchCommands } from './bench-command.ts';
 import { addClusterCommands } from './cluster-command.ts';
 import { commandContext } from './command-context.ts';
@@ -57,7 +57,11 @@ function buildProgram({ terminal, readContexts }: ProgramOptions, finish: (code:
       bootstrapList,
     )
     .option('--json', 'JSON alone on stdout')
-    .option('--timeout <duration>', 'the longest that anything may take', durationMs, defaultTimeoutMs)
+    .addOption(
+      new Option('--timeout <duration>', 'the longest that a request or a delivery may take')
+        .argParser(durationMs)
+        .default(defaultTimeoutMs, '30s'),
+    )
     .option('--quiet', 'no progress and no summaries')
     .option('--context <name>', 'a named cluster from contexts.yaml (or SLUICE_CONTEXT)')
     .configureHelp({ showGlobalOptions: true })

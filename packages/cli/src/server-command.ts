@@ -1,3 +1,4 @@
+import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { RunCommand } from './command-context.ts';
 import { texts } from './option-values.ts';
@@ -17,7 +18,11 @@ export function addServerCommand(program: Command, run: RunCommand): void {
     .command('server')
     .description('one node, in this process, until SIGTERM')
     .requiredOption('--config <file>', 'YAML file with the configuration')
-    .option('--set <key=value>', 'overrides the file and the environment; may be repeated', texts, [])
+    .addOption(
+      new Option('--set <key=value>', 'overrides the file and the environment; may be repeated')
+        .argParser(texts)
+        .default([], 'none'),
+    )
     .addHelpText('after', examples)
     .action((options: ServerOptions, command: Command) =>
       run(command, async () => {

@@ -1,5 +1,6 @@
-import { SluiceError, isSluiceError } from '@sluice/base';
+import { isSluiceError } from '@sluice/base';
 import type { Sluice, TopicDescription } from '@sluice/client';
+import { Option } from 'commander';
 import type { Command } from 'commander';
 import { connect } from './command-context.ts';
 import type { CommandContext, RunCommand } from './command-context.ts';
@@ -8,7 +9,6 @@ import { pairs, wholeNumber } from './option-values.ts';
 import type { Pair } from './option-values.ts';
 import { table } from './output.ts';
 import type { Output } from './output.ts';
-import { sleep } from './sleep.ts';
 
 interface CreateOptions {
   readonly partitions: number;
@@ -16,8 +16,6 @@ interface CreateOptions {
   readonly config: readonly Pair[];
   readonly ifNotExists?: true;
 }
-
-const leaderPollMs = 50;
 
 export function addTopicCommands(program: Command, run: RunCommand): void {
   const topic = program.command('topic').description('create, list, describe and delete topics');
@@ -47,8 +45,8 @@ export function addTopicCommands(program: Command, run: RunCommand): void {
     .action((name: string, _options: object, command: Command) =>
       run(command, async (context) => {
         await using sluice = connect(context);
-        const { id } = await sluice.admin.deleteTopic(name);
-        await context.output.result({ deleted: true, name, id }, () => `deleted ${name}`);
+        await sluice.admin.deleteTopic(name);
+        await context.output.result({ deleted: true, name }, () => `deleted ${name}`);
         return exitCodes.done;
       }),
     );
@@ -61,7 +59,11 @@ function addCreate(topic: Command, run: RunCommand): void {
     .description('create a topic; returns when every leader serves')
     .option('--partitions <count>', 'how many partitions', wholeNumber(1, 10_000), 1)
     .option('--replication <count>', 'copies of each partition (default: 3, or the node count)', wholeNumber(1, 100))
-    .option('--config <key=value>', 'minIsr, durability or recordBytesMax; may be repeated', pairs, [])
+    .addOption(
+      new Option('--config <key=value>', 'minIsr, durability or recordBytesMax; may be repeated')
+        .argParser(pairs)
+        .default([], 'none'),
+    )
     .option('--if-not-exists', 'succeed when the topic is there already')
     .addHelpText(
       'after',
@@ -70,16 +72,16 @@ function addCreate(topic: Command, run: RunCommand): void {
     .action((name: string, options: CreateOptions, command: Command) =>
       run(command, async (context) => {
         await using sluice = connect(context);
-        await createTopic(sluice, name, options);
-        await printTopic(context.output, await untilLed(sluice, name, context.timeoutMs));
+        await printTopic(context.output, await createTopic(sluice, name, options));
         return exitCodes.done;
       }),
     );
 }
 
-async function createTopic(sluice: Sluice, name: string, options: CreateOptions): Promise<void> {
+/** Returns when every leader serves. */
+async function createTopic(sluice: Sluice, name: string, options: CreateOptions): Promise<TopicDescription> {
   try {
-    await sluice.admin.createTopic({
+    return await sluice.admin.createTopic({
       name,
       partitions: options.partitions,
       ...(options.replication === undefined ? {} : { replication: options.replication }),
@@ -89,22 +91,8 @@ async function createTopic(sluice: Sluice, name: string, options: CreateOptions)
     const exists = isSluiceError(error) && error.code === 'TOPIC_EXISTS';
     if (!exists || options.ifNotExists !== true) throw error;
   }
-}
-
-/** Asks until every partition has a leader that knows its committed end, and so serves. */
-export async function untilLed(sluice: Sluice, name: string, timeoutMs: number): Promise<TopicDescription> {
-  const deadlineMs = performance.now() + timeoutMs;
-  for (;;) {
-    const description = await sluice.admin.describeTopic(name);
-    const waiting = description.partitions.find((each) => each.leader === null || each.highWatermark === null);
-    if (waiting === undefined) return description;
-    if (performance.now() > deadlineMs) {
-      throw new SluiceError('TIMEOUT', {
-        message: `Topic ${name} exists, but partition ${waiting.partition} has no serving leader yet; see sluice cluster status.`,
-      });
-    }
-    await sleep(leaderPollMs);
-  }
+  await sluice.admin.listOffsets(name);
+  return sluice.admin.describeTopic(name);
 }
 
 async function listTopics(context: CommandContext): Promise<0> {
