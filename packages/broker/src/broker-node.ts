@@ -132,7 +132,7 @@ export class BrokerNode {
         windowBytesMax: config.fetchWindowBytesMax,
         subscriptionsMax,
       }),
-      new OffsetsService(this.hosts, new ProducerIds(identity, this.#link)),
+      new OffsetsService(this.hosts, new ProducerIds(identity, this.#link), clock),
       this.#admin,
     ];
   }

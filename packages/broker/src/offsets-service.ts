@@ -1,5 +1,6 @@
 /** Answers for the bounds of partitions that this node leads, and grants producer ids. */
 import { isIdentity, LogKind, partitionIndex, SluiceError, topicId } from '@sluice/base';
+import type { Clock } from '@sluice/base';
 import { encodeError, methods } from '@sluice/wire';
 import type { Dispatcher, Partially, PartitionName, PartitionOffsets } from '@sluice/wire';
 import type { PartitionHosts } from './partition-hosts.ts';
@@ -8,8 +9,10 @@ import type { ProducerIds } from './producer-ids.ts';
 export class OffsetsService {
   readonly #hosts: PartitionHosts;
   readonly #producerIds: ProducerIds;
+  readonly #clock: Clock;
 
-  constructor(hosts: PartitionHosts, producerIds: ProducerIds) {
+  constructor(hosts: PartitionHosts, producerIds: ProducerIds, clock: Clock) {
+    this.#clock = clock;
     this.#hosts = hosts;
     this.#producerIds = producerIds;
   }
@@ -44,7 +47,7 @@ export class OffsetsService {
       logStart: replica.logStart,
       highWatermark: latest.offset,
       logEnd: replica.logEnd,
-      writable: replica.appendError() === undefined,
+      writable: replica.appendError(this.#clock.monotonicMs()) === undefined,
     };
   }
 }

@@ -28,7 +28,7 @@ export function onAppend(state: ReplicaState, event: AppendEvent, fx: EffectsDra
 }
 
 /** D2, and the promise that a leader which nobody hears appends nothing that it could only lose or leave unacked. */
-function enoughReplicas(state: ReplicaState, nowMs: number): boolean {
+export function enoughReplicas(state: ReplicaState, nowMs: number): boolean {
   const { isr, minIsr } = assignmentOf(state);
   if (isr.length < minIsr) return false;
   const heardSinceMs = nowMs - state.config.sessionTimeoutMs;

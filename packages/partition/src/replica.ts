@@ -21,7 +21,7 @@ import type {
 import { ackDurable, onDiverged, onPositionRefused, onPushed, statePosition, trimLog } from './follower.ts';
 import { maybeAdvanceHighWatermark } from './high-watermark.ts';
 import { lagMs, maybeExpandAny, maybeRetryProposal, maybeShrink, onIsrChangeResult } from './isr.ts';
-import { expireWaiting, onAppend } from './leader-append.ts';
+import { enoughReplicas, expireWaiting, onAppend } from './leader-append.ts';
 import { onFollowerAck, onFollowerGone, onFollowerPosition } from './leader-replication.ts';
 import { onAssigned, onMetadataAtLeader } from './leadership.ts';
 import { ProducerStates } from './producer-state.ts';
@@ -203,6 +203,14 @@ export class PartitionReplica {
     // A new leader's high watermark lags behind what was readable at the old one (D4).
     if (!knowsCommittedEnd(this.#state, role)) return 'OFFSET_NOT_AVAILABLE';
     return from <= logEnd ? undefined : 'OFFSET_OUT_OF_RANGE';
+  }
+
+  /** Why an append would be refused now, whoever sent it; undefined when it would be taken. */
+  appendError(nowMs: number): ErrorCode | undefined {
+    const { role, producers } = this.#state;
+    if (role.kind !== 'leader') return 'NOT_LEADER';
+    if (producers.reloadNeeded) return 'LEADER_NOT_AVAILABLE';
+    return enoughReplicas(this.#state, nowMs) ? undefined : 'NOT_ENOUGH_REPLICAS';
   }
 
   /** Retention may remove nothing at or above it. */
