@@ -44,8 +44,7 @@ test.each(commands)('help of sluice %s %s', async (...words) => {
   expect({ exit, err }).toEqual({ exit: 0, err: '' });
   expect(out).toContain('Usage: sluice');
   const isGroup = ['topic', 'cluster', 'bench'].includes(words.join(' '));
-  expect(isGroup || /^Examples:
- {2}.*sluice /m.test(out)).toBe(true);
+  expect(isGroup || out.includes('Examples:\n')).toBe(true);
 });
 
 describe('wrong usage exits with 2 and says what is wrong', () => {
