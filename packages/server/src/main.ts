@@ -131,7 +131,12 @@ const aborted = (signal: AbortSignal): Promise<void> =>
     else signal.addEventListener('abort', () => resolve());
   });
 
-if (import.meta.main) {
-  const { values } = parseArgs({ options: { config: { type: 'string' }, set: { type: 'string', multiple: true } } });
-  process.exit(await runServer({ configFile: values.config, sets: values.set ?? [] }));
+function optionsFrom(argv: readonly string[]): ServerOptions {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: { config: { type: 'string' }, set: { type: 'string', multiple: true } },
+  });
+  return { configFile: values.config, sets: values.set ?? [] };
 }
+
+if (import.meta.main) process.exit(await runServer(optionsFrom(process.argv.slice(2))));

@@ -274,7 +274,8 @@ class AssembledNode implements Node {
     parts?.broker?.stop();
     await Promise.all(doors.map((door) => door.close(Math.min(graceMs, callGraceMs))));
     await this.#open.disposeAsync();
-    logger.info('node stopped');
+    // A start that failed has its own line.
+    if (parts !== undefined) logger.info('node stopped');
   }
 
   /** Ends early when no controller leader can be found: then nobody can move anything. */
