@@ -299,12 +299,15 @@ export class PartitionHost {
     const fields = { topic: this.topicName, partition: this.id.partition, ...event };
     switch (event.kind) {
       case 'isr':
+        // Its leader speaks for the partition; the replicas of a new one are no news.
+        if (this.#replica?.role !== 'leader' || event.partitionEpoch === 0) break;
         return logger.info('in-sync replicas changed', fields);
       case 'truncated':
       case 'restarted':
         return logger.warn('log cut to match its leader', fields);
       default:
-        return logger.debug('partition event', fields);
+        break;
     }
+    logger.debug('partition event', fields);
   }
 }

@@ -7,7 +7,7 @@
  * G2. Nodes that are lost together are fenced in one request (rule E2 of `metadata`).
  */
 import { brokerEpoch, isPosition, logIndex, nodeId, SluiceError, toSluiceError } from '@sluice/base';
-import type { Clock, Logger, NodeId, Timer, Transport } from '@sluice/base';
+import type { Clock, Logger, NodeId, ProbeResult, Timer, Transport } from '@sluice/base';
 import { SessionBook } from '@sluice/metadata';
 import type { MetadataImage, NodeIdentity } from '@sluice/metadata';
 import { encodeError } from '@sluice/wire';
@@ -50,6 +50,7 @@ export class BrokerSessions {
     });
     this.#judgeLater();
     this.#electLater();
+    this.#lookForTheDead();
   }
 
   /** The leadership is over. */
@@ -131,18 +132,32 @@ export class BrokerSessions {
     });
   }
 
+  /**
+   * A new leader has no streams yet that could close. What the last one led may have died with it: a machine that
+   * refuses a connection says so at once; one that is silent gets its whole session.
+   */
+  #lookForTheDead(): void {
+    for (const { nodeId: node, state } of this.#options.image.nodes.values()) {
+      if (state !== 'fenced') this.#probe(node, (result) => result === 'refused');
+    }
+  }
+
   /** The other kernel closed the stream: asks it whether anybody is still there (design §4, Failure detection). */
   #onStreamLost(node: NodeId): void {
+    this.#probe(node, (result) => result !== 'open');
+  }
+
+  #probe(node: NodeId, isCrash: (result: ProbeResult) => boolean): void {
     const { image, transport, logger } = this.#options;
     const known = image.node(node);
     if (known === undefined) return;
     const identity = { nodeId: node, brokerEpoch: known.brokerEpoch };
     transport.probe(known.peerAddress, unansweredMs).then(
       (result) => {
-        if (this.#ended || this.#streams.has(node)) return;
-        logger.debug('heartbeat stream lost', { nodeId: node, probe: result });
+        if (this.#ended || this.#streams.has(node) || !isCrash(result)) return;
+        logger.debug('node is gone', { nodeId: node, probe: result });
         this.#book.streamClosed(identity, result);
-        if (result !== 'open') this.#judge();
+        this.#judge();
       },
       (error: unknown) => logger.warn('probe failed', { nodeId: node, err: toSluiceError(error) }),
     );
