@@ -46,7 +46,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   sim: {
     layer: 5,
     kind: 'test',
-    mayImport: [...pure, ...adapters, 'controller', 'broker', 'client'],
+    mayImport: [...pure, ...adapters, 'controller', 'broker', 'server', 'client'],
     nodeFiles: 'any',
   },
 };

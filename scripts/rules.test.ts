@@ -46,10 +46,12 @@ describe('imports', () => {
     expect(importing('broker', '@sluice/controller')).toHaveLength(1);
     expect(importing('controller', '@sluice/broker')).toHaveLength(1);
     expect(importing('client', '@sluice/storage')).toHaveLength(1);
-    expect(importing('sim', '@sluice/server')).toHaveLength(1);
+    expect(importing('sim', '@sluice/cli')).toHaveLength(1);
+    expect(importing('client', '@sluice/server')).toHaveLength(1);
     expect(importing('broker', '@sluice/storage', [])).toHaveLength(1);
     expect(importing('server', 'left-pad', [])).toHaveLength(1);
     expect(importing('broker', '@sluice/storage')).toEqual([]);
+    expect(importing('sim', '@sluice/server')).toEqual([]);
   });
 
   test('a pure package that depends on something outside', () => {
