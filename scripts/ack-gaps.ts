@@ -1,0 +1,28 @@
+/** When acks of each partition arrived, and how long none did: what a failover costs a producer. */
+export class AckGaps {
+  readonly #timesMs = new Map<number, number[]>();
+
+  record(partition: number, nowMs: number): void {
+    const times = this.#timesMs.get(partition);
+    if (times === undefined) this.#timesMs.set(partition, [nowMs]);
+    // Acks of one batch come together.
+    else if (times.at(-1) !== nowMs) times.push(nowMs);
+  }
+
+  /**
+   * The longest time between two acks of one partition that ended after `sinceMs`, over `partitions`. Undefined while
+   * one of them has had no ack since then: its gap is not over.
+   */
+  longestMs(partitions: readonly number[], sinceMs: number): number | undefined {
+    let longest = 0;
+    for (const partition of partitions) {
+      const times = this.#timesMs.get(partition) ?? [];
+      if ((times.at(-1) ?? Number.NEGATIVE_INFINITY) <= sinceMs) return undefined;
+      for (const [at, time] of times.entries()) {
+        const before = times[at - 1];
+        if (before !== undefined && time > sinceMs) longest = Math.max(longest, time - before);
+      }
+    }
+    return longest;
+  }
+}
