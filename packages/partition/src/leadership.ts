@@ -44,8 +44,9 @@ export function onMetadataAtLeader(state: ReplicaState, leader: LeaderRole, fx: 
     // Metadata past the proposal has decided it, whatever became of its answer (D13).
     if (assignment.partitionEpoch > leader.pendingIsr.partitionEpoch) leader.pendingIsr = undefined;
   }
-  maybeExpandAny(state, leader, fx);
+  // First the high watermark: a member that was just dropped for its lag must not look complete before it moves.
   maybeAdvanceHighWatermark(state, leader, fx);
+  maybeExpandAny(state, leader, fx);
   failWaitingBelowMinIsr(state, leader, fx);
 }
 

@@ -486,7 +486,7 @@ export class ModelCluster {
     for (const node of this.#nodes) if (node.replica === undefined) this.#start(node, false);
     for (const node of this.#nodes) this.#unfence(node);
     for (const node of this.#nodes) this.#step(node, { kind: 'restate' });
-    for (let round = 0; round < 200 && !this.#settled(); round += 1) this.#calmRound();
+    for (let round = 0; round < 2_000 && !this.#settled(); round += 1) this.#calmRound();
     if (!this.#settled())
       throw new Violation(
         `not settled: ${JSON.stringify([this.#nodes.map(describe), this.#producers.map((one) => [one.id, one.epoch, one.open.map((open) => open.baseSequence)])])}`,

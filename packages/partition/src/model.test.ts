@@ -5,8 +5,8 @@ import type { ModelReport } from './model-cluster.ts';
 /** MODEL_SEEDS=20000 for a long run, MODEL_SEED=17 to replay one. */
 const seeds = process.env['MODEL_SEED']
   ? [Number(process.env['MODEL_SEED'])]
-  : Array.from({ length: Number(process.env['MODEL_SEEDS'] ?? 300) }, (_, at) => at + 1);
-const steps = 3_000;
+  : Array.from({ length: Number(process.env['MODEL_SEEDS'] ?? 1_000) }, (_, at) => at + 1);
+const steps = 6_000;
 
 test('under any faults nothing acked is lost, and afterwards all replicas agree', { timeout: 3_600_000 }, () => {
   const seen = new Map<string, number>();

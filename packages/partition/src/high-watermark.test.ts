@@ -1,0 +1,84 @@
+import { brokerEpoch, leaderEpoch, nodeId, offset, partitionEpoch, sessionNumber } from '@sluice/base';
+import * as fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { PartitionReplica } from './replica.ts';
+
+const life = brokerEpoch(9);
+const epoch = leaderEpoch(1);
+
+function leaderOf(isr: readonly number[]): PartitionReplica {
+  const replica = new PartitionReplica({
+    self: nodeId(1),
+    config: { sessionTimeoutMs: 1_500, replicaLagMsMax: 2_000, producerExpiryMs: 1_000, producerCountMax: 10 },
+    liveness: { heardAtMs: () => 0, controllerHeardAtMs: () => 0 },
+    loaded: { logStart: offset(0), logEnd: offset(0), highWatermark: undefined, epochs: [], producers: [], nowMs: 0 },
+  });
+  replica.step({
+    kind: 'assigned',
+    leader: nodeId(1),
+    leaderEpoch: epoch,
+    partitionEpoch: partitionEpoch(1),
+    replicas: [1, 2, 3].map((id) => ({ nodeId: nodeId(id), brokerEpoch: life, eligible: isr.includes(id) })),
+    isr: isr.map(nodeId),
+    minIsr: 2,
+    selfBrokerEpoch: life,
+    nowMs: 0,
+  });
+  return replica;
+}
+
+/** D1 against the definition: the smallest durable end of the members, once there are enough, and never less than before. */
+test('it is the smallest durable end of the in-sync replicas, whatever the order of events', () => {
+  const event = fc.record({ who: fc.integer({ min: 0, max: 3 }), by: fc.nat(4) });
+  const isrs = fc.constantFrom([1, 2, 3], [1, 2], [1, 3], [1]);
+  fc.assert(
+    fc.property(isrs, fc.array(event, { maxLength: 60 }), (isr, events) => {
+      const replica = leaderOf(isr);
+      const durable = new Map([1, 2, 3].map((id) => [id, 0]));
+      for (const id of [2, 3]) {
+        const about = {
+          replica: nodeId(id),
+          brokerEpoch: life,
+          leaderEpoch: epoch,
+          session: sessionNumber(1),
+          nowMs: 0,
+        };
+        const position = { fetchOffset: offset(0), durableOffset: offset(0), lastEpoch: undefined };
+        replica.step({ kind: 'followerPosition', ...about, ...position });
+      }
+      for (const { who, by } of events) {
+        const end = offset(Math.min(replica.logEnd, (durable.get(who) ?? 0) + by));
+        if (who === 0) {
+          const request = { requestId: 1, recordCount: by + 1, producer: undefined, acks: 'all' as const };
+          replica.step({ kind: 'append', ...request, deadlineMs: 9, nowMs: 0 });
+        } else if (who === 1) replica.step({ kind: 'durable', generation: 0, end });
+        else {
+          const about = { replica: nodeId(who), brokerEpoch: life, leaderEpoch: epoch, session: sessionNumber(1) };
+          replica.step({ kind: 'followerAck', ...about, durableOffset: end, nowMs: 0 });
+        }
+        if (who !== 0) durable.set(who, end);
+        const smallest = Math.min(...isr.map((id) => durable.get(id) ?? 0));
+        expect(replica.highWatermark).toBe(isr.length < 2 ? 0 : smallest);
+        expect(replica.readableEnd).toBe(replica.highWatermark);
+      }
+    }),
+  );
+});
+
+test('10,000 parked requests end in order, each once', () => {
+  const replica = leaderOf([1, 2]);
+  const about = { replica: nodeId(2), brokerEpoch: life, leaderEpoch: epoch, session: sessionNumber(1), nowMs: 0 };
+  const position = { fetchOffset: offset(0), durableOffset: offset(0), lastEpoch: undefined };
+  replica.step({ kind: 'followerPosition', ...about, ...position });
+  const ended: number[] = [];
+  for (let requestId = 1; requestId <= 10_000; requestId += 1) {
+    const request = { requestId, recordCount: 1, producer: undefined, acks: 'all' as const, deadlineMs: 9, nowMs: 0 };
+    replica.step({ kind: 'append', ...request });
+    if (requestId % 7 !== 0) continue;
+    replica.step({ kind: 'durable', generation: 0, end: offset(requestId) });
+    const { replies } = replica.step({ kind: 'followerAck', ...about, durableOffset: offset(requestId - 3) });
+    for (const reply of replies) ended.push(reply.requestId);
+  }
+  expect(ended).toEqual(Array.from({ length: ended.length }, (_, at) => at + 1));
+  expect(replica.parkedCount).toBe(10_000 - ended.length);
+});
