@@ -1,6 +1,6 @@
 /** The plainest thing that a set of logs could be, to compare the real one with. */
 import type { Random } from '@sluice/base';
-import { expect } from 'vitest';
+import { crc32c } from '@sluice/record';
 import type { NodeLog } from './node-log.ts';
 import { at, concat, testBatch, testSpan } from './test-batches.ts';
 import { contents, testLogId } from './test-node-log.ts';
@@ -56,13 +56,26 @@ export class LogModel {
     }
   }
 
-  async check(node: NodeLog): Promise<void> {
+  /** What differs between the node log and the model, in a sentence; undefined when nothing does. */
+  async difference(node: NodeLog): Promise<string | undefined> {
     for (const [number, model] of this.#logs) {
       const log = node.log(testLogId(number));
-      expect([number, log.startOffset, log.endOffset]).toEqual([number, model.start, model.end]);
+      const found = `${log.startOffset} to ${log.endOffset}`;
+      const expected = `${model.start} to ${model.end}`;
+      if (found !== expected) return `log ${number} holds ${found}, not ${expected}`;
       const whole = concat(model.batches.map((batch) => batch.bytes));
-      expect(Buffer.compare(await contents(log, 3000), whole)).toBe(0);
+      if (Buffer.compare(await contents(log, 3000), whole) !== 0) return `log ${number} holds other bytes`;
     }
+    return undefined;
+  }
+
+  /** Equal for equal states: what `signatureOf` makes of a node log in this state. */
+  signature(): string {
+    const lines: string[] = [];
+    for (const [number, { start, end, batches }] of this.#logs) {
+      lines.push(line(number, { start, end, bytes: concat(batches.map((batch) => batch.bytes)) }));
+    }
+    return sorted(lines);
   }
 
   #append(model: ModelLog, log: ReturnType<NodeLog['log']>, random: Random): void {
@@ -81,6 +94,25 @@ export class LogModel {
     log.append(concat(parts), testSpan(base, model.end));
   }
 }
+
+/** The state of the logs with these numbers, as text; an empty log that was never moved counts as none. */
+export async function signatureOf(node: NodeLog, numbers: readonly number[]): Promise<string> {
+  const lines: string[] = [];
+  for (const number of numbers) {
+    const log = node.log(testLogId(number));
+    lines.push(line(number, { start: log.startOffset, end: log.endOffset, bytes: await contents(log) }));
+  }
+  return sorted(lines);
+}
+
+const line = (number: number, log: { start: number; end: number; bytes: Uint8Array }): string =>
+  log.end === 0 ? '' : `log ${number}: ${log.start} to ${log.end}, ${log.bytes.length} bytes, crc ${crc32c(log.bytes)}`;
+
+const sorted = (lines: readonly string[]): string =>
+  lines
+    .filter((text) => text !== '')
+    .toSorted()
+    .join('\n');
 
 /** A batch boundary of the log, its start and end included. */
 function boundary(model: ModelLog, random: Random): number {

@@ -106,9 +106,19 @@ class Scan {
     return header.number === expected && (this.#checksum === undefined || header.previousChecksum === this.#checksum);
   }
 
+  /** Undefined unless all of it is there: a footer may be torn in its sections, behind a whole table. */
   async #footer({ header }: FrameFound): Promise<Footer | undefined> {
-    const table = await this.#window.at(this.#position + frameHeaderBytes, header.tableBytes);
-    return table.length === header.tableBytes ? decodeFooter(header, table) : undefined;
+    const start = this.#position + frameHeaderBytes;
+    if (start + header.tableBytes + header.payloadBytes > this.#window.size) return undefined;
+    const body = await this.#window.at(start, header.tableBytes + header.payloadBytes);
+    const footer = decodeFooter(header, body.subarray(0, header.tableBytes));
+    if (footer === undefined) return undefined;
+    const sections = [...footer.logs, ...(footer.raft === undefined ? [] : [footer.raft])];
+    const whole = sections.every(({ section: { position, bytes, crc } }) => {
+      const section = body.subarray(position - start, position - start + bytes);
+      return section.length === bytes && crc32c(section) === crc;
+    });
+    return whole ? footer : undefined;
   }
 
   /** False when the group cannot be used, or is damaged and nothing proves that it was ever durable. */
