@@ -1,0 +1,33 @@
+/** Waiting for a condition with a deadline; the sentence says what did not come true. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface UntilOptions {
+  readonly what: string;
+  readonly timeoutMs: number;
+  readonly everyMs?: number;
+}
+
+/** Resolves to the first value that is not undefined. */
+export async function until<Value>(
+  look: () => Value | undefined | Promise<Value | undefined>,
+  { what, timeoutMs, everyMs = 20 }: UntilOptions,
+): Promise<Value> {
+  const deadlineMs = performance.now() + timeoutMs;
+  let last: unknown;
+  for (;;) {
+    try {
+      const value = await look();
+      if (value !== undefined) return value;
+    } catch (error) {
+      // While nodes are down, asking fails; the last reason is told when time is up.
+      last = error;
+    }
+    if (performance.now() > deadlineMs) {
+      throw new Error(
+        `${what} did not happen within ${timeoutMs} ms`,
+        last === undefined ? undefined : { cause: last },
+      );
+    }
+    await sleep(everyMs);
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * `npm run -s kills -- --rounds N --json`: rounds of SIGKILL under load on real processes; see `e2e/kill-round.ts`.
+ * A line a round, then a summary; exit 0 only when every round was clean.
+ */
+import { parseArgs } from 'node:util';
+import { LocalCluster } from '../e2e/cluster.ts';
+import { killKinds, killRound } from '../e2e/kill-round.ts';
+import type { RoundResult } from '../e2e/kill-round.ts';
+
+interface Options {
+  readonly rounds: number;
+  readonly json: boolean;
+}
+
+function optionsFrom(argv: readonly string[]): Options | undefined {
+  try {
+    const options = { rounds: { type: 'string', default: '1' }, json: { type: 'boolean', default: false } } as const;
+    const { values } = parseArgs({ args: [...argv], options });
+    const rounds = Number(values.rounds);
+    if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds must be an integer from 1');
+    return { rounds, json: values.json };
+  } catch (error) {
+    process.stderr.write(`kills: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write('usage: npm run -s kills -- [--rounds N] [--json]\n');
+    return undefined;
+  }
+}
+
+function roundText(
+  round: number,
+  { ok, kind, killed, failoverMs, rejoinMs, afterwards, failures }: RoundResult,
+): string {
+  const { acked, lost, duplicated, reordered } = afterwards;
+  const counts = `acked ${acked}, lost ${lost}, duplicated ${duplicated}, reordered ${reordered}`;
+  const given = Object.keys(failures).length === 0 ? '' : `, given up ${JSON.stringify(failures)}`;
+  const word = ok ? 'ok' : 'FAILED';
+  return `${word}  round ${round}  ${kind} (node ${killed.join(', ')}): ${counts}${given}; served again after ${failoverMs} ms, whole after ${rejoinMs} ms`;
+}
+
+function summary(results: readonly RoundResult[]): object {
+  const total = (count: (result: RoundResult) => number): number => results.reduce((sum, each) => sum + count(each), 0);
+  const longest = (kind: string): number =>
+    Math.max(0, ...results.filter((each) => each.kind === kind).map((each) => each.failoverMs));
+  return {
+    summary: true,
+    ok: results.every((each) => each.ok),
+    rounds: results.length,
+    failed: results.filter((each) => !each.ok).length,
+    acked: total((each) => each.afterwards.acked),
+    lost: total((each) => each.during.lost + each.afterwards.lost),
+    duplicated: total((each) => each.during.duplicated + each.afterwards.duplicated),
+    reordered: total((each) => each.during.reordered + each.afterwards.reordered),
+    failoverMsMax: Object.fromEntries(killKinds.map((kind) => [kind, longest(kind)])),
+  };
+}
+
+async function run({ rounds, json }: Options): Promise<0 | 1> {
+  const results: RoundResult[] = [];
+  const print = (value: object, text: string): void => console.log(json ? JSON.stringify(value) : text);
+  await using cluster = await LocalCluster.start();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void cluster.stop().then(() => process.exit(1)));
+  }
+  for (let round = 1; round <= rounds; round += 1) {
+    for (const kind of killKinds) {
+      const result = await killRound(cluster, kind);
+      results.push(result);
+      print({ round, ...result }, roundText(round, result));
+    }
+  }
+  const found = summary(results);
+  print(found, JSON.stringify(found));
+  return results.every((each) => each.ok) ? 0 : 1;
+}
+
+const options = optionsFrom(process.argv.slice(2));
+process.exit(options === undefined ? 2 : await run(options));
