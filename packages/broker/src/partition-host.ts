@@ -207,6 +207,7 @@ export class PartitionHost {
     const { ports } = this.#options;
     if (effects.log !== undefined) this.#changeLog(effects.log, pushed, batch);
     if (effects.reloadProducers !== undefined) void this.#reloadProducers(effects.reloadProducers);
+    if (effects.trimTo !== undefined) this.log.restartAt(effects.trimTo);
     for (const nodeId of effects.stopPush) ports.stopPush(this, nodeId);
     for (const message of effects.sendNow) ports.send(this, message);
     for (const push of effects.startPush) ports.startPush(this, push);
