@@ -10,7 +10,7 @@ import { Reader } from './reader.ts';
 import { until } from './until.ts';
 import { demonstrationResult } from '../scripts/demonstration-result.ts';
 import type { DemonstrationResult } from '../scripts/demonstration-result.ts';
-import { verdict } from '../scripts/ledger.ts';
+import { verdict } from '@sluice/sim/ledger';
 
 export interface DemonstrationOptions {
   /** Kept at the end; temporary when undefined. */

@@ -4,8 +4,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { Sluice } from '@sluice/client';
-import { isClean, verdict } from '../scripts/ledger.ts';
-import type { Verdict } from '../scripts/ledger.ts';
+import { isClean, verdict } from '@sluice/sim/ledger';
+import type { Verdict } from '@sluice/sim/ledger';
 import type { LocalCluster } from './cluster.ts';
 import { Load } from './load.ts';
 import { Reader } from './reader.ts';

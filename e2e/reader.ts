@@ -1,6 +1,6 @@
 /** A consumer of all partitions of a topic from the start, and its book of what it read. */
 import type { Consumer, Sluice } from '@sluice/client';
-import type { PlacedRecord } from '../scripts/ledger.ts';
+import type { PlacedRecord } from '@sluice/sim/ledger';
 import { idOf } from './load.ts';
 import { until } from './until.ts';
 

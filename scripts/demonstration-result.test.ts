@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { demonstrationResult, exitCodeOf } from './demonstration-result.ts';
-import { verdict } from './ledger.ts';
-import type { PlacedRecord } from './ledger.ts';
+import { verdict } from '@sluice/sim/ledger';
+import type { PlacedRecord } from '@sluice/sim/ledger';
 
 const acked: readonly PlacedRecord[] = Array.from({ length: 100 }, (_, id) => ({
   id,

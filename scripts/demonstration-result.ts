@@ -1,5 +1,5 @@
-import { isClean } from './ledger.ts';
-import type { Verdict } from './ledger.ts';
+import { isClean } from '@sluice/sim/ledger';
+import type { Verdict } from '@sluice/sim/ledger';
 
 /** The object that `npm start -- --once --json` ends with. */
 export interface DemonstrationResult {
