@@ -51,6 +51,11 @@ export interface IncomingCall {
 
 export type Acceptor = (call: IncomingCall, stream: TransportStream) => StreamHandlers;
 
+export interface ListenOptions {
+  /** Largest message that callers may send here, refused before it is buffered; absent: the transport's own limit. */
+  readonly messageBytesMax?: number;
+}
+
 export interface Listening {
   /** The bound address, `host:port`, with the real port when 0 was asked for. */
   readonly address: string;
@@ -63,7 +68,7 @@ export type ProbeResult = 'open' | 'refused' | 'unanswered';
 export interface Transport {
   open(address: string, method: string, handlers: StreamHandlers, options?: OpenOptions): TransportStream;
   /** Rejects with `PORT_IN_USE` when the address is taken. */
-  listen(address: string, accept: Acceptor): Promise<Listening>;
+  listen(address: string, accept: Acceptor, options?: ListenOptions): Promise<Listening>;
   /** Asks the other kernel whether something listens: tells a dead process (`refused`) from silence. */
   probe(address: string, timeoutMs: number): Promise<ProbeResult>;
   /** Drops idle connections and pending opens; open streams close with `CLOSED`. */

@@ -31,7 +31,7 @@ const opened: { destroy(): void }[] = [];
 
 beforeEach(async () => {
   received = 0;
-  transport = new GrpcTransport({ clock, messageBytesMax, connectionsMax: 250, handshakeTimeoutMs: 200 });
+  transport = new GrpcTransport({ clock, messageBytesMax: 2 ** 26, connectionsMax: 250, handshakeTimeoutMs: 200 });
   const limits = { ...defaultLimits.client, messageBytesMax };
   dispatcher = new Dispatcher({ face: 'client', listener: 'test', limits, logger, clock, authorize: () => true });
   dispatcher.unary(initProducer, async () => ({ producerId: 1 }));
@@ -41,7 +41,7 @@ beforeEach(async () => {
     },
     onClose: () => undefined,
   }));
-  listening = await transport.listen('127.0.0.1:0', dispatcher.accept);
+  listening = await transport.listen('127.0.0.1:0', dispatcher.accept, { messageBytesMax });
 });
 
 afterEach(async () => {

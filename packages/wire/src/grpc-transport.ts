@@ -3,6 +3,7 @@ import type {
   Acceptor,
   Clock,
   Listening,
+  ListenOptions,
   OpenOptions,
   ProbeResult,
   StreamHandlers,
@@ -18,7 +19,7 @@ import { allMethods, methods } from './methods.ts';
 
 export interface GrpcTransportOptions {
   readonly clock: Clock;
-  /** Largest message that listeners and calls of this transport receive: `defaultLimits` of the face has it. */
+  /** Largest message that calls of this transport receive, and its listeners where `listen` says nothing else. */
   readonly messageBytesMax: number;
   /** Open connections of one listener; more are closed at once. Default 1,000. */
   readonly connectionsMax?: number;
@@ -65,8 +66,9 @@ export class GrpcTransport implements Transport {
     return stream;
   }
 
-  listen(address: string, accept: Acceptor): Promise<Listening> {
-    return listenGrpc({ ...this.#options, address, accept, methods: allMethods().map((method) => method.path) });
+  listen(address: string, accept: Acceptor, options: ListenOptions = {}): Promise<Listening> {
+    const paths = allMethods().map((method) => method.path);
+    return listenGrpc({ ...this.#options, ...options, address, accept, methods: paths });
   }
 
   probe(address: string, timeoutMs: number): Promise<ProbeResult> {

@@ -8,12 +8,9 @@
  */
 import type { Clock, IncomingCall } from '@sluice/base';
 import { SluiceError } from '@sluice/base';
+import type { MemoryLink } from './memory-flow.ts';
+import { MemoryFlow } from './memory-flow.ts';
 import type { MemoryStream } from './memory-stream.ts';
-
-export interface MemoryLink {
-  readonly from: string;
-  readonly to: string;
-}
 
 /** Must call `deliver` once, later and never from inside the call; how much later is its choice. */
 export type DeliveryScheduler = (link: MemoryLink, deliver: () => void) => void;
@@ -129,41 +126,6 @@ export class MemoryNetwork {
 
   #isCut(link: MemoryLink): boolean {
     return this.#cuts.has(linkKey(link.from, link.to));
-  }
-}
-
-interface FlowWires {
-  schedule(deliver: () => void): void;
-  /** True when the link is cut; the network then calls `resume` when it is whole again. */
-  stalls(flow: MemoryFlow): boolean;
-}
-
-/** One direction of one call. */
-export class MemoryFlow {
-  readonly link: MemoryLink;
-  readonly #wires: FlowWires;
-  readonly #queue: (() => void)[] = [];
-  #stalledSteps = 0;
-
-  constructor(link: MemoryLink, wires: FlowWires) {
-    this.link = link;
-    this.#wires = wires;
-  }
-
-  push(deliver: () => void): void {
-    this.#queue.push(deliver);
-    this.#wires.schedule(() => this.#step());
-  }
-
-  resume(): void {
-    const steps = this.#stalledSteps;
-    this.#stalledSteps = 0;
-    for (let step = 0; step < steps; step += 1) this.#wires.schedule(() => this.#step());
-  }
-
-  #step(): void {
-    if (this.#wires.stalls(this)) this.#stalledSteps += 1;
-    else this.#queue.shift()?.();
   }
 }
 

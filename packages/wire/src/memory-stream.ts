@@ -5,7 +5,7 @@
 import type { Clock, Message, StreamHandlers, TransportStream } from '@sluice/base';
 import { SluiceError } from '@sluice/base';
 import { decodeError, encodeError } from './error-detail.ts';
-import type { MemoryFlow } from './memory-network.ts';
+import type { MemoryFlow } from './memory-flow.ts';
 import { messageBytes } from './message-bytes.ts';
 
 export interface MemoryStreamOptions {

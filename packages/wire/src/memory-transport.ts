@@ -11,7 +11,8 @@ import type {
   TransportStream,
 } from '@sluice/base';
 import { SluiceError } from '@sluice/base';
-import type { MemoryFlow, MemoryNetwork, MemoryProcess } from './memory-network.ts';
+import type { MemoryFlow } from './memory-flow.ts';
+import type { MemoryNetwork, MemoryProcess } from './memory-network.ts';
 import { MemoryStream } from './memory-stream.ts';
 
 export class MemoryTransport implements Transport, MemoryProcess {
@@ -66,6 +67,7 @@ export class MemoryTransport implements Transport, MemoryProcess {
     return stream;
   }
 
+  /** A message is never half here, so its size is left to whoever accepts the call. */
   async listen(address: string, accept: Acceptor): Promise<Listening> {
     const network = this.#network;
     const open = new Set<MemoryStream>();

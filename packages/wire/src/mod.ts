@@ -4,6 +4,7 @@ export * from './dispatcher.ts';
 export * from './dispatcher-limits.ts';
 export { decodeError, encodeError } from './error-detail.ts';
 export * from './grpc-transport.ts';
+export type { MemoryLink } from './memory-flow.ts';
 export * from './memory-network.ts';
 export { MemoryTransport } from './memory-transport.ts';
 export { messageBytes } from './message-bytes.ts';
