@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { SluiceError } from '@sluice/base';
+import { SluiceError, toSluiceError } from '@sluice/base';
 import type { AcksName, Producer, ProducerRecord } from '@sluice/client';
 import type { Codec } from '@sluice/record';
 import { Option } from 'commander';
@@ -139,7 +139,13 @@ function sender({ producer, topic, results, toRecord }: SenderOptions): (line: L
       return undefined;
     }
     const record = toRecord(line);
-    return producer.post(topic, record, decide) ? undefined : postLater();
+    try {
+      return producer.post(topic, record, decide) ? undefined : postLater();
+    } catch (error) {
+      // Not a record that any topic takes; nothing was sent.
+      decide(toSluiceError(error), nowhere);
+      return undefined;
+    }
 
     async function postLater(): Promise<void> {
       do await producer.ready();

@@ -128,7 +128,7 @@ class AssembledNode implements Node {
   }
 
   async #openParts(): Promise<void> {
-    const { disk, transport, clock, random, logger } = this.#ports;
+    const { disk, transport, random, logger } = this.#ports;
     const open = this.#open;
     const directory = await DataDirectory.open(disk, this.#config.dataDirectory);
     open.defer(() => directory.release());
