@@ -8,6 +8,7 @@ import type { Node, NodeConfig } from '@sluice/server';
 import { MemoryDisk } from '@sluice/storage';
 import { MemoryNetwork, MemoryTransport } from '@sluice/wire';
 import { SimClock, Simulation } from './simulation.ts';
+import { withoutLogSyncs } from './unsynced-disk.ts';
 
 /** Simulated machines are slower than loopback and faster than a wide network. */
 const networkDelayUs = { min: 100, max: 600 };
@@ -21,6 +22,12 @@ export interface LogLine {
   readonly fields: LogFields;
 }
 
+export interface SimClusterOptions {
+  readonly nodes?: number;
+  /** `ignored`: the disks lie about having synced the node log, to see that the tests notice. */
+  readonly logSyncs?: 'real' | 'ignored';
+}
+
 interface Process {
   readonly node: Node;
   readonly clock: SimClock;
@@ -29,7 +36,7 @@ interface Process {
 interface Machine {
   readonly id: number;
   readonly name: string;
-  readonly disk: MemoryDisk;
+  disk: MemoryDisk;
   process: Process | undefined;
   lives: number;
 }
@@ -45,9 +52,11 @@ export class SimCluster {
   readonly halted: { readonly node: string; readonly reason: Error }[] = [];
   readonly #machines: readonly Machine[];
   readonly #delays: Random;
+  readonly #logSyncs: 'real' | 'ignored';
 
-  constructor(seed: number, nodes = 3) {
+  constructor(seed: number, { nodes = 3, logSyncs = 'real' }: SimClusterOptions = {}) {
     this.simulation = new Simulation(seed);
+    this.#logSyncs = logSyncs;
     this.#delays = this.simulation.random.fork('network');
     const { min, max } = networkDelayUs;
     this.network = new MemoryNetwork({
@@ -78,6 +87,12 @@ export class SimCluster {
     machine.disk.crash({ keep });
   }
 
+  /** An empty disk in place of the one there was; the node must be dead. */
+  wipe(id: number): void {
+    const machine = this.#at(id);
+    machine.disk = this.#newDisk(machine.name);
+  }
+
   node(id: number): Node {
     const { process } = this.#at(id);
     if (process === undefined) throw new Error(`node ${id} is not running`);
@@ -86,6 +101,16 @@ export class SimCluster {
 
   disk(id: number): MemoryDisk {
     return this.#at(id).disk;
+  }
+
+  /** The controller leader as node `id` sees it: what `cluster status` would say there. */
+  leads(id: number): boolean {
+    return this.node(id).figures().sluice_node_controller_leader === 1;
+  }
+
+  /** No partition that any node leads lacks an in-sync replica. */
+  isWhole(): boolean {
+    return this.#machines.every(({ process }) => process?.node.figures().sluice_partitions_under_replicated === 0);
   }
 
   isReady(...ids: readonly number[]): boolean {
@@ -103,13 +128,17 @@ export class SimCluster {
 
   #machine(id: number): Machine {
     const name = `node${id}`;
+    return { id, name, disk: this.#newDisk(name), process: undefined, lives: 0 };
+  }
+
+  /** A disk keeps its own time: it outlives the processes that use it. */
+  #newDisk(name: string): MemoryDisk {
     const clock = new SimClock(this.simulation, `${name} disk`);
-    const disk = new MemoryDisk({
+    return new MemoryDisk({
       clock,
       complete: (run) => clock.defer(run),
       delayMs: ({ kind }) => (kind === 'sync' || kind === 'syncDirectory' ? diskDelayMs.sync : diskDelayMs.other),
     });
-    return { id, name, disk, process: undefined, lives: 0 };
   }
 
   #startProcess(machine: Machine): Promise<void> {
@@ -122,7 +151,7 @@ export class SimCluster {
       },
     };
     const node = assembleNode(this.#config(machine.id), {
-      disk: machine.disk,
+      disk: this.#logSyncs === 'real' ? machine.disk : withoutLogSyncs(machine.disk),
       transport: new MemoryTransport(this.network, machine.name),
       clock,
       random: this.simulation.random.fork(`${machine.name} life ${machine.lives}`),

@@ -1,0 +1,97 @@
+/** S1, S2: SIGKILL proves nothing about fsync, so here every machine loses what it had not synced. */
+import { describe, expect, test } from 'vitest';
+import { isClean, verdict } from './ledger.ts';
+import { SimCluster } from './sim-cluster.ts';
+import type { SimClusterOptions } from './sim-cluster.ts';
+import { readBack, simClient, SimLoad } from './sim-load.ts';
+
+const topic = 'orders';
+const all = [1, 2, 3] as const;
+
+async function underLoad(seed: number, options: SimClusterOptions = {}, partitions = 3) {
+  const cluster = new SimCluster(seed, options);
+  await cluster.start();
+  await cluster.simulation.until('all nodes ready', 30_000, () => cluster.isReady());
+  const admin = simClient(cluster, 'admin');
+  const created = await cluster.simulation.settle(
+    'topic',
+    10_000,
+    admin.admin.createTopic({ name: topic, partitions, replication: 3 }),
+  );
+  await cluster.simulation.settle('admin closed', 10_000, admin.close());
+  const load = new SimLoad(cluster, { topic, everyMs: 2, keys: 50 });
+  await cluster.simulation.until('first acks', 10_000, () => load.acked.length >= 100);
+  const leader = created.partitions[0]?.leader ?? 0;
+  return { cluster, load, leader };
+}
+
+async function powerCut(seed: number, afterMs: number, options: SimClusterOptions = {}) {
+  const { cluster, load } = await underLoad(seed, options);
+  await cluster.simulation.pass(afterMs);
+  for (const id of all) cluster.kill(id, 'nothing');
+  const ackedBefore = load.acked.length;
+  await cluster.simulation.pass(100);
+  await cluster.start(...all);
+  await cluster.simulation.until('acks after the power cut', 30_000, () => load.acked.length >= ackedBefore + 100);
+  await load.stop();
+  return { cluster, verdict: verdict(load.acked, await readBack(cluster, topic), load.sent), failures: load.failures };
+}
+
+describe('all three nodes lose everything unsynced', () => {
+  // Odd fractions of the disk's and the network's times, so that the cuts fall into every part of the write path.
+  const moments = [0.3, 0.9, 1.3, 1.7, 2.1, 2.9, 3.7, 4.3, 5.1, 7.3, 11.9, 23.7];
+
+  test.each(moments)('%s ms after the hundredth ack: no acked record is missing', async (afterMs) => {
+    const result = await powerCut(Math.round(afterMs * 10), afterMs);
+    expect(result.verdict).toMatchObject({ lost: 0, duplicated: 0, reordered: 0, unexpected: 0 });
+    expect(isClean(result.verdict)).toBe(true);
+    expect(result.failures).toEqual([]);
+    expect(result.cluster.halted).toEqual([]);
+  });
+
+  test('with the syncs of the log removed the same run is red', async () => {
+    await expect(
+      powerCut(3, 0.3, { logSyncs: 'ignored' }).then((result) => isClean(result.verdict) || 'lost'),
+    ).rejects.toThrow();
+  });
+});
+
+describe('a held sync holds the ack', () => {
+  // Shorter than any time-out that would move leaders or shrink the in-sync replicas.
+  const heldMs = 400;
+
+  async function acksWhileHeld(where: 'leader' | 'follower', options: SimClusterOptions = {}): Promise<number> {
+    const { cluster, load, leader } = await underLoad(7, options, 1);
+    const id = where === 'leader' ? leader : (all.find((each) => each !== leader) ?? 0);
+    cluster.disk(id).holdSyncs();
+    // What was synced before may still be on its way.
+    await cluster.simulation.pass(20);
+    const before = load.acked.length;
+    await cluster.simulation.pass(heldMs);
+    const during = load.acked.length - before;
+    cluster.disk(id).releaseSyncs();
+    await cluster.simulation.until('acks again', 10_000, () => load.acked.length >= before + 100);
+    await load.stop();
+    expect(isClean(verdict(load.acked, await readBack(cluster, topic), load.sent))).toBe(true);
+    return during;
+  }
+
+  test.each(['leader', 'follower'] as const)('at the %s', async (where) => {
+    expect(await acksWhileHeld(where)).toBe(0);
+  });
+
+  test.each(['leader', 'follower'] as const)('with the syncs removed at the %s it does not', async (where) => {
+    expect(await acksWhileHeld(where, { logSyncs: 'ignored' })).toBeGreaterThan(50);
+  });
+});
+
+test('a failed sync acks nothing and stops the node; the others go on', async () => {
+  const { cluster, load, leader } = await underLoad(11);
+  cluster.disk(leader).failSyncs();
+  await cluster.simulation.until('the node stops itself', 5000, () => cluster.halted.length > 0);
+  expect(cluster.halted.map(({ node }) => node)).toEqual([`node${leader}`]);
+  const before = load.acked.length;
+  await cluster.simulation.until('acks without it', 30_000, () => load.acked.length >= before + 200);
+  await load.stop();
+  expect(isClean(verdict(load.acked, await readBack(cluster, topic), load.sent))).toBe(true);
+});
