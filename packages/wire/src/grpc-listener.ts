@@ -8,6 +8,7 @@ import { parseAddress, SluiceError } from '@sluice/base';
 import { deserializeChunks, serializeChunks } from './grpc-message.ts';
 import { serverOptions } from './grpc-options.ts';
 import { tuneServer } from './grpc-server-tuning.ts';
+import { PartialMessages } from './partial-messages.ts';
 import { serveCall } from './grpc-server-stream.ts';
 
 export interface GrpcListenOptions {
@@ -16,6 +17,8 @@ export interface GrpcListenOptions {
   readonly clock: Clock;
   readonly messageBytesMax: number;
   readonly connectionsMax: number;
+  /** Bytes of messages that have begun to arrive, over all connections. */
+  readonly partialBytesMax: number;
   /** A connection that has not spoken HTTP/2 after this time is closed. */
   readonly handshakeTimeoutMs: number;
   readonly methods: readonly string[];
@@ -31,7 +34,9 @@ export async function listenGrpc(options: GrpcListenOptions): Promise<Listening>
     const serve = (call: Parameters<typeof serveCall>[0]): void => serveCall(call, accept, clock);
     server.register(method, serve, serializeChunks, deserializeChunks, 'bidi');
   }
-  const injector = tuneServer(server, () => server.createConnectionInjector(ServerCredentials.createInsecure()));
+  const partial = new PartialMessages(options.partialBytesMax);
+  const credentials = ServerCredentials.createInsecure();
+  const injector = tuneServer(server, partial, () => server.createConnectionInjector(credentials));
   const sockets = new Set<Socket>();
   const net = createServer({ noDelay: true }, (socket) => admit(socket, sockets, injector, options));
   const port = await bind(net, address);

@@ -3,9 +3,11 @@
  * and keeps the 64 KiB default, which caps one connection at window / round-trip time (131 MB/s at 0.5 ms). So this
  * file, and no other, reaches into two private fields, and throws at start-up when an update of grpc-js moves them.
  */
-import type { Http2Server, ServerHttp2Session, ServerOptions } from 'node:http2';
+import type { Http2Server, ServerHttp2Session, ServerHttp2Stream, ServerOptions } from 'node:http2';
+import { constants } from 'node:http2';
 import type { Server } from '@grpc/grpc-js';
 import { invariant } from '@sluice/base';
+import type { PartialMessages } from './partial-messages.ts';
 
 /** Unread bytes that one call, and one connection, may have under way to us. */
 export const serverStreamWindowBytes = 1_048_576;
@@ -19,8 +21,8 @@ interface Internals {
   readonly http2Servers?: ReadonlyMap<Http2Server, unknown>;
 }
 
-/** Runs `bind`, which makes the HTTP/2 server, with our settings. */
-export function tuneServer<T>(server: Server, bind: () => T): T {
+/** Runs `bind`, which makes the HTTP/2 server, with our settings; `partial` bounds what its streams collect. */
+export function tuneServer<T>(server: Server, partial: PartialMessages, bind: () => T): T {
   const internals = server as unknown as Internals;
   const options = internals.commonServerOptions;
   invariant(options !== undefined && internals.http2Servers?.size === 0, 'grpc-js has moved its HTTP/2 options');
@@ -37,5 +39,15 @@ export function tuneServer<T>(server: Server, bind: () => T): T {
   const [http2Server] = internals.http2Servers.keys();
   invariant(http2Server !== undefined, 'grpc-js has moved its HTTP/2 servers');
   http2Server.on('session', (session: ServerHttp2Session) => session.setLocalWindowSize(serverConnectionWindowBytes));
+  http2Server.on('stream', (stream: ServerHttp2Stream) => limitPartial(stream, partial));
   return bound;
+}
+
+/** Runs after grpc-js has begun to read the stream, and reads along. */
+function limitPartial(stream: ServerHttp2Stream, partial: PartialMessages): void {
+  const message = partial.open();
+  stream.on('data', (bytes: Buffer) => {
+    if (!message.onBytes(bytes)) stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  });
+  stream.on('close', () => message.close());
 }

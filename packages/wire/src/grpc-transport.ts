@@ -23,6 +23,8 @@ export interface GrpcTransportOptions {
   readonly messageBytesMax: number;
   /** Open connections of one listener; more are closed at once. Default 1,000. */
   readonly connectionsMax?: number;
+  /** Bytes of messages that have begun to arrive at one listener; a call that goes over is reset. Default 256 MiB. */
+  readonly partialBytesMax?: number;
   /** Default 5 s. */
   readonly connectTimeoutMs?: number;
   /** A connection that has not begun to speak HTTP/2 after this time is closed. Default 5 s. */
@@ -44,7 +46,13 @@ export class GrpcTransport implements Transport {
   readonly #streams = new Set<GrpcClientStream>();
 
   constructor(options: GrpcTransportOptions) {
-    this.#options = { connectionsMax: 1_000, connectTimeoutMs: 5_000, handshakeTimeoutMs: 5_000, ...options };
+    this.#options = {
+      connectionsMax: 1_000,
+      partialBytesMax: 256 * 1_048_576,
+      connectTimeoutMs: 5_000,
+      handshakeTimeoutMs: 5_000,
+      ...options,
+    };
   }
 
   open(address: string, method: string, handlers: StreamHandlers, options: OpenOptions = {}): TransportStream {
