@@ -362,4 +362,7 @@ test('the client: an answer that cannot be read, or none, is INTERNAL and indefi
     code: 'UNREACHABLE',
     definite: true,
   });
+  await expect(client.unary(methods.birth.probe, address, { identity: { brokerEpoch: 0.5 } }, ask)).rejects.toThrow(
+    'no safe integer',
+  );
 });

@@ -28,8 +28,8 @@ export class RpcClient {
     request: Partially<Request>,
     options: CallOptions & { readonly timeoutMs: number },
   ): Promise<Response> {
-    const message = method.request.encode(request);
     return new Promise((resolve, reject) => {
+      const message = method.request.encode(request);
       const handlers = awaitAnswer(method.path, method.response, (answer) => {
         if (answer instanceof SluiceError) reject(answer);
         else resolve(answer.value);
