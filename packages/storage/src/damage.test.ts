@@ -196,6 +196,7 @@ test('decay in a finished file is found by the read, which serves what is good a
 
 test('random bytes as a journal file, and random bits in one, never hang and never throw but what is typed', async () => {
   const random = new SeededRandom(11);
+  let opened = 0;
   const whole = new MemoryDisk();
   await written(whole);
   const good = whole.durableBytes(path);
@@ -210,8 +211,10 @@ test('random bytes as a journal file, and random bits in one, never hang and nev
     if (isNode(node)) {
       for (const id of node.log.logIds()) await contents(node.log.log(id));
       await node.close();
+      opened += 1;
     } else if (!isSluiceError(node) && !(node instanceof DiskError)) throw node;
   }
+  expect(opened).toBeGreaterThan(100);
 }, 30_000);
 
 function flip(bytes: Uint8Array, random: SeededRandom): void {

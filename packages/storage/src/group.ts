@@ -25,16 +25,13 @@ export interface GroupMember {
   onGroupDurable(group: number): void;
 }
 
-interface PendingRow {
-  readonly row: Row;
-  readonly buffers: Uint8Array[];
-}
-
 export class Group {
   readonly number: number;
   /** On the monotonic clock, of the first row. */
   readonly openedAtMs: number;
-  readonly #rows: PendingRow[] = [];
+  readonly rows: Row[] = [];
+  /** What each row adds to the payload. */
+  readonly #buffers: Uint8Array[][] = [];
   /** The row that takes the next batches of a log. */
   readonly #openRuns = new Map<GroupMember, { readonly row: PendingRun; readonly buffers: Uint8Array[] }>();
   readonly #members = new Set<GroupMember>();
@@ -46,7 +43,7 @@ export class Group {
   }
 
   get rowCount(): number {
-    return this.#rows.length;
+    return this.rows.length;
   }
 
   get payloadBytes(): number {
@@ -54,11 +51,7 @@ export class Group {
   }
 
   get bytes(): number {
-    return this.#payloadBytes + this.#rows.length * rowBytes;
-  }
-
-  get rows(): readonly Row[] {
-    return this.#rows.map(({ row }) => row);
+    return this.#payloadBytes + this.rows.length * rowBytes;
   }
 
   get members(): Iterable<GroupMember> {
@@ -80,7 +73,7 @@ export class Group {
     if (run === undefined || run.row.bytes >= runBytesMax) {
       const { id, previousGroup, base, end } = at;
       run = { row: { kind: 'run', id, previousGroup, base, end, payloadAt: 0, bytes: 0, headsCrc: 0 }, buffers: [] };
-      this.#rows.push(run);
+      this.#push(run.row, run.buffers);
       this.#openRuns.set(member, run);
       this.#members.add(member);
     }
@@ -95,7 +88,7 @@ export class Group {
   addRow(member: GroupMember, row: Exclude<Row, RunRow | RaftEntryRow>): void {
     this.#openRuns.delete(member);
     this.#members.add(member);
-    this.#rows.push({ row, buffers: [] });
+    this.#push(row, []);
   }
 
   addRaftEntry(
@@ -111,25 +104,25 @@ export class Group {
       bytes: payload.length,
       crc: crc32c(payload),
     };
-    this.#rows.push({ row, buffers: [payload] });
+    this.#push(row, [payload]);
     this.#payloadBytes += payload.length;
   }
 
   /** The frame for this place. The staging buffer must be left alone until it is written. */
   encode(place: GroupPlace, staging: Staging): EncodedGroup {
-    const table = new ByteWriter(256 + this.#rows.length * rowBytes);
+    const table = new ByteWriter(256 + this.rows.length * rowBytes);
     let payloadAt = 0;
-    for (const pending of this.#rows) {
-      if ('payloadAt' in pending.row) (pending.row as Mutable<RunRow | RaftEntryRow>).payloadAt = payloadAt;
-      for (const buffer of pending.buffers) payloadAt += buffer.length;
-      writeRow(table, pending.row);
+    for (const [at, row] of this.rows.entries()) {
+      if ('payloadAt' in row) (row as Mutable<RunRow | RaftEntryRow>).payloadAt = payloadAt;
+      for (const buffer of this.#buffers[at] ?? []) payloadAt += buffer.length;
+      writeRow(table, row);
     }
     const tableBytes = table.length;
     const total = aligned(frameHeaderBytes + tableBytes + payloadAt);
     const out = new Gather(staging, total);
     const header = out.reserve(frameHeaderBytes);
     out.add(table.written());
-    for (const { buffers } of this.#rows) for (const buffer of buffers) out.add(buffer);
+    for (const buffers of this.#buffers) for (const buffer of buffers) out.add(buffer);
     out.pad(total);
     const checksum = writeFrameHeader(header, {
       kind: FrameKind.group,
@@ -138,12 +131,17 @@ export class Group {
       position: place.position,
       tableBytes,
       payloadBytes: payloadAt,
-      rowCount: this.#rows.length,
+      rowCount: this.rows.length,
       previousChecksum: place.previousChecksum,
       tableCrc: crc32c(table.written()),
     });
     const payloadPosition = place.position + frameHeaderBytes + tableBytes;
     return { buffers: out.buffers(), bytes: total, checksum, payloadPosition };
+  }
+
+  #push(row: Row, buffers: Uint8Array[]): void {
+    this.rows.push(row);
+    this.#buffers.push(buffers);
   }
 }
 

@@ -212,7 +212,7 @@ export class PartitionLog implements LogStore, GroupMember {
 
   onGroupDurable(group: number): void {
     if (this.#deleted) return;
-    this.#cuts = this.#cuts.filter((cut) => cut.group > group);
+    if (this.#cuts.length > 0) this.#cuts = this.#cuts.filter((cut) => cut.group > group);
     let durable = this.#index().end;
     for (const cut of this.#cuts) durable = Math.min(durable, cut.to);
     const bounded = offset(Math.min(Math.max(durable, this.#start), this.#end));

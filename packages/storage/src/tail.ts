@@ -5,13 +5,16 @@
  *
  * T1 The tail of a log is its last part without gaps: [tail.base, end of the log).
  * T2 Bytes that are not durable are never evicted; the rest goes oldest first, in the order of the node log.
- * T3 `bytes` counts backing stores, each once, however many batches lie in them.
+ * T3 `bytes` counts backing stores, each once, however many batches lie in them, and what a chunk itself takes: with
+ *    batches of 100 bytes that is most of it.
  */
 import { readBatchHeader } from '@sluice/record';
 
 /** Smaller appends are copied: a 100-byte slice would pin the 64 KiB socket buffer that it came in. */
 const keptBytesMin = 16 * 1024;
 const arenaBytes = 64 * 1024;
+/** About what a chunk takes beside its bytes. */
+const chunkOverheadBytes = 352;
 
 export interface TailChunk {
   readonly base: number;
@@ -28,8 +31,8 @@ export class Tail {
   readonly #bytesMax: number;
   readonly #stores = new Map<ArrayBufferLike, number>();
   #bytes = 0;
-  /** In the order of the node log; everything before `#first` is gone. */
-  #chunks: TailChunk[] = [];
+  /** In the order of the node log; everything before `#first` is gone, and no longer referred to. */
+  #chunks: (TailChunk | undefined)[] = [];
   #first = 0;
   #arena = new Uint8Array(0);
   #arenaUsed = 0;
@@ -59,6 +62,7 @@ export class Tail {
     const { buffer } = chunk.bytes;
     const users = this.#stores.get(buffer) ?? 0;
     if (users === 0) this.#bytes += buffer.byteLength;
+    this.#bytes += chunkOverheadBytes;
     this.#stores.set(buffer, users + 1);
     this.#chunks.push(chunk);
   }
@@ -67,6 +71,7 @@ export class Tail {
   drop(chunk: TailChunk): void {
     if (chunk.dropped) return;
     chunk.dropped = true;
+    this.#bytes -= chunkOverheadBytes;
     const { buffer } = chunk.bytes;
     const users = (this.#stores.get(buffer) ?? 1) - 1;
     if (users > 0) {
@@ -88,6 +93,7 @@ export class Tail {
         chunk.owner.evictFirst(chunk);
         this.drop(chunk);
       }
+      this.#chunks[this.#first] = undefined;
       this.#first += 1;
     }
     if (this.#first > 1024 && this.#first * 2 > this.#chunks.length) {
@@ -100,7 +106,8 @@ export class Tail {
 /** The tail of one log. */
 export class LogTail {
   readonly #tail: Tail;
-  #chunks: TailChunk[] = [];
+  /** Slots before `#first` are empty: what was evicted must not be referred to from here. */
+  #chunks: (TailChunk | undefined)[] = [];
   #first = 0;
 
   constructor(tail: Tail) {
@@ -170,6 +177,7 @@ export class LogTail {
 
   evictFirst(chunk: TailChunk): void {
     if (this.#chunks[this.#first] !== chunk) return;
+    this.#chunks[this.#first] = undefined;
     this.#first += 1;
     if (this.#first > 64 && this.#first * 2 > this.#chunks.length) {
       this.#chunks = this.#chunks.slice(this.#first);
