@@ -7,7 +7,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { SluiceError } from '@sluice/base';
+import { isErrorCode, SluiceError } from '@sluice/base';
 import { devConfig, devLayout } from './dev-layout.ts';
 import type { DevNodeLayout } from './dev-layout.ts';
 import { startNodeProcess } from './node-process.ts';
@@ -128,12 +128,24 @@ async function isReady(admin: string): Promise<boolean> {
 /** The last line of a node that ended says why. */
 function didNotStart({ id, log }: DevNode): SluiceError {
   const last = readFileSync(log, 'utf8').trimEnd().split('\n').at(-1) ?? '';
-  let reason = last;
+  const { code, reason, msg } = logLine(last);
+  return new SluiceError(isErrorCode(code) ? code : 'INTERNAL', {
+    message: `Node ${id} did not start: ${reason ?? msg ?? last} (log: ${log})`,
+    definite: true,
+  });
+}
+
+interface LogLine {
+  readonly code?: string;
+  readonly reason?: string;
+  readonly msg?: string;
+}
+
+function logLine(text: string): LogLine {
   try {
-    const { reason: given, msg } = JSON.parse(last) as { readonly reason?: string; readonly msg?: string };
-    reason = given ?? msg ?? last;
+    return JSON.parse(text) as LogLine;
   } catch {
-    // Not a log line: something of Node itself, as it is.
+    // Something that Node itself wrote.
+    return {};
   }
-  return new SluiceError('INVALID_CONFIG', { message: `Node ${id} did not start: ${reason} (log: ${log})` });
 }
