@@ -173,9 +173,9 @@ async function problems(
 }
 
 test('a crash at any disk operation, with any leftover, loses nothing durable and invents nothing', async () => {
-  const { found, points } = await problems([1, 2, 6]);
+  const { found, points } = await problems([1, 6]);
   expect(found.slice(0, 3)).toEqual([]);
-  expect(points).toBeGreaterThan(900);
+  expect(points).toBeGreaterThan(600);
 }, 60_000);
 
 test('without the sync of files the same enumeration finds losses', async () => {

@@ -1,6 +1,7 @@
 /** Torn is cut, corrupt is reported and kept (S5 as amended, design §3). */
 import { DiskError, isSluiceError, logIndex, offset, SeededRandom, term } from '@sluice/base';
 import { expect, test } from 'vitest';
+import { frameAlignment, FrameKind, readFrameHeader, writeFrameHeader } from './frame.ts';
 import { journalName } from './journal-file.ts';
 import { MemoryDisk } from './memory-disk.ts';
 import { concat, testBatch, testSpan } from './test-batches.ts';
@@ -106,23 +107,40 @@ test('a lost group is charged to every log that cannot show that it was not in i
   await healed.close();
 });
 
-test('a group of another place or another file is not taken for one', async () => {
-  for (const stale of ['position', 'file'] as const) {
+test('a flipped bit outside of what the batch CRC covers is found too', async () => {
+  const disk = new MemoryDisk();
+  const parts = await written(disk);
+  const position = Buffer.from(disk.durableBytes(path)).indexOf(Buffer.from(parts[2]!));
+  // The leader epoch, which the leader writes after the producer made the CRC.
+  disk.flipBit(path, position + 13);
+  const node = await openTestNode({ disk });
+  expect(node.log.lossy.map((report) => [report.id, report.intactEnd])).toEqual([[testLogId(1), 2]]);
+  await node.close();
+});
+
+test('a group of another file, another place or another past is not taken for one', async () => {
+  for (const stale of ['none', 'file', 'position', 'chain'] as const) {
     const disk = new MemoryDisk();
     await written(disk, false);
     const bytes = disk.durableBytes(path);
-    const other = new MemoryDisk();
-    await written(other);
-    const target = bytes.slice();
-    // Where group 9 would be: group 8 again, or a valid group 9 that names another file.
-    const frame =
-      stale === 'position' ? bytes.slice(groupAt(8), groupAt(9)) : other.durableBytes(path).slice(groupAt(9));
-    if (stale === 'file') new DataView(frame.buffer).setUint32(12, 77);
-    disk.plant(path, concat([target, frame]));
+    const last = readFrameHeader(bytes.subarray(groupAt(8)), { fileId: 1, position: groupAt(8) });
+    const frame = new Uint8Array(frameAlignment);
+    writeFrameHeader(frame, {
+      kind: FrameKind.group,
+      fileId: stale === 'file' ? 77 : 1,
+      number: 9,
+      position: stale === 'position' ? groupAt(12) : groupAt(9),
+      tableBytes: 0,
+      payloadBytes: 0,
+      rowCount: 0,
+      previousChecksum: (last?.checksum ?? 0) ^ (stale === 'chain' ? 1 : 0),
+      tableCrc: 0,
+    });
+    disk.plant(path, concat([bytes, frame]));
     const node = await openTestNode({ disk });
     expect(node.log.lossy).toEqual([]);
     expect([node.log.log(testLogId(1)).endOffset, node.log.log(testLogId(2)).endOffset]).toEqual([4, 4]);
-    expect(disk.durableBytes(path)).toHaveLength(target.length);
+    expect(disk.durableBytes(path)).toHaveLength(bytes.length + (stale === 'none' ? frameAlignment : 0));
     await node.close();
   }
 });

@@ -146,6 +146,42 @@ test('what was appended while the failing group was under way is not completed e
   expect(node.halts).toHaveLength(1);
 });
 
+test('bytes that were cut while on their way to the disk are never reported, though others took their offsets', async () => {
+  const disk = new MemoryDisk();
+  const node = await openTestNode({ disk });
+  const log = node.log.log(testLogId(1));
+  const reports: number[] = [];
+  log.onDurable = (end) => reports.push(end);
+  disk.holdSyncs();
+  for (let n = 0; n < 5; n += 1) append(log);
+  await turn();
+  log.truncate(offset(2));
+  for (let n = 0; n < 8; n += 1) append(log);
+  disk.releaseSyncs();
+  disk.holdSyncs();
+  await turn();
+  expect([reports, log.durableOffset, log.endOffset]).toEqual([[2], 2, 10]);
+  disk.releaseSyncs();
+  await turn();
+  expect(reports).toEqual([2, 10]);
+  await node.close();
+});
+
+test('a cut under a read from the disk is seen by the read', async () => {
+  const disk = new MemoryDisk();
+  const node = await openTestNode({ disk, limits: { tailBytesMax: 0 } });
+  const log = node.log.log(testLogId(1));
+  for (let n = 0; n < 5; n += 1) append(log);
+  await durable(log);
+  await turn();
+  const reading = log.read(offset(0), offset(5), 100_000);
+  expect(reading).toBeInstanceOf(Promise);
+  log.truncate(offset(2));
+  const read = await reading;
+  expect(read.kind === 'batches' && read.endOffset).toBe(2);
+  await node.close();
+});
+
 test('room is withheld while the disk is behind, and given back in order', async () => {
   const disk = new MemoryDisk();
   const node = await openTestNode({ disk, limits: { pendingBytesMax: 1000 } });
@@ -189,13 +225,19 @@ test('an idle log seals its last group once', async () => {
 
 test('the tail counts each backing store once, stays within its limit and never drops what is not durable', async () => {
   const disk = new MemoryDisk();
-  const node = await openTestNode({ disk, limits: { tailBytesMax: 512 * 1024 } });
+  const node = await openTestNode({ disk, limits: { tailBytesMax: 512 * 1024, groupBytesMax: 100_000 } });
   const log = node.log.log(testLogId(1));
   disk.holdSyncs();
   for (let n = 0; n < 50; n += 1) append(log, 32_000);
   await turn();
-  expect(node.log.stats.tailBytes).toBeGreaterThan(50 * 32_000);
-  expect(log.read(offset(0), offset(50), 1_000_000)).not.toBeInstanceOf(Promise);
+  // One group is durable and evicted, the others are not.
+  disk.releaseSyncs();
+  disk.holdSyncs();
+  await turn();
+  expect(log.durableOffset).toBeGreaterThan(0);
+  expect(log.durableOffset).toBeLessThan(10);
+  expect(log.read(log.durableOffset, offset(50), 10_000_000)).not.toBeInstanceOf(Promise);
+  expect(node.log.stats.tailBytes).toBeGreaterThan(40 * 32_000);
   disk.releaseSyncs();
   await durable(log);
   await turn();
