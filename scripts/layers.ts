@@ -41,7 +41,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   controller: { layer: 3, kind: 'shell', mayImport: [...pure, ...adapters], nodeFiles: [] },
   broker: { layer: 3, kind: 'shell', mayImport: [...pure, ...adapters], nodeFiles: [] },
   server: { layer: 4, kind: 'app', mayImport: [...pure, ...adapters, 'controller', 'broker'], nodeFiles: 'any' },
-  client: { layer: 4, kind: 'app', mayImport: ['base', 'record', 'wire'], nodeFiles: [] },
+  client: { layer: 4, kind: 'app', mayImport: ['base', 'record', 'wire'], nodeFiles: ['node-compression.ts'] },
   cli: { layer: 4, kind: 'app', mayImport: ['base', 'record', ...adapters, 'client', 'server'], nodeFiles: 'any' },
   sim: {
     layer: 5,
@@ -101,4 +101,5 @@ export const allowedHosts: readonly string[] = [
   'grpc.io',
   'protobuf.dev',
   'datatracker.ietf.org',
+  'www.w3.org',
 ];

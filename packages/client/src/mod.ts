@@ -1,9 +1,13 @@
 /** Producer, consumer and administration of a Sluice cluster. */
-export * from './api.ts';
+export { Admin, type AdminCallOptions } from './admin.ts';
 export type * from './consumer-options.ts';
+export { Consumer } from './consumer.ts';
 export type * from './descriptions.ts';
+export type { ConsumedBatch, ConsumedRecord } from './fetched-batch.ts';
 export type * from './ports.ts';
-export type * from './producer-options.ts';
+export type { AcksName, ProducerOptions } from './producer-options.ts';
 export type * from './producer-record.ts';
+export { Producer } from './producer.ts';
+export { Sluice, type SluiceOptions } from './sluice.ts';
 export type * from './status.ts';
 export { isSluiceError, SluiceError } from '@sluice/base';

@@ -1,4 +1,6 @@
-import type { Codec } from '@sluice/record';
+import { SluiceError } from '@sluice/base';
+import type { Codec, Compressor } from '@sluice/record';
+import type { Compression } from './ports.ts';
 
 export type AcksName = 'all' | 'leader' | 'none';
 
@@ -30,3 +32,36 @@ export interface ProducerOptions {
    */
   readonly idempotent?: boolean;
 }
+
+/** The options with defaults filled in, checked. */
+export interface ProducerSettings extends Required<Omit<ProducerOptions, 'compression'>> {
+  readonly compressor: Compressor | undefined;
+}
+
+const defaults = {
+  acks: 'all',
+  batchBytesMax: 256 * 1024,
+  lingerMs: 0,
+  deliveryTimeoutMs: 120_000,
+  requestTimeoutMs: 30_000,
+  bufferBytesMax: 64 * 1024 * 1024,
+} as const;
+
+/** Throws `INVALID_CONFIG`. */
+export function producerSettings(options: ProducerOptions, compression: Compression): ProducerSettings {
+  const { compression: codec = 'none', ...given } = options;
+  const acks = given.acks ?? defaults.acks;
+  const settings = { ...defaults, ...given, acks, idempotent: given.idempotent ?? acks !== 'none' };
+  if (settings.idempotent && acks === 'none') throw invalid('idempotent', 'needs acks "all" or "leader"');
+  const positive = ['batchBytesMax', 'deliveryTimeoutMs', 'requestTimeoutMs', 'bufferBytesMax'] as const;
+  for (const key of positive)
+    if (!(settings[key] > 0)) throw invalid(key, `must be more than 0, this is ${settings[key]}`);
+  if (!(settings.lingerMs >= 0)) throw invalid('lingerMs', `must be at least 0, this is ${settings.lingerMs}`);
+  if (codec === 'none') return { ...settings, compressor: undefined };
+  const compressor = compression.compressor(codec);
+  if (compressor === undefined) throw invalid('compression', `${codec} is not available here; inject it as a port`);
+  return { ...settings, compressor };
+}
+
+const invalid = (key: string, what: string): SluiceError =>
+  new SluiceError('INVALID_CONFIG', { message: `Producer option ${key} ${what}.`, details: { key } });

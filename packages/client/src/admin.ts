@@ -1,0 +1,281 @@
+/** Administration: creating, deleting and describing topics, and the cluster in figures. Keeps no state. */
+import { SluiceError, toSluiceError } from '@sluice/base';
+import type { MetadataUpdate, NodeStatus, PartitionOffsets, RpcClient, TopicMetadata } from '@sluice/wire';
+import { decodeError, methods } from '@sluice/wire';
+import { Backoff } from './backoff.ts';
+import type { SignalOption } from './consumer-options.ts';
+import type {
+  ClusterDescription,
+  NewTopic,
+  NodeDescription,
+  PartitionBounds,
+  PartitionDescription,
+  TopicDescription,
+  TopicListing,
+} from './descriptions.ts';
+import type { Metadata } from './metadata.ts';
+import type { CallLimits, NodeCalls } from './node-calls.ts';
+import type { ClientPorts } from './ports.ts';
+import { orAborted, pause } from './waiting.ts';
+
+export interface AdminCallOptions extends SignalOption {
+  /** Default: `requestTimeoutMs` of the client. */
+  readonly timeoutMs?: number;
+}
+
+export interface AdminContext {
+  readonly ports: ClientPorts;
+  readonly rpc: RpcClient;
+  readonly metadata: Metadata;
+  readonly calls: NodeCalls;
+  readonly clientId: string;
+  readonly requestTimeoutMs: number;
+}
+
+/** Time left of a call that takes several steps. */
+class Deadline {
+  readonly signal: AbortSignal | undefined;
+  readonly #context: AdminContext;
+  readonly #atMs: number;
+
+  constructor(context: AdminContext, options: AdminCallOptions) {
+    this.#context = context;
+    this.signal = options.signal;
+    this.#atMs = context.ports.clock.monotonicMs() + (options.timeoutMs ?? context.requestTimeoutMs);
+  }
+
+  get leftMs(): number {
+    return Math.max(0, this.#atMs - this.#context.ports.clock.monotonicMs());
+  }
+
+  get limits(): CallLimits {
+    return { timeoutMs: this.leftMs, signal: this.signal };
+  }
+}
+
+/** The answer of one leader for one partition, or why there is none. */
+type Bounds = PartitionBounds | SluiceError;
+
+interface LedPartitions {
+  readonly topic: TopicMetadata;
+  readonly leader: number;
+  readonly partitions: readonly number[];
+}
+
+export class Admin {
+  readonly #context: AdminContext;
+
+  constructor(context: AdminContext) {
+    this.#context = context;
+  }
+
+  /**
+   * Resolves once every leader serves. Rejects with `TOPIC_EXISTS`, `INVALID_TOPIC`, `INVALID_CONFIG`,
+   * `NOT_ENOUGH_NODES`; with an indefinite error the topic may exist all the same.
+   */
+  async createTopic(topic: NewTopic, options: AdminCallOptions = {}): Promise<TopicDescription> {
+    const deadline = new Deadline(this.#context, options);
+    const { name, partitions = 0, replication = 0, config = {} } = topic;
+    const request = { name, partitions, replication, config };
+    await this.#context.calls.change(methods.admin.createTopic, request, deadline.limits);
+    const bounds = await this.#allBounds(name, deadline, (each) => each.writable);
+    return describe(await this.#topic(name, deadline), bounds);
+  }
+
+  /** Deletes the topic and its data. Rejects with `UNKNOWN_TOPIC`. */
+  async deleteTopic(name: string, options: AdminCallOptions = {}): Promise<void> {
+    const { limits } = new Deadline(this.#context, options);
+    await this.#context.calls.change(methods.admin.deleteTopic, { name }, limits);
+  }
+
+  async listTopics(options: AdminCallOptions = {}): Promise<readonly TopicListing[]> {
+    const topics = await this.#look({ allTopics: true }, new Deadline(this.#context, options));
+    return topics
+      .map((topic) => ({
+        name: topic.name,
+        id: topic.topicId,
+        partitions: topic.partitions.length,
+        replication: topic.partitions[0]?.replicas.length ?? 0,
+      }))
+      .toSorted((one, other) => (one.name < other.name ? -1 : 1));
+  }
+
+  /** With nulls for partitions whose leader does not answer. Rejects with `UNKNOWN_TOPIC`. */
+  async describeTopic(name: string, options: AdminCallOptions = {}): Promise<TopicDescription> {
+    const deadline = new Deadline(this.#context, options);
+    await this.#topic(name, deadline);
+    // The watch tells of changes a moment later; this asks a node for what it knows now.
+    const [fresh] = await this.#look({ topicNames: [name] }, deadline);
+    const topic = fresh ?? (await this.#topic(name, deadline));
+    return describe(topic, await this.#boundsOf(topic, deadline));
+  }
+
+  async describeCluster(options: AdminCallOptions = {}): Promise<ClusterDescription> {
+    const { limits } = new Deadline(this.#context, options);
+    const { nodes, controllerLeader, ...figures } = await this.#context.calls.ask(
+      methods.admin.describeCluster,
+      {},
+      limits,
+    );
+    return { ...figures, controllerLeader: controllerLeader || null, nodes: nodes.map(describeNode) };
+  }
+
+  /** Of every partition, in order, from its leader; waits for leaders as long as it may. */
+  async listOffsets(topic: string, options: AdminCallOptions = {}): Promise<readonly PartitionBounds[]> {
+    return this.#allBounds(topic, new Deadline(this.#context, options), () => true);
+  }
+
+  async #topic(name: string, deadline: Deadline): Promise<TopicMetadata> {
+    const { metadata, ports } = this.#context;
+    const found = orAborted(metadata.topic(name), deadline.signal);
+    return new Promise((resolve, reject) => {
+      const timer = ports.clock.setTimer(deadline.leftMs, () =>
+        reject(new SluiceError('TIMEOUT', { message: `No node told of topic ${name} in time.`, definite: true })),
+      );
+      found.then(resolve, reject).finally(() => timer.cancel());
+    });
+  }
+
+  /** Asks again, as leaders change, until all partitions answer as wanted. */
+  async #allBounds(
+    name: string,
+    deadline: Deadline,
+    wanted: (bounds: PartitionBounds) => boolean,
+  ): Promise<readonly PartitionBounds[]> {
+    const { clock, random } = this.#context.ports;
+    const backoff = new Backoff(random, 20, 500);
+    for (;;) {
+      const all = await this.#boundsOf(await this.#topic(name, deadline), deadline);
+      const known = all.filter((each): each is PartitionBounds => !(each instanceof SluiceError));
+      if (known.length === all.length && known.every(wanted)) return known;
+      const last = all.find((each) => each instanceof SluiceError);
+      const final = last !== undefined && !last.retryable && last.code !== 'TIMEOUT';
+      if (final || deadline.leftMs <= 0) {
+        throw last ?? new SluiceError('TIMEOUT', { message: `Not all leaders of ${name} serve yet.` });
+      }
+      if (last !== undefined) this.#context.metadata.refresh(name);
+      await pause(clock, Math.min(backoff.nextMs(), deadline.leftMs), deadline.signal);
+    }
+  }
+
+  /** One answer for each partition, by one call to each leader. */
+  async #boundsOf(topic: TopicMetadata, deadline: Deadline): Promise<readonly Bounds[]> {
+    const leaders = new Map<number, number[]>();
+    for (const { partition, leader } of topic.partitions) {
+      leaders.set(leader, [...(leaders.get(leader) ?? []), partition]);
+    }
+    const answers = await Promise.all(
+      [...leaders].map(([leader, partitions]) => this.#askLeader({ topic, leader, partitions }, deadline)),
+    );
+    return answers
+      .flat()
+      .toSorted((one, other) => one.partition - other.partition)
+      .map(({ bounds }) => bounds);
+  }
+
+  async #askLeader(
+    { topic, leader, partitions }: LedPartitions,
+    deadline: Deadline,
+  ): Promise<readonly { readonly partition: number; readonly bounds: Bounds }[]> {
+    const { metadata, calls } = this.#context;
+    const address = metadata.view.addressOf(leader);
+    const all = (error: SluiceError) => partitions.map((partition) => ({ partition, bounds: error }));
+    if (address === undefined) return all(new SluiceError('LEADER_NOT_AVAILABLE'));
+    const request = { partitions: partitions.map((partition) => ({ topicId: topic.topicId, partition })) };
+    try {
+      const answer = await calls.at(address, methods.broker.listOffsets, request, deadline.limits);
+      return partitions.map((partition, at) => ({ partition, bounds: boundsOf(partition, answer.partitions[at]) }));
+    } catch (thrown) {
+      const error = toSluiceError(thrown);
+      if (error.code === 'CANCELLED') throw error;
+      return all(error);
+    }
+  }
+
+  /** The first answer of a metadata watch of its own, from the first node that gives one. */
+  async #look(
+    request: { readonly allTopics?: boolean; readonly topicNames?: readonly string[] },
+    deadline: Deadline,
+  ): Promise<readonly TopicMetadata[]> {
+    const { ports, metadata } = this.#context;
+    const backoff = new Backoff(ports.random, 50, 1_000);
+    let last = new SluiceError('TIMEOUT', { definite: true });
+    for (;;) {
+      for (const address of metadata.addresses()) {
+        if (deadline.leftMs <= 0) throw last;
+        try {
+          const update = await orAborted(this.#firstUpdate(address, request, deadline.leftMs), deadline.signal);
+          if (update.clusterId !== '') return update.topics;
+          last = new SluiceError('LEADER_NOT_AVAILABLE', { message: 'The cluster is not born yet.' });
+        } catch (thrown) {
+          last = toSluiceError(thrown);
+          if (!last.retryable && last.code !== 'TIMEOUT') throw last;
+        }
+      }
+      if (deadline.leftMs <= 0) throw last;
+      await pause(ports.clock, Math.min(backoff.nextMs(), deadline.leftMs), deadline.signal);
+    }
+  }
+
+  #firstUpdate(
+    address: string,
+    request: { readonly allTopics?: boolean; readonly topicNames?: readonly string[] },
+    leftMs: number,
+  ): Promise<MetadataUpdate> {
+    const { rpc, clientId } = this.#context;
+    return new Promise((resolve, reject) => {
+      const receiver = {
+        onMessage: (update: MetadataUpdate) => {
+          resolve(update);
+          sender.close();
+        },
+        onClose: (error: SluiceError | undefined) => reject(error ?? new SluiceError('CONNECTION_LOST')),
+      };
+      const options = { timeoutMs: Math.min(leftMs, lookTimeoutMs) };
+      const sender = rpc.stream(methods.admin.watchMetadata, address, receiver, options);
+      sender.send({ clientId, ...request });
+    });
+  }
+}
+
+const lookTimeoutMs = 5_000;
+
+function boundsOf(partition: number, answer: PartitionOffsets | undefined): Bounds {
+  if (answer === undefined) return new SluiceError('INTERNAL');
+  if (answer.error !== null) return decodeError(answer.error);
+  const { logStart, highWatermark, logEnd, writable } = answer;
+  return { partition, logStart, highWatermark, logEnd, writable };
+}
+
+function describe(topic: TopicMetadata, bounds: readonly Bounds[]): TopicDescription {
+  const partitions = topic.partitions.map((metadata, at): PartitionDescription => {
+    const { partition, leader, leaderEpoch, replicas, isr, elr } = metadata;
+    const found = bounds[at];
+    const known = found === undefined || found instanceof SluiceError ? undefined : found;
+    return {
+      partition,
+      leader: leader || null,
+      leaderEpoch,
+      replicas,
+      isr,
+      elr,
+      logStart: known?.logStart ?? null,
+      highWatermark: known?.highWatermark ?? null,
+      logEnd: known?.logEnd ?? null,
+    };
+  });
+  return { name: topic.name, id: topic.topicId, config: topic.config, partitions };
+}
+
+const describeNode = (node: NodeStatus): NodeDescription => ({
+  id: node.nodeId,
+  state: node.state,
+  version: node.version,
+  rack: node.rack,
+  client: node.clientAddress,
+  peer: node.peerAddress,
+  admin: node.adminAddress,
+  leaders: node.leaders,
+  replicas: node.replicas,
+  diskBytes: node.diskBytes,
+});

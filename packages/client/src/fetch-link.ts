@@ -1,0 +1,127 @@
+/**
+ * The fetch stream to one node, for all partitions of one consumer that it leads. Owns the stream, its credit and its
+ * subscriptions. Made and dropped by `Consumer`; a lost link is not opened again, its readers find their way.
+ *
+ * K1 A subscription number is used once per consumer: what arrives for an ended one finds nobody.
+ * K2 Every reader that started here hears of the end of its subscription, once, unless it stopped it itself.
+ */
+import { SluiceError } from '@sluice/base';
+import type { FetchedRun, FetchRequest, FetchResponse, FetchStart, RpcClient, StreamSender } from '@sluice/wire';
+import { decodeError, messageBytes, methods } from '@sluice/wire';
+import { connectionLost } from './delivery-errors.ts';
+import { FetchCredit } from './fetch-credit.ts';
+import type { ClientPorts } from './ports.ts';
+
+export interface Subscriber {
+  /** `run.batches` are charged to `link.credit`: the subscriber releases them. */
+  onRun(run: FetchedRun, link: FetchLink): void;
+  /** The subscription is over. */
+  onEnded(error: SluiceError): void;
+}
+
+export interface FetchLinkOptions {
+  readonly address: string;
+  readonly clientId: string;
+  readonly ports: ClientPorts;
+  readonly rpc: RpcClient;
+  readonly windowBytes: () => number;
+  readonly nextSubscription: () => number;
+  readonly onLost: (link: FetchLink) => void;
+}
+
+export class FetchLink {
+  readonly #options: FetchLinkOptions;
+  readonly #credit: FetchCredit;
+  readonly #subscribers = new Map<number, Subscriber>();
+  readonly #sender: StreamSender<FetchRequest>;
+  #start: FetchStart[] = [];
+  #stop: number[] = [];
+  #opened = false;
+  #flushDue = false;
+  #over = false;
+
+  constructor(options: FetchLinkOptions) {
+    this.#options = options;
+    this.#credit = new FetchCredit(options.windowBytes);
+    this.#sender = options.rpc.stream(methods.broker.fetch, options.address, {
+      onMessage: (response) => this.#onResponse(response),
+      onClose: (error) => this.#onClosed(error),
+    });
+  }
+
+  get subscriptions(): number {
+    return this.#subscribers.size;
+  }
+
+  start(subscriber: Subscriber, start: Omit<FetchStart, 'subscription' | 'runBytesMax'>): number {
+    const subscription = this.#options.nextSubscription();
+    this.#subscribers.set(subscription, subscriber);
+    this.#start.push({ ...start, subscription, runBytesMax: 0 });
+    this.#flushSoon();
+    return subscription;
+  }
+
+  stop(subscription: number): void {
+    if (!this.#subscribers.delete(subscription)) return;
+    this.#stop.push(subscription);
+    this.#flushSoon();
+  }
+
+  release(bytes: number): void {
+    this.#credit.release(bytes);
+    this.#flushSoon();
+  }
+
+  close(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#subscribers.clear();
+    this.#sender.close(new SluiceError('CLOSED'));
+  }
+
+  #flushSoon(): void {
+    if (this.#flushDue || this.#over) return;
+    this.#flushDue = true;
+    this.#options.ports.clock.defer(() => {
+      this.#flushDue = false;
+      if (!this.#over) this.#flush();
+    });
+  }
+
+  #flush(): void {
+    const start = this.#start;
+    const stop = this.#stop;
+    const creditBytes = this.#credit.take();
+    this.#start = [];
+    this.#stop = [];
+    if (start.length === 0 && stop.length === 0 && creditBytes === 0) return;
+    const open = this.#opened ? {} : { open: { clientId: this.#options.clientId } };
+    this.#opened = true;
+    this.#sender.send({ ...open, start, stop, creditBytes });
+  }
+
+  #onResponse(response: FetchResponse): void {
+    if (this.#over) return;
+    for (const run of response.runs) {
+      const bytes = messageBytes(run.batches);
+      this.#credit.received(bytes);
+      const subscriber = this.#subscribers.get(run.subscription);
+      if (subscriber === undefined) this.release(bytes);
+      else subscriber.onRun(run, this);
+    }
+    for (const { subscription, error } of response.failures) {
+      const subscriber = this.#subscribers.get(subscription);
+      this.#subscribers.delete(subscription);
+      subscriber?.onEnded(error === null ? new SluiceError('INTERNAL') : decodeError(error));
+    }
+  }
+
+  #onClosed(error: SluiceError | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#options.onLost(this);
+    const subscribers = [...this.#subscribers.values()];
+    this.#subscribers.clear();
+    for (const subscriber of subscribers) subscriber.onEnded(error ?? connectionLost(undefined));
+  }
+}

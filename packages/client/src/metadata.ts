@@ -1,0 +1,277 @@
+/**
+ * Follows the cluster over one metadata watch: at some node, and at another when that one is lost. Owns the view and the
+ * watch; the producers, consumers and administration of one client share it.
+ *
+ * W1 While the client is used a watch is open or being opened; a node that says nothing is given up, because a
+ *    connection that was cut without a word looks like a cluster in which nothing happens.
+ * W2 A name is unknown when a node says so and nobody contradicts within the grace time: a topic that was created a
+ *    moment ago at one node may be news to another.
+ * W3 A node of another cluster is never listened to: its offsets and producer ids mean something else.
+ */
+import type { Clock, Timer } from '@sluice/base';
+import { SluiceError } from '@sluice/base';
+import type { MetadataUpdate, RpcClient, StreamSender, TopicMetadata, WatchMetadataRequest } from '@sluice/wire';
+import { methods } from '@sluice/wire';
+import { Backoff } from './backoff.ts';
+import { ClusterView } from './cluster-view.ts';
+import type { ClientPorts } from './ports.ts';
+import type { OnStatus } from './status.ts';
+
+export interface MetadataListener {
+  onTopic(topic: TopicMetadata): void;
+  onTopicDeleted(topic: TopicMetadata): void;
+  /** Nodes came, went or moved. */
+  onNodes(): void;
+}
+
+export interface MetadataOptions {
+  readonly bootstrap: readonly string[];
+  readonly clientId: string;
+  readonly ports: ClientPorts;
+  readonly rpc: RpcClient;
+  /** How long the first contact with the cluster may take. */
+  readonly contactTimeoutMs: number;
+  readonly onStatus: OnStatus;
+}
+
+interface TopicWaiter {
+  resolve(topic: TopicMetadata): void;
+  reject(error: SluiceError): void;
+}
+
+interface Watch {
+  readonly address: string;
+  readonly sender: StreamSender<WatchMetadataRequest>;
+  openedMs: number | undefined;
+  heardMs: number;
+}
+
+/** After so much silence the node is asked, and after so much more it is given up. */
+const quietMs = 1_000;
+const silentMs = 3_000;
+const unknownGraceMs = 1_000;
+/** A watch that lasted so long was a good one: the next may begin at once. */
+const goodWatchMs = 1_000;
+
+export class Metadata {
+  readonly view = new ClusterView();
+  readonly #options: MetadataOptions;
+  readonly #clock: Clock;
+  readonly #backoff: Backoff;
+  readonly #listeners = new Set<MetadataListener>();
+  readonly #names = new Set<string>();
+  readonly #waiters = new Map<string, TopicWaiter[]>();
+  readonly #graceTimers = new Map<string, Timer>();
+  /** Names whose grace time is over. */
+  readonly #absent = new Set<string>();
+  readonly #toAsk = new Set<string>();
+  /** Addresses that failed since the last good watch or pause. */
+  readonly #failed = new Set<string>();
+  #watch: Watch | undefined;
+  #timer: Timer | undefined;
+  #contactTimer: Timer | undefined;
+  #contacted = false;
+  #lastError: SluiceError | undefined;
+  #closed = false;
+
+  constructor(options: MetadataOptions) {
+    this.#options = options;
+    this.#clock = options.ports.clock;
+    this.#backoff = new Backoff(options.ports.random, 100, 2_000);
+  }
+
+  subscribe(listener: MetadataListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Rejects with `UNKNOWN_TOPIC`, `CLOSED`, or, as long as no node ever answered, `UNREACHABLE` after a while. */
+  topic(name: string): Promise<TopicMetadata> {
+    const known = this.view.topicNamed(name);
+    if (known !== undefined) return Promise.resolve(known);
+    if (this.#closed) return Promise.reject(new SluiceError('CLOSED'));
+    return new Promise((resolve, reject) => {
+      const waiters = this.#waiters.get(name) ?? [];
+      waiters.push({ resolve, reject });
+      this.#waiters.set(name, waiters);
+      this.#want(name);
+    });
+  }
+
+  /** Asks the watched node for the present state of a topic; news arrives through the listeners. */
+  refresh(name: string): void {
+    if (this.#toAsk.size === 0) this.#clock.defer(() => this.#ask());
+    this.#toAsk.add(name);
+  }
+
+  /** Where any node may be asked, the one that answered last first. */
+  addresses(): readonly string[] {
+    const watched = this.#watch?.openedMs === undefined ? [] : [this.#watch.address];
+    return [...new Set([...watched, ...this.view.addresses(), ...this.#options.bootstrap])];
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.#contactTimer?.cancel();
+    for (const timer of this.#graceTimers.values()) timer.cancel();
+    this.#watch?.sender.close(new SluiceError('CLOSED'));
+    this.#watch = undefined;
+    this.#rejectAll(new SluiceError('CLOSED'));
+  }
+
+  #want(name: string): void {
+    if (!this.#contacted) this.#startContactTimer();
+    if (this.#names.has(name)) {
+      // Both are told by the live watch as soon as they change.
+      if (this.#watch?.openedMs !== undefined && this.#absent.has(name)) this.#rejectUnknown(name);
+      return;
+    }
+    this.#names.add(name);
+    if (this.#watch === undefined && this.#timer === undefined) this.#connect();
+    else this.#watch?.sender.send({ topicNames: [name] });
+  }
+
+  #ask(): void {
+    const topicNames = [...this.#toAsk];
+    this.#toAsk.clear();
+    this.#watch?.sender.send({ topicNames });
+  }
+
+  #startContactTimer(): void {
+    this.#contactTimer ??= this.#clock.setTimer(this.#options.contactTimeoutMs, () => {
+      this.#contactTimer = undefined;
+      const { bootstrap } = this.#options;
+      const why = this.#lastError === undefined ? 'no answer' : this.#lastError.message;
+      const message = `None of ${bootstrap.join(', ')} could be reached; the last one said: ${why}`;
+      const cause = this.#lastError;
+      const code = cause?.code === 'PERMISSION_DENIED' || cause?.code === 'WRONG_CLUSTER' ? cause.code : 'UNREACHABLE';
+      this.#rejectAll(new SluiceError(code, { message, cause, details: { bootstrap }, definite: true }));
+    });
+  }
+
+  #connect(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (this.#closed) return;
+    const candidates = this.addresses();
+    const address = candidates.find((each) => !this.#failed.has(each));
+    if (address === undefined) {
+      this.#failed.clear();
+      this.#timer = this.#clock.setTimer(this.#backoff.nextMs(), () => this.#connect());
+      return;
+    }
+    const { rpc, clientId } = this.#options;
+    const sender = rpc.stream(methods.admin.watchMetadata, address, {
+      onMessage: (update) => {
+        if (this.#watch === watch) this.#onUpdate(watch, update);
+      },
+      onClose: (error) => this.#onLost(watch, error),
+    });
+    const watch: Watch = { address, sender, openedMs: undefined, heardMs: this.#clock.monotonicMs() };
+    this.#watch = watch;
+    sender.send({ clientId, topicNames: [...this.#names] });
+    this.#listen(watch);
+  }
+
+  /** W1 */
+  #listen(watch: Watch): void {
+    this.#timer = this.#clock.setTimer(quietMs, () => {
+      if (this.#watch !== watch) return;
+      const quietForMs = this.#clock.monotonicMs() - watch.heardMs;
+      if (quietForMs >= silentMs) {
+        const message = `${watch.address} said nothing for ${Math.round(quietForMs)} ms.`;
+        const error = new SluiceError('CONNECTION_LOST', { message });
+        watch.sender.close(error);
+        return this.#onLost(watch, error);
+      }
+      if (watch.openedMs !== undefined && quietForMs >= quietMs) watch.sender.send({});
+      this.#listen(watch);
+    });
+  }
+
+  #onLost(watch: Watch, error: SluiceError | undefined): void {
+    if (this.#watch !== watch) return;
+    this.#watch = undefined;
+    this.#lastError = error ?? this.#lastError;
+    const lastedMs = watch.openedMs === undefined ? 0 : this.#clock.monotonicMs() - watch.openedMs;
+    if (lastedMs >= goodWatchMs) {
+      this.#failed.clear();
+      this.#backoff.reset();
+    }
+    this.#failed.add(watch.address);
+    this.#options.onStatus({ kind: 'disconnected', address: watch.address, error });
+    this.#connect();
+  }
+
+  #onUpdate(watch: Watch, update: MetadataUpdate): void {
+    const { clusterId } = this.view;
+    if (clusterId !== '' && update.clusterId !== '' && update.clusterId !== clusterId) {
+      const message = `${watch.address} belongs to cluster ${update.clusterId}, this client to ${clusterId}.`;
+      const error = new SluiceError('WRONG_CLUSTER', { message });
+      watch.sender.close(error);
+      return this.#onLost(watch, error);
+    }
+    watch.heardMs = this.#clock.monotonicMs();
+    // A cluster that is not born yet knows nothing, not even that a topic does not exist.
+    if (update.clusterId === '') return;
+    if (watch.openedMs === undefined) this.#onOpened(watch, update.clusterId);
+    const change = this.view.apply(update);
+    for (const topic of change.deleted) for (const listener of this.#listeners) listener.onTopicDeleted(topic);
+    for (const topic of change.topics) this.#tell(topic);
+    if (change.nodesChanged) for (const listener of this.#listeners) listener.onNodes();
+    for (const name of this.#names) this.#judge(name);
+  }
+
+  #onOpened(watch: Watch, clusterId: string): void {
+    watch.openedMs = watch.heardMs;
+    this.#contacted = true;
+    this.#contactTimer?.cancel();
+    this.#contactTimer = undefined;
+    this.#options.onStatus({ kind: 'connected', address: watch.address, clusterId });
+  }
+
+  #tell(topic: TopicMetadata): void {
+    const waiters = this.#waiters.get(topic.name) ?? [];
+    this.#waiters.delete(topic.name);
+    for (const listener of this.#listeners) listener.onTopic(topic);
+    for (const waiter of waiters) waiter.resolve(topic);
+  }
+
+  /** W2 */
+  #judge(name: string): void {
+    if (!this.view.isUnknown(name)) {
+      this.#absent.delete(name);
+      this.#graceTimers.get(name)?.cancel();
+      this.#graceTimers.delete(name);
+    } else if (this.#absent.has(name)) {
+      this.#rejectUnknown(name);
+    } else if (!this.#graceTimers.has(name)) {
+      const timer = this.#clock.setTimer(unknownGraceMs, () => {
+        this.#graceTimers.delete(name);
+        this.#absent.add(name);
+        this.#rejectUnknown(name);
+      });
+      this.#graceTimers.set(name, timer);
+    }
+  }
+
+  #rejectUnknown(name: string): void {
+    const waiters = this.#waiters.get(name) ?? [];
+    this.#waiters.delete(name);
+    for (const waiter of waiters) waiter.reject(unknownTopic(name));
+  }
+
+  #rejectAll(error: SluiceError): void {
+    const waiters = [...this.#waiters.values()].flat();
+    this.#waiters.clear();
+    for (const waiter of waiters) waiter.reject(error);
+  }
+}
+
+export const unknownTopic = (name: string): SluiceError =>
+  new SluiceError('UNKNOWN_TOPIC', {
+    message: `There is no topic ${JSON.stringify(name)}; create it first: producing and consuming never create topics.`,
+    details: { topic: name },
+  });

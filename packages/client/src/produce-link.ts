@@ -1,0 +1,207 @@
+/**
+ * The produce stream to one node, opened when there is something to send and again after it broke. Owns the stream, its
+ * credit and the attempts under way on it. Owned by `Producer`; queues come by `offer`.
+ *
+ * L1 No batch is sent without credit, so none is sent before the server answered the opening.
+ * L2 Batches of one partition go out in the order in which its queue gives them; a message holds one of each at most.
+ * L3 Every attempt ends by its result or with the stream, whichever is first.
+ */
+import type { Timer } from '@sluice/base';
+import { SluiceError } from '@sluice/base';
+import type {
+  ProduceBatch,
+  ProduceRequest,
+  ProduceResponse,
+  ProduceResult,
+  RpcClient,
+  StreamSender,
+} from '@sluice/wire';
+import { Acks, decodeError, methods, SendCredit } from '@sluice/wire';
+import { Backoff } from './backoff.ts';
+import { connectionLost, isRefusal } from './delivery-errors.ts';
+import type { PartitionQueue } from './partition-queue.ts';
+import type { Attempt } from './pending-batch.ts';
+import type { ClientPorts } from './ports.ts';
+import type { AcksName } from './producer-options.ts';
+
+export interface ProduceLinkOptions {
+  readonly node: number;
+  readonly clientId: string;
+  readonly acks: AcksName;
+  readonly requestTimeoutMs: number;
+  readonly ports: ClientPorts;
+  readonly rpc: RpcClient;
+  /** Undefined while metadata has none for the node. */
+  readonly address: () => string | undefined;
+}
+
+interface UnderWay {
+  readonly queue: PartitionQueue;
+  readonly attempt: Attempt;
+}
+
+interface OpenStream {
+  readonly sender: StreamSender<ProduceRequest>;
+  readonly credit: SendCredit;
+  /** By request id, oldest first. */
+  readonly underWay: Map<number, UnderWay>;
+  readonly sinceMs: number;
+  opened: boolean;
+}
+
+/** Design §4: messages of 128 to 512 KiB. */
+const messageBytesMax = 512 * 1024;
+
+export class ProduceLink {
+  readonly #options: ProduceLinkOptions;
+  readonly #backoff: Backoff;
+  /** Queues that may have something to send, each once, in turn. */
+  readonly #ready = new Set<PartitionQueue>();
+  #stream: OpenStream | undefined;
+  #retry: Timer | undefined;
+  #watchdog: Timer | undefined;
+  #pumpDue = false;
+  #requestId = 0;
+  #closed = false;
+
+  constructor(options: ProduceLinkOptions) {
+    this.#options = options;
+    this.#backoff = new Backoff(options.ports.random, 20, 1_000);
+  }
+
+  /** What gathers in one turn is sent together. */
+  offer(queue: PartitionQueue): void {
+    this.#ready.add(queue);
+    this.#pumpSoon();
+  }
+
+  /** The node may be reachable now: no reason to wait any longer. */
+  retryNow(): void {
+    this.#retry?.cancel();
+    this.#retry = undefined;
+    this.#pumpSoon();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#retry?.cancel();
+    this.#watchdog?.cancel();
+    this.#ready.clear();
+    this.#stream?.sender.close(new SluiceError('CLOSED'));
+    this.#stream = undefined;
+  }
+
+  #pumpSoon(): void {
+    if (this.#pumpDue || this.#closed) return;
+    this.#pumpDue = true;
+    this.#options.ports.clock.defer(() => {
+      this.#pumpDue = false;
+      if (!this.#closed) this.#pump();
+    });
+  }
+
+  #pump(): void {
+    if (this.#ready.size === 0) return;
+    if (this.#stream === undefined) return this.#open();
+    while (this.#ready.size > 0 && this.#stream.credit.canSend) this.#sendMessage(this.#stream);
+    this.#watch(this.#stream);
+  }
+
+  /** One message: a batch of each ready queue, until it is large enough or credit is used up. */
+  #sendMessage(stream: OpenStream): void {
+    const batches: ProduceBatch[] = [];
+    let bytes = 0;
+    // Those that go to the end of the line have had their turn in this message.
+    const turn = [...this.#ready];
+    for (const queue of turn) {
+      if (bytes >= messageBytesMax || !stream.credit.canSend) break;
+      this.#ready.delete(queue);
+      const taken = queue.takeFor(this.#options.node);
+      if (taken === undefined) continue;
+      stream.credit.take(taken.bytes.byteLength);
+      bytes += taken.bytes.byteLength;
+      this.#requestId += 1;
+      stream.underWay.set(this.#requestId, { queue, attempt: taken.attempt });
+      const { topicId } = queue.options;
+      batches.push({ requestId: this.#requestId, topicId, partition: queue.partition, batch: taken.bytes });
+      // To the end of the line: it may have more.
+      this.#ready.add(queue);
+    }
+    if (batches.length > 0) stream.sender.send({ batches });
+  }
+
+  #open(): void {
+    const address = this.#options.address();
+    if (this.#retry !== undefined || address === undefined) return;
+    const { rpc, clientId, acks, ports } = this.#options;
+    const sender = rpc.stream(methods.broker.produce, address, {
+      onMessage: (response) => {
+        if (this.#stream === stream) this.#onResponse(stream, response);
+      },
+      onClose: (error) => this.#onLost(stream, error),
+    });
+    const stream: OpenStream = {
+      sender,
+      credit: new SendCredit(),
+      underWay: new Map(),
+      sinceMs: ports.clock.monotonicMs(),
+      opened: false,
+    };
+    this.#stream = stream;
+    sender.send({ open: { clientId, acks: Acks[acks] } });
+    this.#watch(stream);
+  }
+
+  #onResponse(stream: OpenStream, response: ProduceResponse): void {
+    stream.opened = true;
+    stream.credit.grant(response.creditBytes);
+    for (const result of response.results) this.#onResult(stream, result);
+    this.#pumpSoon();
+  }
+
+  #onResult(stream: OpenStream, result: ProduceResult): void {
+    const found = stream.underWay.get(result.requestId);
+    if (found === undefined) return;
+    stream.underWay.delete(result.requestId);
+    this.#backoff.reset();
+    const { queue, attempt } = found;
+    if (result.error === null) queue.onDelivered(attempt, result.baseOffset);
+    else queue.onFailed(attempt, decodeError(result.error));
+  }
+
+  #onLost(stream: OpenStream, error: SluiceError | undefined): void {
+    if (this.#stream !== stream) return;
+    this.#stream = undefined;
+    this.#watchdog?.cancel();
+    this.#watchdog = undefined;
+    this.#retry = this.#options.ports.clock.setTimer(this.#backoff.nextMs(), () => this.retryNow());
+    const lost = connectionLost(error);
+    for (const { queue, attempt } of stream.underWay.values()) queue.onFailed(attempt, lost);
+    if (stream.opened) return;
+    for (const queue of this.#ready) queue.onUnsent(this.#options.node, error ?? lost, isRefusal(error));
+  }
+
+  /** A node that neither answers nor closes is left for lost; whoever leads then is found by metadata. */
+  #watch(stream: OpenStream): void {
+    if (this.#watchdog !== undefined || this.#stream !== stream) return;
+    const dueMs = this.#unansweredSinceMs(stream) + this.#options.requestTimeoutMs;
+    if (dueMs === Infinity) return;
+    const { clock } = this.#options.ports;
+    this.#watchdog = clock.setTimer(Math.max(0, dueMs - clock.monotonicMs()), () => {
+      this.#watchdog = undefined;
+      const sinceMs = this.#unansweredSinceMs(stream);
+      if (clock.monotonicMs() - sinceMs < this.#options.requestTimeoutMs) return this.#watch(stream);
+      const message = `Node ${this.#options.node} left a request unanswered for ${this.#options.requestTimeoutMs} ms.`;
+      const error = new SluiceError('CONNECTION_LOST', { message });
+      stream.sender.close(error);
+      this.#onLost(stream, error);
+    });
+  }
+
+  /** Infinity when nothing waits for an answer. */
+  #unansweredSinceMs(stream: OpenStream): number {
+    if (!stream.opened) return stream.sinceMs;
+    for (const { attempt } of stream.underWay.values()) return attempt.sentMs;
+    return Infinity;
+  }
+}

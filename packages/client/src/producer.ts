@@ -1,0 +1,432 @@
+/**
+ * The producer: takes records, finds their partition, and settles each with its outcome. Owns its buffer, topics, links
+ * and timers; `PartitionQueue` holds the promise about duplicates and order. Made by `Sluice.producer`.
+ *
+ * N1 A record is settled once: delivered, or failed with an error that says whether it may be in the log all the same.
+ * N2 Records of one partition are appended in the order of the calls, also while topics are looked up or room is scarce.
+ * N3 Nothing stays undecided longer than its deadline, whatever the cluster does.
+ */
+import type { Timer } from '@sluice/base';
+import { SluiceError, toSluiceError } from '@sluice/base';
+import type { LogRecord } from '@sluice/record';
+import type { RpcClient, TopicMetadata } from '@sluice/wire';
+import type { CloseOptions, SignalOption } from './consumer-options.ts';
+import { expired } from './delivery-errors.ts';
+import { Fifo } from './fifo.ts';
+import { FlushTracker } from './flush-tracker.ts';
+import type { Metadata } from './metadata.ts';
+import { unknownTopic } from './metadata.ts';
+import type { NodeCalls } from './node-calls.ts';
+import { PartitionQueue, type QueuePorts } from './partition-queue.ts';
+import type { PendingBatch } from './pending-batch.ts';
+import type { ClientPorts } from './ports.ts';
+import { ProduceLink } from './produce-link.ts';
+import { ProducerBuffer, type Waiting } from './producer-buffer.ts';
+import { ProducerIds } from './producer-ids.ts';
+import type { ProducerSettings } from './producer-options.ts';
+import type { Delivery, OnDelivery, ProducerRecord } from './producer-record.ts';
+import { ProducerTopic } from './producer-topic.ts';
+import { logRecord, recordBytes, recordTooLarge, sizeProblem } from './record-input.ts';
+import type { OnStatus } from './status.ts';
+import { onAbort, orAborted, settlesWithin } from './waiting.ts';
+
+export interface ProducerContext {
+  readonly clientId: string;
+  readonly ports: ClientPorts;
+  readonly rpc: RpcClient;
+  readonly metadata: Metadata;
+  readonly calls: NodeCalls;
+  readonly onStatus: OnStatus;
+  readonly onClosed: (producer: Producer) => void;
+}
+
+/** A record on its way to its partition's queue. */
+interface Entry {
+  readonly topic: string;
+  readonly record: LogRecord;
+  readonly partition: number | undefined;
+  readonly bytes: number;
+  readonly deadlineMs: number;
+  readonly generation: number;
+  readonly onDelivery: OnDelivery | undefined;
+}
+
+const closeTimeoutMsDefault = 10_000;
+
+export class Producer implements AsyncDisposable {
+  readonly #context: ProducerContext;
+  readonly #settings: ProducerSettings;
+  readonly #buffer: ProducerBuffer;
+  readonly #flushes = new FlushTracker();
+  readonly #ids: ProducerIds;
+  readonly #topics = new Map<string, ProducerTopic>();
+  /** Records whose topic is being looked up, by its name (N2). */
+  readonly #unresolved = new Map<string, Fifo<Entry>>();
+  readonly #links = new Map<number, ProduceLink>();
+  readonly #busy = new Set<PartitionQueue>();
+  readonly #queuePorts: QueuePorts;
+  readonly #unsubscribe: () => void;
+  #expiry: Timer | undefined;
+  #unheard: SluiceError | undefined;
+  #closing: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(context: ProducerContext, settings: ProducerSettings) {
+    this.#context = context;
+    this.#settings = settings;
+    this.#buffer = new ProducerBuffer(settings.bufferBytesMax);
+    this.#ids = new ProducerIds({
+      calls: context.calls,
+      clientId: context.clientId,
+      onRefused: (queue, error) => queue.abandon(error),
+    });
+    this.#queuePorts = this.#portsOfQueues();
+    this.#unsubscribe = context.metadata.subscribe({
+      onTopic: (topic) => this.#onTopic(topic),
+      onTopicDeleted: (topic) => this.#onTopicDeleted(topic),
+      onNodes: () => this.#retryLinks(),
+    });
+  }
+
+  /** Bytes that are not decided yet. */
+  get bufferedBytes(): number {
+    return this.#buffer.bytes;
+  }
+
+  /**
+   * Resolves when the acks asked for are there. Rejects with a `SluiceError`, whose `definite` says whether the record
+   * may be in the log all the same. Calls for one partition are delivered in their order. Waits while the buffer is full.
+   */
+  send(topic: string, record: ProducerRecord, options: SignalOption = {}): Promise<Delivery> {
+    return new Promise((resolve, reject) => {
+      if (this.#closing !== undefined) throw new SluiceError('CLOSED');
+      const { signal } = options;
+      if (signal?.aborted === true) throw new SluiceError('CANCELLED', { definite: true, cause: signal.reason });
+      let forget = (): void => undefined;
+      const entry = this.#entry(topic, record, (error, delivery) => {
+        forget();
+        if (error === undefined) resolve(delivery);
+        else reject(error);
+      });
+      if (signal === undefined) this.#take(entry);
+      else forget = this.#takeWithSignal(entry, signal, reject);
+    });
+  }
+
+  /**
+   * True: taken, and `onDelivery` will hear of it. False: the buffer is full and nothing was taken; await `ready`, then
+   * post again. Without `onDelivery` a failure is reported by the next `flush`. Throws `CLOSED` and `INVALID_BATCH`.
+   */
+  post(topic: string, record: ProducerRecord, onDelivery?: OnDelivery): boolean {
+    if (this.#closing !== undefined) throw new SluiceError('CLOSED');
+    const entry = this.#entry(topic, record, onDelivery);
+    if (entry.bytes <= this.#buffer.bytesMax && !this.#buffer.take(entry.bytes)) return false;
+    if (entry.bytes > this.#buffer.bytesMax) this.#refuse(entry, this.#overBuffer(entry));
+    else this.#admit(entry);
+    return true;
+  }
+
+  /** Resolves when `post` has room again. */
+  ready(options: SignalOption = {}): Promise<void> {
+    const room = new Promise<void>((resolve) => this.#buffer.whenRoom(resolve));
+    return orAborted(room, options.signal);
+  }
+
+  /**
+   * Resolves when all that was sent or posted before is decided; rejects with the first failure of a record that was
+   * posted without `onDelivery`. Does not wait for `lingerMs`.
+   */
+  async flush(options: SignalOption = {}): Promise<void> {
+    const flushed = this.#flushes.flushed();
+    for (const queue of this.#busy) queue.seal();
+    await orAborted(flushed, options.signal);
+    const unheard = this.#unheard;
+    this.#unheard = undefined;
+    if (unheard !== undefined) throw unheard;
+  }
+
+  /**
+   * Takes nothing more, flushes for at most `timeoutMs` (default 10 s), then fails what is left: `CLOSED`, indefinite
+   * for what was sent. Rejects like `flush`.
+   */
+  close(options: CloseOptions = {}): Promise<void> {
+    this.#closing ??= this.#close(options.timeoutMs ?? closeTimeoutMsDefault);
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    const flushed = this.#flushes.flushed();
+    for (const queue of this.#busy) queue.seal();
+    await settlesWithin(this.#context.ports.clock, timeoutMs, flushed);
+    this.#closed = true;
+    this.#expiry?.cancel();
+    this.#unsubscribe();
+    this.#ids.close();
+    const error = new SluiceError('CLOSED', { message: 'The producer was closed before the record was delivered.' });
+    this.#buffer.failAll(error);
+    for (const name of this.#unresolved.keys()) this.#failUnresolved(name, error);
+    for (const queue of this.#busy) queue.abandon(error);
+    for (const link of this.#links.values()) link.close();
+    this.#context.onClosed(this);
+    if (this.#unheard !== undefined) throw this.#unheard;
+  }
+
+  #entry(topic: string, record: ProducerRecord, onDelivery: OnDelivery | undefined): Entry {
+    const { clock } = this.#context.ports;
+    const made = logRecord(record, clock.wallMs());
+    return {
+      topic,
+      record: made,
+      partition: record.partition,
+      bytes: recordBytes(made),
+      deadlineMs: clock.monotonicMs() + this.#settings.deliveryTimeoutMs,
+      generation: this.#flushes.generation,
+      onDelivery,
+    };
+  }
+
+  #takeWithSignal(entry: Entry, signal: AbortSignal, reject: (error: SluiceError) => void): () => void {
+    const waiting = this.#take(entry);
+    return onAbort(signal, (error) => {
+      const gone = waiting !== undefined && this.#buffer.giveUp(waiting);
+      if (gone) this.#flushes.leave(entry.generation);
+      const message = gone ? 'The caller gave up.' : 'The caller gave up; the record may be delivered all the same.';
+      reject(new SluiceError('CANCELLED', { message, definite: gone, cause: error.cause }));
+    });
+  }
+
+  /** Returns what waits for room, if it has to. */
+  #take(entry: Entry): Waiting | undefined {
+    if (entry.bytes > this.#buffer.bytesMax) {
+      this.#refuse(entry, this.#overBuffer(entry));
+      return undefined;
+    }
+    if (this.#buffer.take(entry.bytes)) {
+      this.#admit(entry);
+      return undefined;
+    }
+    const waiting: Waiting = {
+      bytes: entry.bytes,
+      deadlineMs: entry.deadlineMs,
+      admit: () => {
+        this.#admit(entry);
+        this.#flushes.leave(entry.generation);
+      },
+      fail: (error) => this.#fail(entry, error),
+    };
+    this.#flushes.enter(entry.generation);
+    this.#buffer.wait(waiting);
+    this.#armExpiry(entry.deadlineMs);
+    return waiting;
+  }
+
+  #overBuffer(entry: Entry): SluiceError {
+    return recordTooLarge(entry.bytes, this.#buffer.bytesMax, "the producer's bufferBytesMax");
+  }
+
+  /** Its bytes are in the buffer: to its queue, behind all others for its topic. */
+  #admit(entry: Entry): void {
+    const topic = this.#topics.get(entry.topic);
+    const others = this.#unresolved.get(entry.topic);
+    if (topic !== undefined && others === undefined) return this.#place(entry, topic);
+    this.#flushes.enter(entry.generation);
+    this.#armExpiry(entry.deadlineMs);
+    if (others !== undefined) return others.push(entry);
+    const entries = new Fifo<Entry>();
+    entries.push(entry);
+    this.#unresolved.set(entry.topic, entries);
+    this.#context.metadata.topic(entry.topic).then(
+      () => this.#onResolved(entry.topic),
+      (thrown: unknown) => this.#failUnresolved(entry.topic, toSluiceError(thrown)),
+    );
+  }
+
+  #onResolved(name: string): void {
+    const entries = this.#unresolved.get(name)?.takeAll() ?? [];
+    this.#unresolved.delete(name);
+    const metadata = this.#context.metadata.view.topicNamed(name);
+    const topic = this.#topics.get(name) ?? (metadata === undefined ? undefined : this.#openTopic(metadata));
+    for (const entry of entries) {
+      if (topic === undefined) this.#release(entry, unknownTopic(name));
+      else this.#place(entry, topic);
+      this.#flushes.leave(entry.generation);
+    }
+  }
+
+  #failUnresolved(name: string, error: SluiceError): void {
+    const entries = this.#unresolved.get(name)?.takeAll() ?? [];
+    this.#unresolved.delete(name);
+    for (const entry of entries) {
+      this.#release(entry, error);
+      this.#flushes.leave(entry.generation);
+    }
+  }
+
+  #place(entry: Entry, topic: ProducerTopic): void {
+    const { record, bytes, deadlineMs, generation, onDelivery } = entry;
+    const tooLarge = sizeProblem(record, topic.limits.recordBytesMax, `the topic's recordBytesMax`);
+    if (tooLarge !== undefined) return this.#release(entry, tooLarge);
+    const added = { record, bufferedBytes: bytes, deadlineMs, generation, onDelivery };
+    const batch = topic.append(added, entry.partition);
+    if (batch instanceof SluiceError) return this.#release(entry, batch);
+    if (batch.recordCount === 1) this.#flushes.enter(batch.generation);
+    else if (generation < batch.generation) this.#move(batch, generation);
+    this.#armExpiry(deadlineMs);
+  }
+
+  /** A record that waited since before a flush joined a batch that was begun after it. */
+  #move(batch: PendingBatch, generation: number): void {
+    this.#flushes.enter(generation);
+    this.#flushes.leave(batch.generation);
+    batch.generation = generation;
+  }
+
+  /** Fails a record that is in the buffer, later: never from inside the call that brought it. */
+  #release(entry: Entry, error: SluiceError): void {
+    this.#buffer.release(entry.bytes);
+    this.#refuse(entry, error);
+  }
+
+  #refuse(entry: Entry, error: SluiceError): void {
+    this.#flushes.enter(entry.generation);
+    this.#context.ports.clock.defer(() => this.#fail(entry, error));
+  }
+
+  #fail(entry: Entry, error: SluiceError): void {
+    const { onDelivery, partition = -1 } = entry;
+    if (onDelivery === undefined) this.#unheard ??= error;
+    this.#flushes.leave(entry.generation);
+    onDelivery?.(error, { partition, offset: -1 });
+  }
+
+  #openTopic(metadata: TopicMetadata): ProducerTopic {
+    const { random } = this.#context.ports;
+    const topic = new ProducerTopic(metadata, random, (owner, partition) => this.#openQueue(owner, partition));
+    this.#topics.set(metadata.name, topic);
+    return topic;
+  }
+
+  #openQueue(topic: ProducerTopic, partition: number): PartitionQueue {
+    const { idempotent, lingerMs, deliveryTimeoutMs, compressor, batchBytesMax } = this.#settings;
+    const metadata = topic.metadata.partitions[partition] ?? { ...noPartition, partition };
+    const options = {
+      topic: topic.name,
+      topicId: topic.topicId,
+      idempotent,
+      lingerMs,
+      deliveryTimeoutMs,
+      compressor,
+      batchBytesMax: Math.min(batchBytesMax, topic.limits.batchBytesMax),
+    };
+    return new PartitionQueue(options, metadata, this.#queuePorts);
+  }
+
+  #portsOfQueues(): QueuePorts {
+    const { ports, metadata, onStatus } = this.#context;
+    return {
+      clock: ports.clock,
+      random: ports.random,
+      decompress: ports.compression.decompress,
+      wake: (queue) => this.#wake(queue),
+      requestProducerId: (queue, fresh) => this.#ids.request(queue, fresh),
+      refreshMetadata: (topic) => metadata.refresh(topic),
+      onDecided: (batch, unheard) => {
+        this.#unheard ??= unheard;
+        this.#flushes.leave(batch.generation);
+        this.#buffer.release(batch.bufferedBytes);
+      },
+      onRetry: ({ options: { topic }, partition }, error) => onStatus({ kind: 'retrying', topic, partition, error }),
+      onBusy: (queue, busy) => this.#onBusy(queue, busy),
+      // A bug of the caller, and none of ours: it surfaces as one, outside of our own work.
+      onThrown: (thrown) => {
+        ports.clock.defer(() => {
+          throw thrown;
+        });
+      },
+    };
+  }
+
+  #wake(queue: PartitionQueue): void {
+    if (this.#closed || queue.leader === 0) return;
+    this.#link(queue.leader).offer(queue);
+  }
+
+  #link(node: number): ProduceLink {
+    const known = this.#links.get(node);
+    if (known !== undefined) return known;
+    const { clientId, ports, rpc, metadata } = this.#context;
+    const { acks, requestTimeoutMs } = this.#settings;
+    const address = (): string | undefined => metadata.view.addressOf(node);
+    const link = new ProduceLink({ node, clientId, acks, requestTimeoutMs, ports, rpc, address });
+    this.#links.set(node, link);
+    return link;
+  }
+
+  #onTopic(metadata: TopicMetadata): void {
+    const topic = this.#topics.get(metadata.name);
+    if (topic === undefined || topic.topicId !== metadata.topicId) return;
+    for (const queue of topic.onMetadata(metadata)) {
+      const { partition, leader } = queue;
+      this.#context.onStatus({ kind: 'leader-changed', topic: metadata.name, partition, leader });
+    }
+    this.#retryLinks();
+  }
+
+  #onTopicDeleted(metadata: TopicMetadata): void {
+    const topic = this.#topics.get(metadata.name);
+    if (topic?.topicId !== metadata.topicId) return;
+    // First, so that what is sent meanwhile looks the name up again.
+    this.#topics.delete(metadata.name);
+    const message = `Topic ${metadata.name} was deleted before the record was delivered.`;
+    const error = new SluiceError('UNKNOWN_TOPIC', { message, details: { topic: metadata.name } });
+    for (const queue of topic.queues) queue.abandon(error);
+  }
+
+  #retryLinks(): void {
+    for (const link of this.#links.values()) link.retryNow();
+  }
+
+  #onBusy(queue: PartitionQueue, busy: boolean): void {
+    if (busy) this.#busy.add(queue);
+    else this.#busy.delete(queue);
+    if (this.#busy.size > 0 || this.#unresolved.size > 0 || this.#buffer.nextDeadlineMs !== undefined) return;
+    // A producer without work keeps no timer, and with it no process, alive.
+    this.#expiry?.cancel();
+    this.#expiry = undefined;
+  }
+
+  /** N3. Deadlines come in order, so that an armed timer is never too late for a later one. */
+  #armExpiry(deadlineMs: number): void {
+    if (this.#expiry !== undefined || this.#closed) return;
+    const { clock } = this.#context.ports;
+    this.#expiry = clock.setTimer(Math.max(0, deadlineMs - clock.monotonicMs()), () => {
+      this.#expiry = undefined;
+      this.#expire(clock.monotonicMs());
+    });
+  }
+
+  #expire(nowMs: number): void {
+    for (const queue of this.#busy) queue.expire(nowMs);
+    const late = (): SluiceError => expired(true, this.#settings.deliveryTimeoutMs, undefined);
+    for (const entries of this.#unresolved.values()) {
+      for (let first = entries.first; first !== undefined && first.deadlineMs <= nowMs; first = entries.first) {
+        entries.shift();
+        this.#release(first, late());
+        this.#flushes.leave(first.generation);
+      }
+    }
+    this.#buffer.expire(nowMs, late);
+    const next = [
+      this.#buffer.nextDeadlineMs,
+      ...[...this.#busy].map((queue) => queue.nextDeadlineMs),
+      ...[...this.#unresolved.values()].map((entries) => entries.first?.deadlineMs),
+    ].filter((deadlineMs) => deadlineMs !== undefined);
+    if (next.length > 0) this.#armExpiry(Math.min(...next));
+  }
+}
+
+const noPartition = { leader: 0, leaderEpoch: 0, replicas: [], isr: [], elr: [], partitionEpoch: 0 } as const;
