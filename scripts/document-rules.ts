@@ -1,4 +1,5 @@
 /** The rules about documents: what they name exists, and decision records are numbered. */
+import path from 'node:path';
 import type { RepositoryFile } from './repository-files.ts';
 
 /** The text of a markdown section, from its heading to the next of the same level or above; undefined when absent. */
@@ -26,3 +27,42 @@ export function adrViolations(paths: readonly string[]): string[] {
     return new RegExp(`^docs/adr/${number}-[a-z0-9-]+\\.md$`).test(each) ? [] : [`${each}: expected number ${number}`];
   });
 }
+
+/** Links from one document to another file that is not there; anchors must be headings of the target. */
+export function brokenLinks(files: readonly RepositoryFile[]): string[] {
+  const known = new Map(files.map((file) => [file.path, file.text]));
+  const folders = new Set(files.map((file) => path.posix.dirname(file.path)));
+  const broken = ({ path: from, text }: RepositoryFile, link: string): boolean => {
+    const [target = '', anchor] = link.split('#');
+    const to = target === '' ? from : path.posix.join(path.posix.dirname(from), target).replace(/\/$/, '');
+    const found = to === from ? text : known.get(to);
+    if (found === undefined) return !folders.has(to);
+    return anchor !== undefined && !anchorsOf(found).has(anchor);
+  };
+  return files
+    .filter((file) => file.path.endsWith('.md'))
+    .flatMap((file) =>
+      [...file.text.matchAll(/\]\(([^)\s]+)\)|src="([^"]+)"/g)]
+        .map((match) => match[1] ?? match[2] ?? '')
+        .filter((link) => !/^[a-z]+:/.test(link) && broken(file, link))
+        .map((link) => `${file.path}: nothing is at ${link}`),
+    );
+}
+
+const anchorsOf = (markdown: string): ReadonlySet<string> =>
+  new Set(
+    [...markdown.matchAll(/^#+ (.*)$/gm)].map((match) =>
+      (match[1] ?? '')
+        .toLowerCase()
+        .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+        .replaceAll(' ', '-'),
+    ),
+  );
+
+/** The text of the first fenced block of a language, or undefined. */
+export const codeBlock = (markdown: string, language: string): string | undefined =>
+  new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, 'ms').exec(markdown)?.[1];
+
+/** The terms of a glossary, one a line: `**term**: what it means`. */
+export const glossaryTerms = (markdown: string): readonly string[] =>
+  [...markdown.matchAll(/^\*\*(.+?)\*\*: \S/gm)].map((match) => match[1] ?? '');

@@ -1,6 +1,6 @@
 /** Holds the repository to its own rules. `rules.test.ts` shows each of these rules failing where it should. */
 import { describe, expect, test } from 'vitest';
-import { adrViolations } from './document-rules.ts';
+import { adrViolations, brokenLinks, codeBlock, glossaryTerms, missingFiles, sectionOf } from './document-rules.ts';
 import * as imports from './import-rules.ts';
 import { layers } from './layers.ts';
 import { longTestFunctions } from './long-test-functions.ts';
@@ -115,9 +115,49 @@ describe('texts', () => {
   test('nothing names the machine it was written on', () => expect(texts.originViolations(files)).toEqual([]));
 });
 
+/** The words that are used for one thing only, in code and documents. */
+const fieldTerms = [
+  ...['topic', 'partition', 'replica', 'leader', 'follower', 'in-sync replicas (ISR)'],
+  ...['eligible leader replicas (ELR)', 'high watermark', 'log end', 'leader epoch', 'partition epoch', 'broker epoch'],
+  ...['offset', 'index', 'term', 'epoch', 'batch', 'node log', 'journal file', 'sorted file', 'run', 'tail'],
+  ...['group', 'member', 'assignment', 'lag'],
+];
+
 describe('documents', () => {
   test.each(Object.entries(referencePages))('%s says what its table says', (path, text) => {
     expect(textOf(path), 'run: npm run -s reference').toBe(text);
+  });
+
+  test('follow one message leads through files that exist', () => {
+    const section = sectionOf(textOf('docs/architecture.md'), 'Follow one message') ?? '';
+    const named = new Set(section.match(/packages\/[\w./-]+\.ts\b/g));
+    expect(named.size).toBeGreaterThan(5);
+    expect(missingFiles(section, files)).toEqual([]);
+  });
+
+  test('no document names a source file or a page that is gone', () => {
+    const documents = files.filter((file) => file.path.endsWith('.md'));
+    const missing = documents.flatMap(({ path, text }) => missingFiles(text, files).map((name) => `${path}: ${name}`));
+    expect(missing).toEqual([]);
+    expect(brokenLinks(files)).toEqual([]);
+  });
+
+  test('the README tells every package, and its program is the one that is type-checked', () => {
+    const readme = textOf('README.md');
+    const present = Object.keys(layers).filter((name) =>
+      files.some((file) => file.path.startsWith(`packages/${name}/`)),
+    );
+    const listed = [...(sectionOf(readme, 'Layout') ?? '').matchAll(/^\| `packages\/(\w+)` \|/gm)].map(
+      (match) => match[1],
+    );
+    expect(listed.toSorted()).toEqual(present.toSorted());
+    expect(codeBlock(readme, 'ts')).toBe(textOf('examples/first-message.ts'));
+  });
+
+  test('the glossary has one word for each thing, in order', () => {
+    const terms = glossaryTerms(textOf('docs/glossary.md'));
+    expect(terms).toEqual([...new Set(terms)].toSorted((a, b) => a.localeCompare(b, 'en')));
+    expect(fieldTerms.filter((term) => !terms.includes(term))).toEqual([]);
   });
 
   test('decision records are numbered', () => expect(adrViolations(files.map((file) => file.path))).toEqual([]));

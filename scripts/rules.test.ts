@@ -1,9 +1,9 @@
 /** Each rule of the repository, seen failing on a file that breaks it and silent on one that does not. */
 import { describe, expect, test } from 'vitest';
-import { adrViolations, missingFiles, sectionOf } from './document-rules.ts';
+import { adrViolations, brokenLinks, codeBlock, glossaryTerms, missingFiles, sectionOf } from './document-rules.ts';
 import * as imports from './import-rules.ts';
 import type { Layer } from './layers.ts';
-import { errorsPage } from './reference-pages.ts';
+import { configPage, errorsPage, metricsPage } from './reference-pages.ts';
 import type { RepositoryFile } from './repository-files.ts';
 import * as texts from './text-rules.ts';
 
@@ -214,5 +214,62 @@ describe('documents', () => {
       { GONE: { ...row, sentence: 'Away.' } },
     ].map((table) => errorsPage(table));
     expect(new Set(pages).size).toBe(pages.length);
+  });
+
+  test('the page of configuration changes with every column of its tables', () => {
+    const parser = { type: 'integer', min: 1, max: 2, parse: () => 1 };
+    const row = { parser, defaultValue: 1, scope: 'node', change: 'restart', sentence: 'How many.' } as const;
+    const topic = { kind: 'integer', min: 1, max: 9, defaultValue: () => 1, sentence: 'Copies.' } as const;
+    const pages = [
+      configPage({ a: row }, {}, {}),
+      configPage({ b: row }, {}, {}),
+      configPage({ a: { ...row, parser: { ...parser, max: 3 } } }, {}, {}),
+      configPage({ a: { ...row, parser: { ...parser, type: 'size', unit: 'bytes' } } }, {}, {}),
+      configPage({ a: { ...row, defaultValue: undefined } }, {}, {}),
+      configPage({ a: { ...row, scope: 'cluster' } }, {}, {}),
+      configPage({ a: { ...row, change: 'live' } }, {}, {}),
+      configPage({ a: { ...row, sentence: 'How few.' } }, {}, {}),
+      configPage({ a: row }, { tiny: { a: 2 } }, {}),
+      configPage({ a: row }, {}, { c: topic as never }),
+    ];
+    expect(new Set(pages).size).toBe(pages.length);
+  });
+
+  test('the page of metrics changes with every column of its table', () => {
+    const row = { type: 'gauge', unit: 'bytes', labels: [], help: 'Memory.' } as const;
+    const pages = [
+      { a: row },
+      { b: row },
+      { a: { ...row, type: 'counter' as const } },
+      { a: { ...row, unit: 'seconds' as const } },
+      { a: { ...row, labels: ['stage'] } },
+      { a: { ...row, help: 'Time.' } },
+    ].map((table) => metricsPage(table));
+    expect(new Set(pages).size).toBe(pages.length);
+  });
+
+  test('links that lead nowhere', () => {
+    const linking = (link: string): string[] =>
+      brokenLinks([
+        file('docs/a.md', `# A b\nsee [b](${link})`),
+        file('docs/adr/b.md', '# One: two'),
+        file('README.md', ''),
+      ]);
+    expect(linking('gone.md')).toHaveLength(1);
+    expect(linking('adr/b.md#three')).toHaveLength(1);
+    expect(linking('#c')).toHaveLength(1);
+    for (const link of ['adr/b.md', 'adr/b.md#one-two', '#a-b', 'adr/', '../README.md', 'https://example.com/x']) {
+      expect(linking(link)).toEqual([]);
+    }
+    expect(brokenLinks([file('README.md', '<img src="docs/gone.svg">')])).toHaveLength(1);
+  });
+
+  test('code and terms in a document', () => {
+    expect(codeBlock('a\n```sh\nb\n```\n```ts\nc\n\nd\n```\n', 'ts')).toBe('c\n\nd\n');
+    expect(codeBlock('a', 'ts')).toBeUndefined();
+    expect(glossaryTerms('**batch**: records.\n**log end**: where.\nnot **this**: one\n')).toEqual([
+      'batch',
+      'log end',
+    ]);
   });
 });
