@@ -18,20 +18,20 @@ interface Waiting {
 }
 
 export class RaftLog implements RaftStore, GroupMember {
-  readonly #index: RaftIndex;
   readonly #commit: GroupCommit;
   #lastGroup: number;
   #lastIndex: number;
   #doubtful: boolean;
-  #loaded = false;
+  /** What recovery found, until it is loaded or written over. */
+  #recovered: RaftState | undefined;
   #waiting: Waiting[] = [];
 
   constructor(index: RaftIndex, commit: GroupCommit) {
-    this.#index = index;
     this.#commit = commit;
     this.#lastGroup = index.lastGroup;
     this.#lastIndex = index.lastIndex;
     this.#doubtful = index.doubtful;
+    this.#recovered = { hardState: index.hardState, entries: index.take() };
   }
 
   get doubtful(): boolean {
@@ -39,13 +39,17 @@ export class RaftLog implements RaftStore, GroupMember {
   }
 
   load(): RaftState {
-    invariant(!this.#loaded, 'the Raft state is loaded once, before anything is written');
-    this.#loaded = true;
-    return { hardState: this.#index.hardState, entries: this.#index.take() };
+    const recovered = this.#recovered;
+    invariant(recovered !== undefined, 'the Raft state is loaded once, before anything is written');
+    this.#recovered = undefined;
+    return recovered;
   }
 
   persist(write: RaftWrite, onDurable: () => void): void {
     const entries = write.entries ?? [];
+    if (entries.length > 0 || write.hardState !== undefined || write.truncateFrom !== undefined) {
+      this.#recovered = undefined;
+    }
     let payloadBytes = 0;
     for (const entry of entries) payloadBytes += entry.payload.length;
     const group = this.#commit.gathering(payloadBytes);
