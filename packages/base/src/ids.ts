@@ -65,6 +65,12 @@ export const nextPartitionEpoch = (value: PartitionEpoch): PartitionEpoch => par
 /** True for an integer from 0 to 2^53 − 1: what a position from outside must be. */
 export const isPosition = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
+/** True for an integer from 0 to 2^31 − 1: what a partition, or one of its epochs, from outside must be. */
+export const isSmallPosition = (value: unknown): value is number => isPosition(value) && value <= 0x7fff_ffff;
+
+/** True for an integer from 1 to 2^31 − 1: what a node id from outside must be. */
+export const isNodeNumber = (value: unknown): value is number => isSmallPosition(value) && value >= 1;
+
 /** True for 32 lower-case hex digits: what an identity from outside must be. */
 export const isIdentity = (value: unknown): value is string =>
   typeof value === 'string' && /^[0-9a-f]{32}$/.test(value);
