@@ -2,13 +2,14 @@
  * Carries an empty directory to its cluster: asks the configured voters who they are, and does what `birth.ts` says,
  * until this directory is born or has joined. Also answers such questions, for ever. Owned by `ControllerNode`.
  */
-import { clusterId, directoryId, isIdentity, nodeId, SluiceError, toSluiceError } from '@sluice/base';
-import type { Clock, Logger, NodeId, Random } from '@sluice/base';
+import { clusterId, directoryId, isIdentity, isNodeNumber, nodeId, SluiceError, toSluiceError } from '@sluice/base';
+import type { Clock, Halt, Logger, NodeId, Random } from '@sluice/base';
 import type { Birth, DirectoryIdentity, IdentityKeeper } from '@sluice/storage';
 import { identityMessage, malformedPeer, methods } from '@sluice/wire';
 import type { BirthCertificate, Dispatcher, PeerSelf, ProbeResponse, RpcClient } from '@sluice/wire';
 import { mayPromise, nextBirthAction } from './birth.ts';
 import type { BirthAction, BirthView } from './birth.ts';
+import { toError } from './thrown.ts';
 
 export interface ConfiguredVoter {
   readonly nodeId: NodeId;
@@ -23,6 +24,7 @@ export interface BirthProcessOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  readonly halt: Halt;
 }
 
 const roundMs = 100;
@@ -31,6 +33,8 @@ const probeTimeoutMs = 1000;
 export class BirthProcess {
   readonly #options: BirthProcessOptions;
   #stopped = false;
+  /** Counts the changes of this directory's promise: one during a round voids the round (V2). */
+  #promises = 0;
   #lastWait = '';
 
   constructor(options: BirthProcessOptions) {
@@ -50,8 +54,9 @@ export class BirthProcess {
     });
     peers.unary(methods.birth.promise, async (request) => {
       const refusal = malformedPeer(request.identity);
-      if (refusal !== undefined || request.identity === null) throw refusal ?? new SluiceError('INVALID_REQUEST');
-      await this.#promise(nodeId(request.identity.nodeId), parseCertificate(request.certificate));
+      const asker = request.identity?.nodeId;
+      if (refusal !== undefined || !isNodeNumber(asker)) throw refusal ?? new SluiceError('INVALID_REQUEST');
+      await this.#promise(nodeId(asker), parseCertificate(request.certificate));
       return answer();
     });
   }
@@ -70,6 +75,7 @@ export class BirthProcess {
 
   async #round(): Promise<boolean> {
     const { keeper, configured, random } = this.#options;
+    const promises = this.#promises;
     const views = await Promise.all(
       configured.filter((voter) => voter.nodeId !== keeper.current.nodeId).map((voter) => this.#probe(voter)),
     );
@@ -80,21 +86,22 @@ export class BirthProcess {
       views: views.filter((view) => view !== undefined),
       freshClusterId: clusterId(random.identity()),
     });
-    return this.#act(action);
+    return this.#act(action, promises);
   }
 
-  async #act(action: BirthAction): Promise<boolean> {
-    const { keeper, logger } = this.#options;
+  /** `promises`: as counted when the round began. */
+  async #act(action: BirthAction, promises: number): Promise<boolean> {
+    const { logger } = this.#options;
     switch (action.kind) {
       case 'born':
       case 'join': {
         const { clusterId: id, voters } = action.certificate;
-        await keeper.update((current) => ({ ...current, clusterId: id, birth: null, voters }));
+        if (!(await this.#changeIfSame(promises, { clusterId: id, birth: null, voters }))) return false;
         logger.info(action.kind === 'born' ? 'cluster born' : 'joined cluster as an observer', { clusterId: id });
         return true;
       }
       case 'propose': {
-        await keeper.update((current) => ({ ...current, birth: action.certificate }));
+        if (!(await this.#changeIfSame(promises, { birth: action.certificate }))) return false;
         await Promise.all(action.ask.map((voter) => this.#ask(voter, action.certificate)));
         return action.ask.length === 0;
       }
@@ -109,13 +116,33 @@ export class BirthProcess {
     }
   }
 
-  async #promise(asker: NodeId, certificate: Birth): Promise<void> {
-    const { keeper, configured } = this.#options;
-    const ids = configured.map((voter) => voter.nodeId);
-    await keeper.update((current) => {
-      const allowed = current.clusterId === null && mayPromise(current, asker, ids, certificate);
-      return allowed ? { ...current, birth: certificate } : current;
+  /** False when the directory promised itself since: then nothing was changed. */
+  async #changeIfSame(promises: number, change: Partial<DirectoryIdentity>): Promise<boolean> {
+    let same = false;
+    await this.#options.keeper.update((current) => {
+      same = this.#promises === promises;
+      if (!same) return current;
+      this.#promises += 1;
+      return { ...current, ...change };
     });
+    return same;
+  }
+
+  async #promise(asker: NodeId, certificate: Birth): Promise<void> {
+    const { keeper, configured, halt } = this.#options;
+    const ids = configured.map((voter) => voter.nodeId);
+    try {
+      await keeper.update((current) => {
+        const allowed = current.clusterId === null && mayPromise(current, asker, ids, certificate);
+        if (!allowed) return current;
+        this.#promises += 1;
+        return { ...current, birth: certificate };
+      });
+    } catch (thrown) {
+      // What the directory holds is not known any more (S2).
+      halt.halt(toError(thrown));
+      throw new SluiceError('STORAGE_FAILED', { cause: thrown });
+    }
   }
 
   async #probe(voter: ConfiguredVoter): Promise<BirthView | undefined> {
@@ -171,7 +198,10 @@ function certificateOf(identity: DirectoryIdentity): BirthCertificate | null {
 
 function parseCertificate(certificate: BirthCertificate | null): Birth {
   const voters = certificate?.voters ?? [];
-  const isWhole = voters.length > 0 && voters.every((voter) => voter.nodeId >= 1 && isIdentity(voter.directoryId));
+  const isWhole =
+    voters.length > 0 &&
+    new Set(voters.map((voter) => voter.nodeId)).size === voters.length &&
+    voters.every((voter) => isNodeNumber(voter.nodeId) && isIdentity(voter.directoryId));
   if (certificate === null || !isIdentity(certificate.clusterId) || !isWhole) {
     throw new SluiceError('INVALID_REQUEST', { message: 'A birth certificate names a cluster and its voters.' });
   }

@@ -5,6 +5,8 @@
  *     to a later one only while it is unborn.
  * V2. A directory counts itself born as a voter only after every voter of its certificate was seen promised to, or born
  *     under, the same certificate. Nobody votes before that.
+ *     The look at the others is void when the directory promised anything meanwhile: it may have told another of a promise
+ *     that it has left by now.
  * V3. So while any of the voters' directories lives on, it knows the cluster id, and an empty directory that meets it
  *     joins as an observer: configuration alone never makes a voter.
  */
@@ -80,6 +82,7 @@ export const mayPromise = (
   isVoter(certificate, self) &&
   asker === Math.min(...configured) &&
   certificate.voters.length === configured.length &&
+  new Set(certificate.voters.map((voter) => voter.nodeId)).size === configured.length &&
   certificate.voters.every((voter) => configured.includes(voter.nodeId));
 
 export const isVoter = (certificate: Birth, self: BirthSituation['self']): boolean =>

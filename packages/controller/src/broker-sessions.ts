@@ -6,7 +6,7 @@
  * G1. Fencing is a decision: it takes effect when it is committed, so a leader that lost its quorum fences nobody.
  * G2. Nodes that are lost together are fenced in one request (rule E2 of `metadata`).
  */
-import { brokerEpoch, isPosition, logIndex, nodeId, SluiceError, toSluiceError } from '@sluice/base';
+import { brokerEpoch, logIndex, nodeId, SluiceError, toSluiceError } from '@sluice/base';
 import type { Clock, Logger, NodeId, ProbeResult, Timer, Transport } from '@sluice/base';
 import { SessionBook } from '@sluice/metadata';
 import type { MetadataImage, NodeIdentity } from '@sluice/metadata';
@@ -88,6 +88,8 @@ export class BrokerSessions {
     first: HeartbeatRequest,
   ): StreamReceiver<HeartbeatRequest> {
     const before = this.#streams.get(node);
+    // A process of an earlier life must not take the stream of the one that lives.
+    if (this.#isStale(node, first)) return this.#refuse(sender);
     this.#streams.set(node, sender);
     before?.close(new SluiceError('CANCELLED', { message: 'A newer heartbeat stream of this node took over.' }));
     this.#onHeartbeat(node, sender, first);
@@ -105,8 +107,8 @@ export class BrokerSessions {
   #onHeartbeat(node: NodeId, sender: StreamSender<HeartbeatResponse>, request: HeartbeatRequest): void {
     if (this.#ended) return;
     const known = this.#options.image.node(node);
-    if (known === undefined || known.brokerEpoch !== request.brokerEpoch || !isPosition(request.metadataIndex)) {
-      sender.send({ up: false, error: encodeError(new SluiceError('STALE_BROKER_EPOCH')) });
+    if (known === undefined || this.#isStale(node, request)) {
+      sender.send(staleAnswer());
       return;
     }
     const identity = { nodeId: node, brokerEpoch: brokerEpoch(request.brokerEpoch) };
@@ -130,6 +132,19 @@ export class BrokerSessions {
       if (unfenced) this.#options.logger.info('node let in', { nodeId: node, brokerEpoch: identity.brokerEpoch });
       answer({ up: unfenced });
     });
+  }
+
+  #isStale(node: NodeId, request: HeartbeatRequest): boolean {
+    return this.#options.image.node(node)?.brokerEpoch !== request.brokerEpoch;
+  }
+
+  #refuse(sender: StreamSender<HeartbeatResponse>): StreamReceiver<HeartbeatRequest> {
+    sender.send(staleAnswer());
+    return {
+      onMessage: () => sender.send(staleAnswer()),
+      onEnd: () => sender.end(),
+      onClose: () => undefined,
+    };
   }
 
   /**
@@ -164,6 +179,8 @@ export class BrokerSessions {
   }
 
   #judgeLater(): void {
+    // What the last judgement led to may have ended the leadership.
+    if (this.#ended) return;
     this.#judgeTimer = this.#options.clock.setTimer(this.#judgeIntervalMs, () => {
       this.#judge();
       this.#judgeLater();
@@ -191,6 +208,7 @@ export class BrokerSessions {
 
   /** Leaderships go back to the preferred replicas, a few at a time (D19). */
   #electLater(): void {
+    if (this.#ended) return;
     this.#electionTimer = this.#options.clock.setTimer(this.#options.preferredElectionMs, () => {
       this.#askOnce('elect preferred', async () => {
         await this.#options.decisions.ask({ type: 'electPreferred', partitionsMax: preferredElectionMax });
@@ -210,6 +228,11 @@ export class BrokerSessions {
       .finally(() => this.#asking.delete(what));
   }
 }
+
+const staleAnswer = (): Partially<HeartbeatResponse> => ({
+  up: false,
+  error: encodeError(new SluiceError('STALE_BROKER_EPOCH')),
+});
 
 /** The speaker of a heartbeat stream. */
 export const heartbeatNode = (request: HeartbeatRequest): NodeId => nodeId(request.identity?.nodeId ?? 0);

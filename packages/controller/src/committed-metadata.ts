@@ -19,6 +19,11 @@ export class CommittedMetadata implements MetadataFeed {
     this.#halt = halt;
   }
 
+  /** An entry could not be replayed: the image says nothing any more, and nothing may be decided on it. */
+  get broken(): boolean {
+    return this.#broken;
+  }
+
   get controller(): ControllerAddress | undefined {
     return this.#controller;
   }

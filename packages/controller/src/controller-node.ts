@@ -22,6 +22,7 @@ import { RaftPeers } from './raft-peers.ts';
 import type { Remembered } from './raft-peers.ts';
 import { RaftRunner } from './raft-runner.ts';
 import { loadedEntry } from './stored-entries.ts';
+import { toError } from './thrown.ts';
 
 export interface ControllerConfig {
   readonly voters: readonly ConfiguredVoter[];
@@ -67,7 +68,7 @@ export class ControllerNode {
     this.#options = options;
     const { self, keeper, rpc, transport, clock, random, logger, halt, config } = options;
     this.#metadata = new CommittedMetadata(halt);
-    this.#birth = new BirthProcess({ self, keeper, configured: config.voters, rpc, clock, random, logger });
+    this.#birth = new BirthProcess({ self, keeper, configured: config.voters, rpc, clock, random, logger, halt });
     this.#peers = new RaftPeers({
       self,
       rpc,
@@ -115,10 +116,10 @@ export class ControllerNode {
 
   /** Goes on in the background: a directory that is not born waits for the others for as long as it takes. */
   start(): void {
-    this.#birth.run().then(
-      () => this.#startRaft(),
-      (error: unknown) => this.#options.halt.halt(toSluiceError(error)),
-    );
+    this.#birth
+      .run()
+      .then(() => this.#startRaft())
+      .catch((thrown: unknown) => this.#options.halt.halt(toError(thrown)));
   }
 
   stop(): void {
@@ -132,12 +133,12 @@ export class ControllerNode {
 
   /** This directory lost something that it once promised: it follows, but votes no more until it is admitted again. */
   async revokeVotes(): Promise<void> {
-    this.#runner?.step({ kind: 'voting', allowed: false });
+    this.#runner?.withdrawVotes();
     await this.#options.keeper.update((current) => ({ ...current, votesRevoked: true }));
   }
 
   #startRaft(): void {
-    const { keeper, store, config, clock, random, logger } = this.#options;
+    const { keeper, store, config, clock, random, logger, halt } = this.#options;
     const identity = keeper.current;
     if (this.#stopped || identity.voters === null) return;
     const stored = store.load();
@@ -161,6 +162,7 @@ export class ControllerNode {
       store,
       clock,
       logger,
+      halt,
       onCommitted: (entries) => this.#onCommitted(entries),
       onLeadership: (leadership) => this.#onLeadership(leadership),
     });
@@ -183,6 +185,7 @@ export class ControllerNode {
   #onCommitted(entries: readonly Entry[]): void {
     for (const entry of entries) {
       this.#metadata.apply(entry);
+      if (this.#metadata.broken) return this.#decisions.stepDown();
       this.#decisions.onApplied(entry);
     }
     const raft = this.#runner?.raft;

@@ -6,7 +6,8 @@ import {
   brokerEpoch,
   directoryId,
   isIdentity,
-  isPosition,
+  isNodeNumber,
+  isSmallPosition,
   leaderEpoch,
   nodeId,
   partitionEpoch,
@@ -141,15 +142,25 @@ export class ControllerService {
 
   #check(identity: Identity | null): Identity {
     const refusal = peerRefusal(this.#options.self, identity);
-    if (refusal !== undefined || identity === null) throw refusal ?? new SluiceError('INVALID_REQUEST');
+    if (refusal !== undefined) throw refusal;
+    if (identity === null || !isNodeNumber(identity.nodeId)) {
+      throw new SluiceError('INVALID_REQUEST', { message: 'A node id is 1 to 2^31 − 1.' });
+    }
     return identity;
   }
 }
 
 function alterationOf(message: PartitionAlteration): Alteration {
-  const whole = isIdentity(message.topicId) && message.isr.every((member) => isPosition(member.brokerEpoch));
-  if (!whole)
-    throw new SluiceError('INVALID_REQUEST', { message: 'A partition change names a topic and its members.' });
+  const { partition, leaderEpoch: leader, partitionEpoch: basedOn } = message;
+  const whole =
+    isIdentity(message.topicId) &&
+    [partition, leader, basedOn].every(isSmallPosition) &&
+    message.isr.every((member) => isNodeNumber(member.nodeId));
+  if (!whole) {
+    throw new SluiceError('INVALID_REQUEST', {
+      message: 'A partition change names a partition, its epochs and its members.',
+    });
+  }
   return {
     topicId: topicId(message.topicId),
     partition: partitionIndex(message.partition),

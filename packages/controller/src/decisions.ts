@@ -16,7 +16,7 @@ import type { Entry, Proposal } from '@sluice/raft';
 interface Waiting {
   readonly request: MetadataRequest;
   readonly resolve: (value: unknown) => void;
-  readonly reject: (error: SluiceError) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 interface Proposed {
@@ -91,7 +91,9 @@ export class Decisions {
   }
 
   #decide(waiting: Waiting): void {
-    const { records, response } = decide(this.#image, waiting.request);
+    const decision = this.#decision(waiting);
+    if (decision === undefined) return;
+    const { records, response } = decision;
     if (!response.ok) {
       const { code, message, details } = response.error;
       waiting.reject(new SluiceError(code, { message, details }));
@@ -108,6 +110,16 @@ export class Decisions {
     }
     const value = withGrantedEpoch(waiting.request, response.value, proposal.firstIndex);
     this.#proposed = { waiting, index: proposal.firstIndex, term: proposal.term, value };
+  }
+
+  /** `decide` changes nothing: if it throws, one request is lost and those behind it are not. */
+  #decision(waiting: Waiting): ReturnType<typeof decide> | undefined {
+    try {
+      return decide(this.#image, waiting.request);
+    } catch (thrown) {
+      waiting.reject(thrown);
+      return undefined;
+    }
   }
 }
 

@@ -7,16 +7,30 @@ import type { Entry, RaftMessage } from '@sluice/raft';
 
 const formatVersion = 1;
 const prefixBytes = 5;
-const kinds: ReadonlySet<string> = new Set<RaftMessage['kind']>([
-  'vote-request',
-  'vote-reply',
-  'append',
-  'append-accepted',
-  'append-rejected',
-  'heartbeat',
-  'heartbeat-reply',
-  'observe',
-]);
+
+type Fields = Readonly<Record<string, 'position' | 'flag' | 'session'>>;
+
+const sessionFields: Fields = { term: 'position', configIndex: 'position', attempt: 'position' };
+const logEnd: Fields = { term: 'position', lastIndex: 'position', lastTerm: 'position' };
+const replication: Fields = { term: 'position', session: 'session' };
+
+/** Besides the entries of an append. */
+const fieldsOf: Readonly<Record<RaftMessage['kind'], Fields>> = {
+  'vote-request': { ...logEnd, pre: 'flag' },
+  'vote-reply': { term: 'position', pre: 'flag', granted: 'flag' },
+  append: { ...replication, prevIndex: 'position', prevTerm: 'position', commitIndex: 'position' },
+  'append-accepted': { ...replication, matchIndex: 'position' },
+  'append-rejected': {
+    ...replication,
+    prevIndex: 'position',
+    hintIndex: 'position',
+    hintTerm: 'position',
+    lastIndex: 'position',
+  },
+  heartbeat: { ...replication, commitIndex: 'position' },
+  'heartbeat-reply': { ...replication, matchedIndex: 'position' },
+  observe: logEnd,
+};
 
 interface EntryHeader {
   readonly index: number;
@@ -76,14 +90,22 @@ function readEntries(headers: unknown, bytes: Uint8Array, from: number): readonl
   });
 }
 
-/** Every number of a Raft message is a position; so is every number inside its session. */
+/** The fields of each kind are there and of their type: the machine looks at none of that again. */
 function checkHeader(header: Readonly<Record<string, unknown>>): void {
-  if (!kinds.has(String(header['kind']))) throw malformed(`its kind is ${String(header['kind'])}`);
-  const fields = { ...header, ...(header['session'] as object | undefined) };
-  for (const [name, value] of Object.entries(fields)) {
-    if (typeof value === 'number' && !isPosition(value)) throw malformed(`${name} is ${value}`);
+  const kind = String(header['kind']);
+  const fields = Object.hasOwn(fieldsOf, kind) ? fieldsOf[kind as RaftMessage['kind']] : undefined;
+  if (fields === undefined) throw malformed(`its kind is ${kind.slice(0, 100)}`);
+  checkFields(header, fields);
+}
+
+function checkFields(record: unknown, fields: Fields): void {
+  const values = typeof record === 'object' && record !== null ? (record as Readonly<Record<string, unknown>>) : {};
+  for (const [name, kind] of Object.entries(fields)) {
+    const value = values[name];
+    if (kind === 'session') checkFields(value, sessionFields);
+    else if (kind === 'position' ? !isPosition(value) : typeof value !== 'boolean')
+      throw malformed(`its ${name} is no ${kind}`);
   }
-  if (!isPosition(header['term'])) throw malformed('it has no term');
 }
 
 function parseHeader(bytes: Uint8Array): Readonly<Record<string, unknown>> {

@@ -6,8 +6,9 @@
  *     directory under the same node id (P9).
  * N2. What is remembered of a member (highest term, highest committed index that it acknowledged) is told to it when it
  *     says hello: one that knows less than it once promised is a copy rolled back in time.
+ * N3. What waits for a member that does not read is bounded: beyond that messages are dropped.
  */
-import { SluiceError, toSluiceError } from '@sluice/base';
+import { isNodeNumber, SluiceError, toSluiceError } from '@sluice/base';
 import type { Clock, Logger, NodeId, Transport } from '@sluice/base';
 import type { MemberId, RaftMessage } from '@sluice/raft';
 import { identityMessage, methods, peerRefusal } from '@sluice/wire';
@@ -51,6 +52,10 @@ const retryMs = 50;
 const probeTimeoutMs = 250;
 /** Gathered for one turn while the stream is open; more is dropped, and repeated by Raft. */
 const gatheredMax = 1000;
+/** Waiting in the transport for a member that does not read. */
+const bufferedBytesMax = 64 * 1024 * 1024;
+/** A member whose directory is gone is asked for seldom: it comes back only if its disk does. */
+const otherDirectoryRetryMs = 1000;
 
 export class RaftPeers {
   readonly #options: RaftPeersOptions;
@@ -75,6 +80,11 @@ export class RaftPeers {
     line.send(message);
   }
 
+  /** Forgets what no stream has taken yet; Raft repeats what still holds. */
+  dropUnsent(): void {
+    for (const line of this.#lines.values()) line.dropUnsent();
+  }
+
   stop(): void {
     this.#stopped = true;
     for (const line of this.#lines.values()) line.stop();
@@ -87,7 +97,7 @@ export class RaftPeers {
       onMessage: (request) => {
         if (this.#stopped) throw new SluiceError('SHUTTING_DOWN');
         if (from === undefined) {
-          const refusal = peerRefusal(self, request.identity);
+          const refusal = peerRefusal(self, request.identity) ?? noOtherMember(self, request.identity);
           if (refusal !== undefined) throw refusal;
           from = memberOf(request.identity as unknown as Member);
           const { term, matchIndex, brokerEpoch } = remembered(from);
@@ -104,6 +114,14 @@ export class RaftPeers {
       onClose: () => undefined,
     };
   }
+}
+
+/** Only this process may say that it is this node, and it has nothing to say to itself. */
+function noOtherMember(self: PeerSelf, peer: RaftRequest['identity']): SluiceError | undefined {
+  if (peer !== null && isNodeNumber(peer.nodeId) && peer.nodeId !== self.nodeId) return undefined;
+  return new SluiceError('INVALID_REQUEST', {
+    message: 'Raft messages come from another node, with an id from 1 to 2^31 − 1.',
+  });
 }
 
 /** The outgoing stream to one member. */
@@ -127,6 +145,10 @@ class Line {
     if (this.#gathered.length >= gatheredMax) return;
     this.#gathered.push(encodeRaftMessage(message));
     this.#flushSoon();
+  }
+
+  dropUnsent(): void {
+    this.#gathered = [];
   }
 
   stop(): void {
@@ -160,10 +182,12 @@ class Line {
     if (refusal !== undefined || identity?.directoryId !== directoryId) {
       const stream = this.#stream;
       this.#reset();
+      this.#mayConnectMs = this.#options.clock.monotonicMs() + otherDirectoryRetryMs;
       stream?.close(refusal ?? new SluiceError('WRONG_IDENTITY', { message: 'The member has another directory now.' }));
       return;
     }
     this.#open = true;
+    // May withdraw the votes that wait here: before anything is sent.
     this.#options.onRemembered({ term: knownTerm, matchIndex: knownMatchIndex, brokerEpoch: knownBrokerEpoch });
     this.#flushSoon();
   }
@@ -198,7 +222,8 @@ class Line {
       if (!this.#open || this.#gathered.length === 0) return;
       const messages = this.#gathered;
       this.#gathered = [];
-      this.#stream?.send({ messages });
+      if (this.#stream === undefined || this.#stream.bufferedBytes > bufferedBytesMax) return;
+      this.#stream.send({ messages });
     });
   }
 }

@@ -1,8 +1,14 @@
 /**
  * Runs the Raft machine: carries its effects to the disk, the peers and the clock, in the order of their contract (see
  * `RaftEffects`). Owned by `ControllerNode`.
+ *
+ * M1. A message that reflects term, vote or entries leaves only after the persist that it waits for, and all before it,
+ *     are durable (P2).
+ * M2. Whatever a step throws stops the node, whoever called it: the machine, the disk and the peers may then know
+ *     different things, and nobody may go on with that (P10).
  */
-import type { Clock, Logger, Timer } from '@sluice/base';
+import type { Clock, Halt, Logger, Timer } from '@sluice/base';
+import { toError } from './thrown.ts';
 import type { Entry, HeldEnvelope, Leadership, MemberId, Proposal, Raft, RaftEffects, RaftEvent } from '@sluice/raft';
 import type { RaftStore, RaftWrite } from '@sluice/storage';
 import type { RaftPeers, Remembered } from './raft-peers.ts';
@@ -13,6 +19,7 @@ export interface RaftRunnerOptions {
   readonly store: RaftStore;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly halt: Halt;
   readonly onCommitted: (entries: readonly Entry[]) => void;
   readonly onLeadership: (leadership: Leadership) => void;
 }
@@ -49,10 +56,23 @@ export class RaftRunner {
 
   step(event: TimelessEvent): Proposal | undefined {
     if (this.#stopped) return undefined;
-    if (event.kind === 'message') this.#remember(event.from, event.message);
-    const effects = this.#options.raft.step({ ...event, nowMs: this.#options.clock.monotonicMs() } as RaftEvent);
-    this.#carryOut(effects);
-    return effects.proposal;
+    try {
+      if (event.kind === 'message') this.#remember(event.from, event.message);
+      const effects = this.#options.raft.step({ ...event, nowMs: this.#options.clock.monotonicMs() } as RaftEvent);
+      this.#carryOut(effects);
+      return effects.proposal;
+    } catch (thrown) {
+      this.stop();
+      this.#options.halt.halt(toError(thrown));
+      return undefined;
+    }
+  }
+
+  /** Votes of this member count no more: those that are not sent yet never will be. */
+  withdrawVotes(): void {
+    this.step({ kind: 'voting', allowed: false });
+    this.#held = this.#held.filter(({ message }) => message.kind !== 'vote-request' && message.kind !== 'vote-reply');
+    this.#peers?.dropUnsent();
   }
 
   remembered(member: MemberId): Pick<Remembered, 'term' | 'matchIndex'> {
@@ -70,7 +90,8 @@ export class RaftRunner {
     if (effects.leadership !== undefined) this.#options.onLeadership(effects.leadership);
     if (effects.committed.length > 0) this.#options.onCommitted(effects.committed);
     for (const event of effects.trace) this.#options.logger.debug('raft event', { ...event });
-    this.#tickAt(effects.nextTickAtMs);
+    // Not that of the effects: what was committed may have been answered with a proposal, a step inside this one.
+    this.#tickAt(this.#options.raft.nextTickAtMs);
   }
 
   #persist(persist: NonNullable<RaftEffects['persist']>): void {
@@ -96,6 +117,7 @@ export class RaftRunner {
 
   #tickAt(atMs: number): void {
     this.#timer?.cancel();
+    if (this.#stopped) return;
     const delayMs = Math.max(0, atMs - this.#options.clock.monotonicMs());
     this.#timer = this.#options.clock.setTimer(delayMs, () => void this.step({ kind: 'tick' }));
   }
