@@ -117,10 +117,32 @@ describe('texts', () => {
 
 /** The words that are used for one thing only, in code and documents. */
 const fieldTerms = [
-  ...['topic', 'partition', 'replica', 'leader', 'follower', 'in-sync replicas (ISR)'],
-  ...['eligible leader replicas (ELR)', 'high watermark', 'log end', 'leader epoch', 'partition epoch', 'broker epoch'],
-  ...['offset', 'index', 'term', 'epoch', 'batch', 'node log', 'journal file', 'sorted file', 'run', 'tail'],
-  ...['group', 'member', 'assignment', 'lag'],
+  'topic',
+  'partition',
+  'replica',
+  'leader',
+  'follower',
+  'in-sync replicas (ISR)',
+  'eligible leader replicas (ELR)',
+  'high watermark',
+  'log end',
+  'leader epoch',
+  'partition epoch',
+  'broker epoch',
+  'offset',
+  'index',
+  'term',
+  'epoch',
+  'batch',
+  'node log',
+  'journal file',
+  'sorted file',
+  'run',
+  'tail',
+  'group',
+  'member',
+  'assignment',
+  'lag',
 ];
 
 describe('documents', () => {
@@ -150,7 +172,8 @@ describe('documents', () => {
     const listed = [...(sectionOf(readme, 'Layout') ?? '').matchAll(/^\| `packages\/(\w+)` \|/gm)].map(
       (match) => match[1],
     );
-    expect(listed.toSorted()).toEqual(present.toSorted());
+    expect(new Set(listed)).toEqual(new Set(present));
+    expect(listed).toHaveLength(present.length);
     expect(codeBlock(readme, 'ts')).toBe(textOf('examples/first-message.ts'));
   });
 
