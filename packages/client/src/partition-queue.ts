@@ -129,7 +129,7 @@ export class PartitionQueue {
   /** Returns the batch that took the record. */
   append(added: NewRecord): PendingBatch {
     const { record } = added;
-    if (this.#open !== undefined && !this.fits(record)) this.seal();
+    if (this.#open !== undefined && !this.#joins(this.#open, added)) this.seal();
     const batch = this.#open ?? this.#begin(added);
     batch.append(record, added.bufferedBytes, added.onDelivery);
     if (batch.recordCount === 1 || this.options.lingerMs === 0) this.#ports.wake(this);
@@ -239,6 +239,12 @@ export class PartitionQueue {
     this.#open = undefined;
     for (const batch of undecided) this.#settle(batch, withDefinite(error, batch.certainlyAbsent), -1);
     this.#noticeIdle();
+  }
+
+  /** A batch expires with its first record: nobody joins who would lose much of the own time by it. */
+  #joins(open: PendingBatch, { record, deadlineMs }: NewRecord): boolean {
+    const { lingerMs, deliveryTimeoutMs } = this.options;
+    return deadlineMs - open.deadlineMs <= Math.max(lingerMs, deliveryTimeoutMs / 16) && this.fits(record);
   }
 
   #begin(first: NewRecord): PendingBatch {

@@ -19,7 +19,10 @@ export interface ProducerOptions {
   readonly lingerMs?: number;
   /** Default `none`. `gzip` and `zstd` are built in; others need `ports.compression`. */
   readonly compression?: Codec;
-  /** From `send` to the outcome, retries and waiting for room included. Default 120 s. */
+  /**
+   * From `send` to the outcome, retries and waiting for room included; up to a sixteenth less for a record that shares
+   * its batch with an older one. Default 120 s.
+   */
   readonly deliveryTimeoutMs?: number;
   /** A node that leaves a batch unanswered for this long is taken for lost, and the batch is sent again. Default 30 s. */
   readonly requestTimeoutMs?: number;

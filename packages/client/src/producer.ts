@@ -410,7 +410,6 @@ export class Producer implements AsyncDisposable {
   }
 
   #expire(nowMs: number): void {
-    for (const queue of this.#busy) queue.expire(nowMs);
     const late = (): SluiceError => expired(true, this.#settings.deliveryTimeoutMs, undefined);
     for (const entries of this.#unresolved.values()) {
       for (let first = entries.first; first !== undefined && first.deadlineMs <= nowMs; first = entries.first) {
@@ -420,6 +419,8 @@ export class Producer implements AsyncDisposable {
       }
     }
     this.#buffer.expire(nowMs, late);
+    // Last: the room that this makes is for those who still have time.
+    for (const queue of this.#busy) queue.expire(nowMs);
     const next = [
       this.#buffer.nextDeadlineMs,
       ...[...this.#busy].map((queue) => queue.nextDeadlineMs),
