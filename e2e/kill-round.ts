@@ -89,14 +89,19 @@ interface Prepared {
 async function prepare(cluster: LocalCluster, kind: KillKind): Promise<Prepared> {
   const controller = await cluster.controllerLeader();
   const count = kind === 'controller-leader' ? 1 : partitions;
+  const unfit: string[] = [];
   for (;;) {
     const topic = `kills-${kind}-${randomUUID()}`;
     const created = await cluster.client.admin.createTopic({ name: topic, partitions: count, replication: 3 });
     const leaders = created.partitions.map((each) => each.leader);
     const victims = victimsOf(cluster, kind, { leaders, controller });
-    if (victims !== undefined) return { topic, count, victims };
-    // The leaders do not lie as this kind needs them; the next topic is placed elsewhere.
-    await cluster.client.admin.deleteTopic(topic);
+    if (victims === undefined) {
+      // The leaders do not lie as this kind needs them. While this topic exists, the next is placed elsewhere.
+      unfit.push(topic);
+      continue;
+    }
+    for (const name of unfit) await cluster.client.admin.deleteTopic(name);
+    return { topic, count, victims };
   }
 }
 

@@ -5,7 +5,7 @@
 import { parseArgs } from 'node:util';
 import { LocalCluster } from '../e2e/cluster.ts';
 import { killKinds, killRound } from '../e2e/kill-round.ts';
-import type { RoundResult } from '../e2e/kill-round.ts';
+import type { KillKind, RoundResult } from '../e2e/kill-round.ts';
 
 interface Options {
   readonly rounds: number;
@@ -54,6 +54,17 @@ function summary(results: readonly RoundResult[]): object {
   };
 }
 
+/** A cluster that does not come back is a finding, told like any other. */
+async function attempt(cluster: LocalCluster, kind: KillKind): Promise<RoundResult | { readonly error: string }> {
+  try {
+    return await killRound(cluster, kind);
+  } catch (error) {
+    return { error: error instanceof Error ? `${error.message}${causeOf(error)}` : String(error) };
+  }
+}
+
+const causeOf = ({ cause }: Error): string => (cause instanceof Error ? ` (${cause.message})` : '');
+
 async function run({ rounds, json }: Options): Promise<0 | 1> {
   const results: RoundResult[] = [];
   const print = (value: object, text: string): void => console.log(json ? JSON.stringify(value) : text);
@@ -63,7 +74,11 @@ async function run({ rounds, json }: Options): Promise<0 | 1> {
   }
   for (let round = 1; round <= rounds; round += 1) {
     for (const kind of killKinds) {
-      const result = await killRound(cluster, kind);
+      const result = await attempt(cluster, kind);
+      if ('error' in result) {
+        print({ round, kind, ok: false, ...result }, `FAILED  round ${round}  ${kind}: ${result.error}`);
+        return 1;
+      }
       results.push(result);
       print({ round, ...result }, roundText(round, result));
     }

@@ -126,7 +126,7 @@ function print({ output }: CommandContext, status: ClusterDescription): Promise<
     return [
       `cluster ${status.clusterId}  controller ${controller}  metadata offset ${status.metadataOffset}`,
       table(head, rows),
-      `${status.topics} topics, ${status.partitions} partitions; ${health}`,
+      `topics ${status.topics}, partitions ${status.partitions}; ${health}`,
     ].join('\n');
   });
 }

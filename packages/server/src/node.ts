@@ -283,7 +283,7 @@ class AssembledNode implements Node {
     const { clock } = this.#ports;
     const leftMs = (): number => Math.max(0, deadlineMs - clock.monotonicMs());
     const drained = broker.drain(leftMs()).then(() => 'drained' as const);
-    const patienceMs = this.#config['raft.electionTimeoutMs'] * 2;
+    const patienceMs = this.#config['raft.electionTimeoutMs'];
     let controllerSeenMs = clock.monotonicMs();
     for (;;) {
       const nowMs = clock.monotonicMs();
