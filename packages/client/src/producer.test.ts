@@ -205,6 +205,21 @@ describe('what fails is sent again', () => {
     expect([...codes]).toEqual(['CLOSED false', 'CLOSED true']);
   });
 
+  test('a batch in doubt is known to its leader for as long as it is in doubt', async () => {
+    const cluster = await TestCluster.start();
+    cluster.createTopic('orders');
+    let first = true;
+    cluster.onProduce = () => {
+      const fate = first ? { appendThen: new SluiceError('TIMEOUT') } : 'append';
+      first = false;
+      return fate;
+    };
+    const producer = cluster.client().producer({ batchBytesMax: 150 });
+    const values = Array.from({ length: 20 }, (_, at) => `${at} ${'x'.repeat(80)}`);
+    await cluster.clock.outcome(Promise.all(values.map((value) => producer.send('orders', { value }))));
+    expect(cluster.log('orders').values()).toEqual(values);
+  });
+
   test('a lost connection: appended and not answered is one copy', async () => {
     const cluster = await TestCluster.start();
     cluster.createTopic('orders');
@@ -344,6 +359,18 @@ describe('deadlines', () => {
     expect(one?.header).toMatchObject({ producerEpoch: 0, baseSequence: 2, producerId: zero?.header.producerId });
     expect(cluster.log('orders', 1).values()).toEqual(['warm', 'other', 'next']);
     expect(cluster.log('orders', 0).values().at(-1)).toBe('next');
+  });
+
+  test('what an old leader never answered stays in doubt, though the new one refuses it', async () => {
+    const cluster = await TestCluster.start();
+    cluster.createTopic('orders');
+    cluster.onProduce = ({ node }) => (node === 1 ? 'appendOnly' : new SluiceError('NOT_ENOUGH_REPLICAS'));
+    const producer = cluster.client().producer({ deliveryTimeoutMs: 2_000 });
+    const sent = outcome(producer.send('orders', { value: 'a' }));
+    await cluster.clock.advance(100);
+    cluster.moveLeader('orders', 0, 2);
+    expect(codeOf(await cluster.clock.outcome(sent, 2_100))).toBe('TIMEOUT false');
+    expect(cluster.log('orders').values()).toEqual(['a']);
   });
 
   test('nobody reachable at first contact: UNREACHABLE, not a wait for ever', async () => {

@@ -1,0 +1,126 @@
+import { describe, expect, test } from 'vitest';
+import { TestCluster } from './test-cluster.ts';
+
+const kinds = (cluster: TestCluster): string[] => cluster.statuses.map(({ kind }) => kind);
+
+describe('the watch', () => {
+  test('goes to another node when its own is lost, without a pause', async () => {
+    const cluster = await TestCluster.start();
+    cluster.createTopic('orders', [3]);
+    const producer = cluster.client().producer();
+    await cluster.clock.outcome(producer.send('orders', { value: 'a' }));
+    await cluster.clock.advance(2_000);
+    cluster.kill(1);
+    const lostMs = cluster.clock.monotonicMs();
+    await cluster.clock.settle();
+    expect(kinds(cluster)).toEqual(['connected', 'disconnected', 'connected']);
+    expect(cluster.clock.monotonicMs()).toBe(lostMs);
+    cluster.moveLeader('orders', 0, 2);
+    await cluster.clock.settle();
+    expect(cluster.statuses.at(-1)).toMatchObject({ kind: 'leader-changed', partition: 0, leader: 2 });
+  });
+
+  test('tries the bootstrap addresses in turn, and again after a pause', async () => {
+    const cluster = await TestCluster.start();
+    cluster.createTopic('orders');
+    const bootstrap = ['nowhere:1', 'nowhere:2', 'node-2:7650'];
+    cluster.kill(2);
+    const producer = cluster.client({ bootstrap }).producer();
+    const sent = producer.send('orders', { value: 'a' });
+    await cluster.clock.advance(3_000);
+    await cluster.startNode(2);
+    await cluster.clock.outcome(sent, 2_100);
+    const addresses = cluster.statuses.flatMap((status) => (status.kind === 'disconnected' ? [status.address] : []));
+    expect(addresses.slice(0, 6)).toEqual([...bootstrap, ...bootstrap]);
+  });
+
+  test('leaves a node that accepts and says nothing', async () => {
+    const cluster = await TestCluster.start();
+    cluster.createTopic('orders', [2]);
+    cluster.nodes.get(1)!.silent = true;
+    const producer = cluster.client().producer();
+    await cluster.clock.outcome(producer.send('orders', { value: 'a' }), 4_100);
+    expect(kinds(cluster).slice(0, 2)).toEqual(['disconnected', 'connected']);
+  });
+
+  test('a node that lags takes nothing back', async () => {
+    const cluster = await TestCluster.start();
+    cluster.createTopic('orders', [3]);
+    const producer = cluster.client().producer();
+    await cluster.clock.outcome(producer.send('orders', { value: 'a' }));
+    // Node 2 knows neither the topic nor what happened to it.
+    cluster.lagging.set(2, new Map());
+    await cluster.clock.advance(2_000);
+    cluster.kill(1);
+    await cluster.clock.advance(2_000);
+    await cluster.clock.outcome(producer.send('orders', { value: 'b' }), 1_000);
+    expect(cluster.log('orders').values()).toEqual(['a', 'b']);
+  });
+
+  test('listens to no other cluster', async () => {
+    const cluster = await TestCluster.start();
+    cluster.createTopic('orders', [3]);
+    const sluice = cluster.client();
+    const producer = sluice.producer();
+    await cluster.clock.outcome(producer.send('orders', { value: 'a' }));
+    cluster.clusterId = 'd'.repeat(32);
+    await cluster.clock.advance(2_000);
+    const lost = cluster.statuses.find((status) => status.kind === 'disconnected');
+    expect(lost).toMatchObject({ error: { code: 'WRONG_CLUSTER' } });
+  });
+});
+
+describe('administration', () => {
+  test('a topic is created when every leader serves, described, listed and deleted', async () => {
+    const cluster = await TestCluster.start();
+    await using sluice = cluster.client();
+    const { clock } = cluster;
+    const created = await clock.outcome(sluice.admin.createTopic({ name: 'orders', partitions: 4 }));
+    expect(created.partitions.map(({ leader }) => leader)).toEqual([1, 2, 3, 1]);
+    expect(created.config).toEqual({ recordBytesMax: '1048576' });
+    await clock.outcome(sluice.producer().send('orders', { value: 'a', partition: 2 }));
+    const described = await clock.outcome(sluice.admin.describeTopic('orders'));
+    expect(described.partitions.map(({ highWatermark }) => highWatermark)).toEqual([0, 0, 1, 0]);
+    expect(await clock.outcome(sluice.admin.listTopics())).toEqual([
+      { name: 'orders', id: created.id, partitions: 4, replication: 3 },
+    ]);
+    const again = sluice.admin.createTopic({ name: 'orders' });
+    await expect(clock.outcome(again)).rejects.toMatchObject({ code: 'TOPIC_EXISTS' });
+    expect(await clock.outcome(sluice.admin.describeCluster())).toMatchObject({
+      clusterId: cluster.clusterId,
+      nodes: [{ id: 1, state: 'up' }],
+      controllerLeader: null,
+    });
+    await clock.outcome(sluice.admin.deleteTopic('orders'));
+    await expect(clock.outcome(sluice.admin.describeTopic('orders'))).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC' });
+  });
+
+  test('offsets wait for a leader, and a description does not', async () => {
+    const cluster = await TestCluster.start();
+    cluster.createTopic('orders', [0, 1]);
+    await using sluice = cluster.client();
+    const described = await cluster.clock.outcome(sluice.admin.describeTopic('orders'), 100);
+    expect(described.partitions.map(({ leader, logEnd }) => [leader, logEnd])).toEqual([
+      [null, null],
+      [1, 0],
+    ]);
+    const offsets = sluice.admin.listOffsets('orders');
+    await cluster.clock.advance(1_000);
+    cluster.moveLeader('orders', 0, 2);
+    expect(await cluster.clock.outcome(offsets, 600)).toHaveLength(2);
+    cluster.moveLeader('orders', 0, 0);
+    const never = sluice.admin.listOffsets('orders', { timeoutMs: 500 });
+    await expect(cluster.clock.outcome(never, 600)).rejects.toMatchObject({ code: 'LEADER_NOT_AVAILABLE' });
+  });
+
+  test('an aborted call rejects at once', async () => {
+    const cluster = await TestCluster.start();
+    cluster.createTopic('orders', [0]);
+    await using sluice = cluster.client();
+    const abort = new AbortController();
+    const offsets = sluice.admin.listOffsets('orders', { signal: abort.signal });
+    await cluster.clock.advance(100);
+    abort.abort();
+    await expect(offsets).rejects.toMatchObject({ code: 'CANCELLED' });
+  });
+});
