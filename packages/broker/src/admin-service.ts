@@ -2,7 +2,7 @@
  * Metadata and administration for clients: watches, the state of the cluster, and changes, which go to the controller
  * leader. Also answers other nodes about this one.
  */
-import { SluiceError, topicId } from '@sluice/base';
+import { isIdentity, SluiceError, topicId } from '@sluice/base';
 import type { Clock } from '@sluice/base';
 import { describeCluster } from '@sluice/metadata';
 import type { MetadataFeed, NodeRow } from '@sluice/metadata';
@@ -38,10 +38,11 @@ const changeTimeoutMs = 15_000;
 export class AdminService {
   readonly #options: AdminServiceOptions;
   readonly #watches = new Set<MetadataWatch>();
+  readonly #unsubscribe: () => void;
 
   constructor(options: AdminServiceOptions) {
     this.#options = options;
-    options.feed.subscribe({
+    this.#unsubscribe = options.feed.subscribe({
       onApplied: (_index, change) => {
         for (const watch of this.#watches) watch.onApplied(change);
       },
@@ -49,6 +50,12 @@ export class AdminService {
         for (const watch of this.#watches) watch.onController();
       },
     });
+  }
+
+  /** The node stops: whoever watches asks another one. */
+  stop(): void {
+    this.#unsubscribe();
+    for (const watch of this.#watches) watch.close(new SluiceError('SHUTTING_DOWN'));
   }
 
   serve(clients: Dispatcher): void {
@@ -80,7 +87,10 @@ export class AdminService {
     const { link, feed, clock } = this.#options;
     const leftMs = this.#leftMs(call);
     const created = await link.call(methods.controller.createTopic, request, leftMs);
-    const id = topicId(created.topic?.topicId ?? '');
+    const named = created.topic?.topicId;
+    if (!isIdentity(named))
+      throw new SluiceError('INTERNAL', { message: 'The controller did not name what it created.' });
+    const id = topicId(named);
     const known = feed.image.topic(id);
     if (known !== undefined) return { topic: topicMessage(known) };
     const { promise, resolve, reject } = Promise.withResolvers<Partially<CreateTopicResponse>>();

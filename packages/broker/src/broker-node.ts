@@ -72,7 +72,7 @@ export class BrokerNode {
 
   constructor(options: BrokerOptions) {
     this.#options = options;
-    const { identity, config, nodeLog, feed, rpc, clock, logger, registration, stages } = options;
+    const { identity, config, nodeLog, feed, rpc, clock, logger, halt, registration, stages } = options;
     const { heartbeatMs, sessionTimeoutMs } = config;
     this.#link = new ControllerLink({
       identity,
@@ -81,6 +81,7 @@ export class BrokerNode {
       rpc,
       clock,
       logger,
+      halt,
       heartbeatMs,
       sessionTimeoutMs,
       isLossy: () => nodeLog.damaged || nodeLog.lossy.length > 0,
@@ -156,7 +157,10 @@ export class BrokerNode {
       onApplied: (index, change) => this.hosts.onApplied(index, change),
       onController: () => undefined,
     });
-    this.#link.onRegistered = () => this.hosts.assignAll();
+    this.#link.onRegistered = () => {
+      this.#replication.onRegistered();
+      this.hosts.assignAll();
+    };
     this.#link.start();
     this.#replication.start();
     this.#tickLater();
@@ -180,6 +184,7 @@ export class BrokerNode {
     this.#unsubscribe?.();
     this.#link.stop();
     this.#replication.stop();
+    this.#admin.stop();
     for (const host of this.hosts) host.close();
   }
 
@@ -199,6 +204,7 @@ export class BrokerNode {
       halt,
       ports: {
         send: (host, message) => this.#replication.send(host, message),
+        stopFollowing: (host) => this.#replication.release(host),
         startPush: (host, push) => this.#replication.startPush(host, push),
         stopPush: (host, to) => this.#replication.stopPush(host, to),
         ackDurable: (host, ack) => this.#replication.ack(host, ack),
@@ -208,6 +214,7 @@ export class BrokerNode {
   }
 
   #tickLater(): void {
+    if (this.#stopped) return;
     const { clock, config } = this.#options;
     this.#tick = clock.setTimer(config.replicaLagMsMax / 8, () => {
       const nowMs = clock.monotonicMs();

@@ -7,7 +7,7 @@
  * K3. `heardAtMs` moves only on an answer of the leader: an isolated leader sees it age and refuses appends.
  */
 import { brokerEpoch, SluiceError, toSluiceError } from '@sluice/base';
-import type { BrokerEpoch, Clock, Logger, Timer } from '@sluice/base';
+import type { BrokerEpoch, Clock, Halt, Logger, Timer } from '@sluice/base';
 import type { ControllerAddress, MetadataFeed } from '@sluice/metadata';
 import { decodeError, identityMessage, methods } from '@sluice/wire';
 import type {
@@ -16,6 +16,7 @@ import type {
   Method,
   Partially,
   RegisterRequest,
+  RegisterResponse,
   RpcClient,
   StreamSender,
 } from '@sluice/wire';
@@ -31,6 +32,7 @@ export interface ControllerLinkOptions {
   readonly rpc: RpcClient;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly halt: Halt;
   readonly heartbeatMs: number;
   readonly sessionTimeoutMs: number;
   /** True while the directory is known to have lost records. */
@@ -151,18 +153,7 @@ export class ControllerLink {
         { identity: identityMessage(identity), ...registration, lossy: this.#options.isLossy() },
         { timeoutMs: this.#options.sessionTimeoutMs * 2 },
       );
-      if (!current()) return;
-      const epoch = brokerEpoch(granted.brokerEpoch);
-      if (granted.lossy) {
-        logger.error('directory is incomplete: an older copy of itself or another than before', { epoch });
-        await identity.revokeVotes();
-      }
-      await identity.saveBrokerEpoch(epoch);
-      if (!current()) return;
-      this.#epoch = epoch;
-      this.onRegistered();
-      logger.info('broker registered', { epoch, controller: leader.nodeId });
-      this.#openHeartbeat(leader, epoch, attempt);
+      if (current()) await this.#registered(leader, granted, current);
     } catch (error) {
       if (!current()) return;
       const failure = toSluiceError(error);
@@ -171,6 +162,27 @@ export class ControllerLink {
       else logger.error(phrase, { err: failure, code: failure.code });
       this.#restart(failure.retryable ? retryMs : this.#options.sessionTimeoutMs);
     }
+  }
+
+  async #registered(leader: ControllerAddress, granted: RegisterResponse, current: () => boolean): Promise<void> {
+    const { identity, logger, halt } = this.#options;
+    const epoch = brokerEpoch(granted.brokerEpoch);
+    try {
+      if (granted.lossy) {
+        logger.error('directory is incomplete: an older copy of itself or another than before', { epoch });
+        await identity.revokeVotes();
+      }
+      await identity.saveBrokerEpoch(epoch);
+    } catch (thrown) {
+      // What the directory remembers is not known any more (S2).
+      halt.halt(toSluiceError(thrown));
+      return;
+    }
+    if (!current()) return;
+    this.#epoch = epoch;
+    logger.info('broker registered', { epoch, controller: leader.nodeId });
+    this.onRegistered();
+    this.#openHeartbeat(leader, epoch, this.#attempt);
   }
 
   #openHeartbeat(leader: ControllerAddress, epoch: BrokerEpoch, attempt: number): void {

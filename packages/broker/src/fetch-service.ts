@@ -4,20 +4,11 @@
  *
  * C1. Nothing at or above `readableEnd` leaves the node (D3, G4).
  * C2. Runs of a subscription go out in offset order, each batch once.
- * C3. No more bytes are under way than the client granted, and never more than the server's window; one run may
- *     overdraw the last of it.
+ * C3. No more bytes are under way than the client granted, and no more of them wait in this node for a client that does
+ *     not read than the server's window; one run may overdraw the last of either.
  */
-import {
-  isIdentity,
-  isPosition,
-  LogKind,
-  offset,
-  partitionIndex,
-  SluiceError,
-  topicId,
-  toSluiceError,
-} from '@sluice/base';
-import type { Clock, Logger, Offset } from '@sluice/base';
+import { offset, SluiceError, toSluiceError } from '@sluice/base';
+import type { Clock, Logger, Offset, Timer } from '@sluice/base';
 import type { ReadResult } from '@sluice/storage';
 import { encodeError, methods, SendCredit } from '@sluice/wire';
 import type {
@@ -45,6 +36,8 @@ export interface FetchServiceOptions {
 
 const runBytesDefault = 256 * 1024;
 const messageBytesMax = 512 * 1024;
+/** How soon a client that did not read what it had granted is looked at again. */
+const unreadRetryMs = 5;
 
 export class FetchService {
   readonly #options: FetchServiceOptions;
@@ -66,6 +59,7 @@ class FetchStream implements StreamReceiver<FetchRequest> {
   readonly #credit = new SendCredit();
   #failures: FetchFailure[] = [];
   #pumpDue = false;
+  #unread: Timer | undefined;
   #open = false;
   #closed = false;
 
@@ -84,8 +78,8 @@ class FetchStream implements StreamReceiver<FetchRequest> {
     }
     for (const number of request.stop) this.#stop(number);
     for (const start of request.start) this.#start(start);
-    const room = this.#options.windowBytesMax - this.#credit.availableBytes;
-    this.#credit.grant(Math.max(0, Math.min(request.creditBytes, room)));
+    // All of it counts: a client grants again only what it received, so what is left out here would never come back.
+    this.#credit.grant(request.creditBytes);
     this.#pumpSoon();
   }
 
@@ -95,6 +89,7 @@ class FetchStream implements StreamReceiver<FetchRequest> {
 
   onClose(): void {
     this.#closed = true;
+    this.#unread?.cancel();
     for (const number of this.#subscriptions.keys()) this.#stop(number);
   }
 
@@ -119,16 +114,7 @@ class FetchStream implements StreamReceiver<FetchRequest> {
     if (this.#subscriptions.size >= this.#options.subscriptionsMax) {
       return refuse(new SluiceError('LIMIT_EXCEEDED', { message: 'Too many subscriptions on this stream.' }));
     }
-    if (!isIdentity(start.topicId) || !isPosition(start.fromOffset)) {
-      return refuse(
-        new SluiceError('INVALID_REQUEST', { message: 'A topic id is 32 hex digits, an offset at least 0.' }),
-      );
-    }
-    const host = this.#options.hosts.leading({
-      topicId: topicId(start.topicId),
-      partition: partitionIndex(start.partition),
-      kind: LogKind.data,
-    });
+    const host = this.#options.hosts.leadingNamed(start.topicId, start.partition);
     if (host instanceof SluiceError) return refuse(host);
     const known = host.replica?.leaderEpoch ?? 0;
     if (start.leaderEpoch >= 0 && start.leaderEpoch !== known) {
@@ -165,7 +151,7 @@ class FetchStream implements StreamReceiver<FetchRequest> {
     let bytes = 0;
     for (const subscription of this.#ready) {
       const behind = subscription.nextOffset < subscription.readableEnd;
-      if (behind && !this.#credit.canSend) continue;
+      if (behind && !this.#canSend) continue;
       this.#ready.delete(subscription);
       if (subscription.reading) continue;
       const read = behind ? subscription.read() : undefined;
@@ -177,7 +163,7 @@ class FetchStream implements StreamReceiver<FetchRequest> {
       if (run === undefined) continue;
       runs.push(run);
       bytes += read?.kind === 'batches' ? read.bytes : 0;
-      if (subscription.nextOffset < subscription.readableEnd) this.#ready.add(subscription);
+      if (run.batches.length > 0 && subscription.nextOffset < subscription.readableEnd) this.#ready.add(subscription);
       if (bytes >= messageBytesMax) {
         this.#send(runs);
         runs = [];
@@ -187,22 +173,32 @@ class FetchStream implements StreamReceiver<FetchRequest> {
     this.#send(runs);
   }
 
+  get #canSend(): boolean {
+    if (!this.#credit.canSend) return false;
+    const { windowBytesMax, clock } = this.#options;
+    if (this.#sender.bufferedBytes < windowBytesMax) return true;
+    this.#unread ??= clock.setTimer(unreadRetryMs, () => {
+      this.#unread = undefined;
+      this.#pumpSoon();
+    });
+    return false;
+  }
+
   #readLater(subscription: Subscription, read: Promise<ReadResult>): void {
     subscription.reading = true;
-    read.then(
-      (result) => {
+    read
+      .then((result) => {
         subscription.reading = false;
         if (this.#closed || subscription.stopped) return;
         const run = this.#runOf(subscription, result);
         if (run !== undefined) this.#send([run]);
-        this.wake(subscription);
-      },
-      (error: unknown) => {
+        if (run === undefined || run.batches.length > 0) this.wake(subscription);
+      })
+      .catch((error: unknown) => {
         subscription.reading = false;
         this.#options.logger.error('consumer read failed', { err: error, topic: subscription.host.topicName });
         if (!subscription.stopped) this.fail(subscription, toSluiceError(error));
-      },
-    );
+      });
   }
 
   #runOf(subscription: Subscription, read: ReadResult | undefined): FetchedRun | undefined {

@@ -62,6 +62,10 @@ export class MetadataWatch implements StreamReceiver<WatchMetadataRequest> {
     this.#greeted = true;
   }
 
+  close(error: SluiceError): void {
+    this.#sender.close(error);
+  }
+
   onEnd(): void {
     this.#sender.end();
   }

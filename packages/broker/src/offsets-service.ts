@@ -1,5 +1,5 @@
 /** Answers for the bounds of partitions that this node leads, and grants producer ids. */
-import { isIdentity, LogKind, partitionIndex, SluiceError, topicId } from '@sluice/base';
+import { SluiceError } from '@sluice/base';
 import type { Clock } from '@sluice/base';
 import { encodeError, methods } from '@sluice/wire';
 import type { Dispatcher, Partially, PartitionName, PartitionOffsets } from '@sluice/wire';
@@ -29,14 +29,7 @@ export class OffsetsService {
 
   #offsetsOf(partition: PartitionName): Partially<PartitionOffsets> {
     const refused = (error: SluiceError): Partially<PartitionOffsets> => ({ partition, error: encodeError(error) });
-    if (!isIdentity(partition.topicId)) {
-      return refused(new SluiceError('INVALID_REQUEST', { message: 'A topic id is 32 lower-case hex digits.' }));
-    }
-    const host = this.#hosts.leading({
-      topicId: topicId(partition.topicId),
-      partition: partitionIndex(partition.partition),
-      kind: LogKind.data,
-    });
+    const host = this.#hosts.leadingNamed(partition.topicId, partition.partition);
     if (host instanceof SluiceError) return refused(host);
     const replica = host.replica;
     if (replica === undefined) return refused(host.error('NOT_LEADER'));

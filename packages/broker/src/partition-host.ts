@@ -5,6 +5,7 @@
  * H1. The bytes of a batch are patched once, before the log and anyone else sees them.
  * H2. Until the log is loaded nothing is accepted; of the assignments that arrive meanwhile the last one counts.
  * H3. After `delete` or a disk failure every call is answered at once and changes nothing.
+ * H6. What the machine or the log throws stops the node, whoever called: the one may have taken what the other has not.
  */
 import { SluiceError, toSluiceError } from '@sluice/base';
 import type { Clock, ErrorCode, Halt, LogId, Logger, NodeId, Offset } from '@sluice/base';
@@ -20,6 +21,7 @@ import type {
   PartitionConfig,
   PartitionEffects,
   PartitionEvent,
+  PartitionRole,
   ProduceReply,
   PushedEvent,
   ReloadProducers,
@@ -34,6 +36,8 @@ import { positionOfBatch } from './batch-facts.ts';
 /** What a host asks of the rest of the broker. */
 export interface HostPorts {
   send(host: PartitionHost, message: ReplicationMessage): void;
+  /** The host does not follow anybody any more: it leads, or nobody does. */
+  stopFollowing(host: PartitionHost): void;
   startPush(host: PartitionHost, push: StartPush): void;
   stopPush(host: PartitionHost, to: NodeId): void;
   ackDurable(host: PartitionHost, ack: DurableAck): void;
@@ -92,7 +96,8 @@ export class PartitionHost {
   #replica: PartitionReplica | undefined;
   #assignment: AssignedEvent | undefined;
   #requestCount = 0;
-  #wasLeader = false;
+  #role: PartitionRole = 'idle';
+  #cutAtLoad = false;
   #dead = false;
 
   constructor(options: PartitionHostOptions) {
@@ -107,10 +112,19 @@ export class PartitionHost {
     return this.#replica;
   }
 
+  /**
+   * What this log had lost was lost before this process registered, so the controller knows of it, and it was cut away:
+   * once the replica is in sync again, nothing is missing. Of damage found later neither holds.
+   */
+  get mayHeal(): boolean {
+    return this.#cutAtLoad && this.log.lossy !== undefined;
+  }
+
   /** Reads epochs and producers from the log; damage cuts the log back to what is intact, to be refetched. */
   async load(): Promise<void> {
     try {
       const damage = this.log.lossy;
+      this.#cutAtLoad = damage !== undefined;
       if (damage !== undefined && damage.intactEnd < this.log.endOffset) this.log.truncate(damage.intactEnd);
       const scan = await this.#scan(this.log.startOffset);
       if (this.#dead) return;
@@ -123,7 +137,8 @@ export class PartitionHost {
         nowMs: this.#options.clock.monotonicMs(),
       });
     } catch (error) {
-      this.#options.halt.halt(toSluiceError(error));
+      // A log that was deleted under the scan has nothing to read.
+      if (!this.#dead) this.#fail(error);
     }
   }
 
@@ -134,8 +149,8 @@ export class PartitionHost {
 
   /** Carries a protocol event into the replica; dropped while the log is loading (H2). */
   step(event: PartitionEvent): void {
-    if (this.#replica === undefined || this.#dead) return;
-    this.#carryOut(this.#replica.step(event), none, undefined);
+    const replica = this.#replica;
+    if (replica !== undefined) this.#guard(() => this.#carryOut(replica.step(event), none, undefined));
   }
 
   append(request: AppendRequest): void {
@@ -145,24 +160,28 @@ export class PartitionHost {
     this.#requestCount += 1;
     const nowMs = this.#options.clock.monotonicMs();
     this.#parked.set(this.#requestCount, done);
-    const effects = replica.step({
-      kind: 'append',
-      requestId: this.#requestCount,
-      recordCount: header.recordCount,
-      producer: producerFactsOf(header),
-      acks,
-      deadlineMs: nowMs + timeoutMs,
-      nowMs,
+    this.#guard(() => {
+      const effects = replica.step({
+        kind: 'append',
+        requestId: this.#requestCount,
+        recordCount: header.recordCount,
+        producer: producerFactsOf(header),
+        acks,
+        deadlineMs: nowMs + timeoutMs,
+        nowMs,
+      });
+      this.#carryOut(effects, none, batch);
     });
-    this.#carryOut(effects, none, batch);
   }
 
   pushed(event: Omit<PushedEvent, 'kind' | 'batches' | 'nowMs'>, batches: readonly PushedBatches[]): void {
     const replica = this.#replica;
-    if (replica === undefined || this.#dead) return;
+    if (replica === undefined) return;
     const facts = batches.length === 1 ? (batches[0]?.facts ?? []) : batches.flatMap((element) => element.facts);
     const nowMs = this.#options.clock.monotonicMs();
-    this.#carryOut(replica.step({ kind: 'pushed', ...event, batches: facts, nowMs }), batches, undefined);
+    this.#guard(() =>
+      this.#carryOut(replica.step({ kind: 'pushed', ...event, batches: facts, nowMs }), batches, undefined),
+    );
   }
 
   watch(watcher: LogWatcher): void {
@@ -187,6 +206,21 @@ export class PartitionHost {
   /** The table's error with what the caller needs to go on: who leads, and in which epoch. */
   error(code: ErrorCode): SluiceError {
     return this.#error(code);
+  }
+
+  #guard(run: () => void): void {
+    if (this.#dead) return;
+    try {
+      run();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    const reason = toSluiceError(error);
+    this.#end(reason.code);
+    this.#options.halt.halt(reason);
   }
 
   #loaded(loaded: LoadedLog): void {
@@ -256,7 +290,8 @@ export class PartitionHost {
       const scan = await this.#scan(reload.logStart);
       this.step({ kind: 'producersReloaded', generation: reload.generation, producers: scan.producers() });
     } catch (error) {
-      this.#options.halt.halt(toSluiceError(error));
+      // What was cut away or deleted under the scan was not to be read; a cut asks for a reload of its own.
+      if (!this.#dead && this.#replica?.generation === reload.generation) this.#fail(error);
     }
   }
 
@@ -272,9 +307,11 @@ export class PartitionHost {
   }
 
   #noticeRole(): void {
-    const leads = this.#replica?.role === 'leader';
-    if (this.#wasLeader && !leads) this.#tell('onLeadershipEnd');
-    this.#wasLeader = leads;
+    const before = this.#role;
+    this.#role = this.#replica?.role ?? 'idle';
+    if (this.#role === before) return;
+    if (before === 'leader') this.#tell('onLeadershipEnd');
+    if (before === 'follower') this.#options.ports.stopFollowing(this);
   }
 
   #end(code: ErrorCode): void {

@@ -6,7 +6,7 @@
  * H4. Nothing is assigned before this process is registered and has applied the metadata up to its registration.
  * H5. A log is deleted only because a `topicDeleted` record names its topic: doubt about metadata never deletes data.
  */
-import { LogKind, logKey, SluiceError } from '@sluice/base';
+import { isIdentity, isSmallPosition, LogKind, logKey, partitionIndex, SluiceError, topicId } from '@sluice/base';
 import type { BrokerEpoch, Clock, LogId, LogIndex, NodeId, TopicId } from '@sluice/base';
 import type { ImageChange, MetadataFeed, PartitionState } from '@sluice/metadata';
 import type { AssignedEvent } from '@sluice/partition';
@@ -47,6 +47,17 @@ export class PartitionHosts {
     const host = this.find(id);
     if (host?.replica?.role === 'leader') return host;
     return this.#absence(id, host);
+  }
+
+  /** The same for a partition that a client names: any text, any number. */
+  leadingNamed(topic: string, partition: number): PartitionHost | SluiceError {
+    if (!isIdentity(topic)) {
+      return new SluiceError('INVALID_REQUEST', { message: 'A topic id is 32 lower-case hex digits.' });
+    }
+    if (!isSmallPosition(partition)) {
+      return new SluiceError('UNKNOWN_PARTITION', { details: { topicId: topic, partition } });
+    }
+    return this.leading({ topicId: topicId(topic), partition: partitionIndex(partition), kind: LogKind.data });
   }
 
   onApplied(index: LogIndex, change: ImageChange): void {
@@ -105,7 +116,7 @@ export class PartitionHosts {
       nowMs: clock.monotonicMs(),
     };
     host.assigned(event);
-    if (host.log.lossy !== undefined && state.isr.includes(self) && !state.lossy.includes(self)) host.log.healed();
+    if (host.mayHeal && state.isr.includes(self) && !state.lossy.includes(self)) host.log.healed();
   }
 
   #deleteTopic(topic: TopicId): void {

@@ -5,7 +5,7 @@
  * P2. Results of one turn travel in one message.
  * P3. A bad batch fails alone; a broken stream rule (no open, credit overrun) ends the stream.
  */
-import { isIdentity, LogKind, partitionIndex, SluiceError, topicId } from '@sluice/base';
+import { SluiceError } from '@sluice/base';
 import type { Clock } from '@sluice/base';
 import type { MetadataFeed } from '@sluice/metadata';
 import type { Acks } from '@sluice/partition';
@@ -24,7 +24,6 @@ import type {
 } from '@sluice/wire';
 import type { NodeLog } from '@sluice/storage';
 import type { NodeIdentity } from './node-identity.ts';
-import type { PartitionHost } from './partition-host.ts';
 import type { PartitionHosts } from './partition-hosts.ts';
 import type { StageTimes } from './stage-times.ts';
 
@@ -121,7 +120,7 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
     this.#credit.onReceived(batch.byteLength);
     this.#parkedCount += 1;
     const refused = (error: SluiceError): void => this.#answer(batch.byteLength, failed(requestId, error));
-    const host = this.#hostOf(request);
+    const host = this.#options.hosts.leadingNamed(request.topicId, request.partition);
     if (host instanceof SluiceError) return refused(host);
     const topic = this.#options.feed.image.topic(host.id.topicId);
     const limit = (topic?.config.recordBytesMax ?? 0) + batchOverheadBytes;
@@ -141,18 +140,6 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
         this.#options.stages.observe('ack', this.#options.clock.monotonicMs() - atMs);
         this.#answer(batch.byteLength, result);
       },
-    });
-  }
-
-  #hostOf(request: ProduceBatch): PartitionHost | SluiceError {
-    if (!isIdentity(request.topicId)) {
-      return new SluiceError('INVALID_REQUEST', { message: 'A topic id is 32 lower-case hex digits.' });
-    }
-    const id = topicId(request.topicId);
-    return this.#options.hosts.leading({
-      topicId: id,
-      partition: partitionIndex(request.partition),
-      kind: LogKind.data,
     });
   }
 

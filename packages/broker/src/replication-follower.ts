@@ -4,13 +4,15 @@
  *
  * F1. A new stream carries no old position: every partition states its own again when the leader has said hello.
  * F2. Batches are checked against their CRC before the machine hears of them.
- * F3. Credit comes back when the node log has room: a slow disk slows the leader instead of filling memory.
+ * F3. Credit comes back when the node log has room: a slow disk slows the leader instead of filling memory. What came on
+ *     one stream is never given back on the next, which begins with the whole window.
+ * F4. A stream speaks for one broker epoch: with a new one it is opened anew, or the leader would refuse all it says.
  */
-import { leaderEpoch, offset, sessionNumber, SluiceError, toSluiceError } from '@sluice/base';
-import type { Clock, Logger, NodeId, Timer } from '@sluice/base';
+import { isSmallPosition, leaderEpoch, offset, sessionNumber, SluiceError, toSluiceError } from '@sluice/base';
+import type { BrokerEpoch, Clock, Logger, NodeId, Timer } from '@sluice/base';
 import type { DurableAck, ReplicationMessage } from '@sluice/partition';
 import type { NodeLog } from '@sluice/storage';
-import { decodeError, identityMessage, methods } from '@sluice/wire';
+import { decodeError, identityMessage, methods, peerRefusal } from '@sluice/wire';
 import type {
   ReplicaAck,
   ReplicaDivergence,
@@ -53,6 +55,8 @@ export class LeaderLink {
   /** The leader has said hello on the stream. */
   #open = false;
   #attempt = 0;
+  /** That the stream said hello with. */
+  #epoch: BrokerEpoch | undefined;
   #timer: Timer | undefined;
   #lastHeardMs = 0;
   #positions: ReplicaPosition[] = [];
@@ -114,6 +118,13 @@ export class LeaderLink {
     this.#flushSoon();
   }
 
+  /** This broker was registered anew (F4). */
+  onRegistered(): void {
+    if (this.#stream === undefined || this.#epoch === this.#options.identity.brokerEpoch) return;
+    this.#disconnect();
+    this.#connectAfter(0);
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#disconnect();
@@ -152,6 +163,7 @@ export class LeaderLink {
     this.#attempt += 1;
     const attempt = this.#attempt;
     this.#lastHeardMs = clock.monotonicMs();
+    this.#epoch = identity.brokerEpoch;
     this.#stream = rpc.stream(methods.replication.replicate, to, {
       onMessage: (response) => {
         if (attempt === this.#attempt) this.#onResponse(response);
@@ -177,22 +189,42 @@ export class LeaderLink {
   }
 
   #onResponse(response: ReplicateResponse): void {
+    const problem = this.#open ? numberProblem(response) : this.#helloProblem(response);
+    if (problem !== undefined) {
+      this.#options.logger.warn('leader not understood', { leader: this.#options.leader, err: problem });
+      return this.#reconnect();
+    }
     this.#lastHeardMs = this.#options.clock.monotonicMs();
     this.#options.heard();
-    if (response.identity !== null && !this.#open) {
+    if (!this.#open) {
       this.#open = true;
       for (const host of this.#slots.keys()) host.step({ kind: 'restate' });
+      return;
     }
     for (const refusal of response.refusals) this.#onRefusal(refusal);
     for (const divergence of response.divergences) this.#onDivergence(divergence);
     for (const push of response.pushes) this.#onPush(push);
   }
 
+  /** The address may be another node's by now. */
+  #helloProblem({ identity }: ReplicateResponse): SluiceError | undefined {
+    const { identity: self, leader } = this.#options;
+    const refusal = peerRefusal(self, identity);
+    if (refusal !== undefined || identity?.nodeId === leader) return refusal;
+    return new SluiceError('WRONG_IDENTITY', {
+      message: `Node ${identity?.nodeId} answers where node ${leader} should.`,
+    });
+  }
+
   #onPush(push: ReplicaPush): void {
     const host = this.#hosts.get(push.slot);
     const bytes = push.batches.reduce((sum, batch) => sum + batch.byteLength, 0);
+    const attempt = this.#attempt;
     if (host !== undefined) this.#deliver(host, push);
-    if (bytes > 0) this.#options.nodeLog.whenRoom(() => this.#release(bytes));
+    if (bytes === 0) return;
+    this.#options.nodeLog.whenRoom(() => {
+      if (attempt === this.#attempt) this.#release(bytes);
+    });
   }
 
   #deliver(host: PartitionHost, push: ReplicaPush): void {
@@ -216,7 +248,14 @@ export class LeaderLink {
         leader: this.#options.leader,
         err: failure,
       });
-      host.step({ kind: 'restate' });
+      // Not at once: a leader whose bytes are damaged would send them again as fast as it is asked.
+      host.step({
+        kind: 'positionRefused',
+        leaderEpoch: leaderEpoch(push.leaderEpoch),
+        session: sessionNumber(push.session),
+        error: failure.code,
+        logStart: offset(0),
+      });
     }
   }
 
@@ -273,4 +312,12 @@ export class LeaderLink {
     this.#released = [];
     this.#stream.send(message);
   }
+}
+
+/** What a leader sends is checked before it is branded: another node's bug must not stop this one. */
+function numberProblem({ pushes, divergences, refusals }: ReplicateResponse): SluiceError | undefined {
+  const whole =
+    [...pushes, ...refusals].every((one) => isSmallPosition(one.leaderEpoch)) &&
+    divergences.every((one) => isSmallPosition(one.leaderEpoch) && isSmallPosition(one.epoch));
+  return whole ? undefined : new SluiceError('INVALID_REQUEST', { message: 'A leader epoch is 0 to 2^31 − 1.' });
 }

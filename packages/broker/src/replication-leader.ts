@@ -6,8 +6,8 @@
  * L2. No more bytes are under way than the follower granted; one push may overdraw the last of it.
  * L3. A slot pushes only between the machine's `startPush` and `stopPush`, under the epoch and session given there.
  */
-import { invariant, leaderEpoch, logKey, offset, partitionIndex, sessionNumber, SluiceError } from '@sluice/base';
-import { isIdentity, isPosition, LogKind, topicId, toSluiceError } from '@sluice/base';
+import { invariant, isIdentity, isSmallPosition, leaderEpoch, LogKind, logKey, offset } from '@sluice/base';
+import { partitionIndex, sessionNumber, SluiceError, topicId, toSluiceError } from '@sluice/base';
 import type { BrokerEpoch, Clock, LogId, Logger, NodeId, Offset } from '@sluice/base';
 import type { ReplicationMessage, StartPush } from '@sluice/partition';
 import type { ReadResult } from '@sluice/storage';
@@ -41,6 +41,7 @@ export interface FollowerSessionOptions {
 
 export class FollowerSession {
   readonly nodeId: NodeId;
+  readonly brokerEpoch: BrokerEpoch;
   readonly #options: FollowerSessionOptions;
   readonly #slots = new Map<number, Slot>();
   readonly #byHost = new Map<PartitionHost, Slot>();
@@ -55,9 +56,12 @@ export class FollowerSession {
   constructor(options: FollowerSessionOptions) {
     this.#options = options;
     this.nodeId = options.nodeId;
+    this.brokerEpoch = options.brokerEpoch;
   }
 
+  /** Throws `INVALID_REQUEST`, which ends the stream. */
   onRequest(request: ReplicateRequest): void {
+    checkNumbers(request);
     for (const slot of request.releasedSlots) this.#release(slot);
     for (const position of request.positions) this.#onPosition(position);
     for (const ack of request.acks) {
@@ -166,7 +170,6 @@ export class FollowerSession {
 
   #slotOf(position: ReplicaPosition): Slot | undefined {
     const known = this.#slots.get(position.slot);
-    if (!isIdentity(position.topicId) || !isPosition(position.fetchOffset)) return undefined;
     const id: LogId = {
       topicId: topicId(position.topicId),
       partition: partitionIndex(position.partition),
@@ -178,6 +181,8 @@ export class FollowerSession {
     }
     const host = this.#options.findHost(id);
     if (host?.replica === undefined) return undefined;
+    const other = this.#byHost.get(host);
+    if (other !== undefined) this.#release(other.number);
     const slot = new Slot(this, host, position.slot);
     this.#slots.set(position.slot, slot);
     this.#byHost.set(host, slot);
@@ -241,7 +246,7 @@ export class FollowerSession {
       if (push === undefined) continue;
       pushes.push(push);
       bytes += bytesOf(push);
-      if (slot.nextOffset < slot.host.log.endOffset) this.#ready.add(slot);
+      if (push.batches.length > 0 && slot.nextOffset < slot.host.log.endOffset) this.#ready.add(slot);
       if (bytes >= messageBytesMax) {
         this.#send(pushes);
         pushes = [];
@@ -259,34 +264,38 @@ export class FollowerSession {
   #readLater(slot: Slot, read: Promise<ReadResult>): void {
     const round = slot.round;
     slot.reading = true;
-    read.then(
-      (result) => {
+    read
+      .then((result) => {
         slot.reading = false;
         if (this.#closed || !slot.pushing) return;
         // A new position voids what was read for the old one (L3).
-        if (slot.round === round) {
-          const push = this.#pushOf(slot, result);
-          if (push !== undefined) this.#send([push]);
-        }
-        this.wake(slot);
-      },
-      (error: unknown) => {
+        const push = slot.round === round ? this.#pushOf(slot, result) : undefined;
+        if (push !== undefined) this.#send([push]);
+        if (push === undefined || push.batches.length > 0) this.wake(slot);
+      })
+      .catch((error: unknown) => {
         slot.reading = false;
-        this.#options.logger.error('follower read failed', { err: toSluiceError(error), topic: slot.host.topicName });
-        this.close(toSluiceError(error));
-      },
-    );
+        const failure = toSluiceError(error);
+        this.#options.logger.error('follower read failed', { err: failure, topic: slot.host.topicName });
+        // The other partitions of the stream are none the worse.
+        if (!this.#closed && slot.pushing && slot.round === round) this.#refuse(slot, failure);
+      });
+  }
+
+  /** The follower asks again at its next tick. */
+  #refuse(slot: Slot, failure: SluiceError): void {
+    this.#stop(slot);
+    const { number, leaderEpoch: epoch, session, host } = slot;
+    const logStart = host.replica?.logStart ?? 0;
+    this.#outgoing.refusals.push({ slot: number, leaderEpoch: epoch, session, error: encodeError(failure), logStart });
+    this.#pumpSoon();
   }
 
   #pushOf(slot: Slot, read: ReadResult | undefined): ReplicaPush | undefined {
     const replica = slot.host.replica;
     invariant(replica !== undefined, 'L3: a pushing slot has a loaded replica');
     if (read?.kind === 'out-of-range') {
-      this.#stop(slot);
-      const error = encodeError(slot.host.error('OFFSET_OUT_OF_RANGE'));
-      const { number, leaderEpoch: epoch, session } = slot;
-      const { logStart } = replica;
-      this.#outgoing.refusals.push({ slot: number, leaderEpoch: epoch, session, error, logStart });
+      this.#refuse(slot, slot.host.error('OFFSET_OUT_OF_RANGE'));
       return undefined;
     }
     if (read !== undefined) {
@@ -344,6 +353,19 @@ class Slot implements LogWatcher {
 
   /** The machine sends `stopPush` itself. */
   onLeadershipEnd(): void {}
+}
+
+function checkNumbers({ positions, acks }: ReplicateRequest): void {
+  const whole =
+    acks.every((ack) => isSmallPosition(ack.leaderEpoch)) &&
+    positions.every(
+      ({ topicId: topic, partition, leaderEpoch: epoch }) =>
+        isIdentity(topic) && isSmallPosition(partition) && isSmallPosition(epoch),
+    );
+  if (!whole)
+    throw new SluiceError('INVALID_REQUEST', {
+      message: 'A position names a partition, and an epoch from 0 to 2^31 − 1.',
+    });
 }
 
 const bytesOf = (push: ReplicaPush): number => push.batches.reduce((sum, batch) => sum + batch.byteLength, 0);

@@ -2,7 +2,7 @@
  * Replication of all partitions of this node, both ways: the streams of its followers and the streams to its leaders.
  * Owned by `BrokerNode`, which hands it the machine's messages.
  */
-import { brokerEpoch, isPosition, nodeId, SluiceError } from '@sluice/base';
+import { brokerEpoch, isNodeNumber, nodeId, SluiceError } from '@sluice/base';
 import type { Clock, LogId, Logger, NodeId } from '@sluice/base';
 import type { MetadataFeed } from '@sluice/metadata';
 import type { DurableAck, ReplicationMessage, StartPush } from '@sluice/partition';
@@ -92,6 +92,11 @@ export class ReplicationService {
     this.#followers.get(to)?.stopPush(host);
   }
 
+  /** This broker has a new epoch: its streams to leaders spoke for the old one. */
+  onRegistered(): void {
+    for (const link of this.#leaders.values()) link.onRegistered();
+  }
+
   /** The host leads now, or is gone. */
   release(host: PartitionHost): void {
     this.#following.get(host)?.release(host);
@@ -121,7 +126,7 @@ export class ReplicationService {
         liveness.heard(session.nodeId);
         session.onRequest(request);
       },
-      onEnd: () => session?.close(),
+      onEnd: () => (session === undefined ? sender.end() : session.close()),
       onClose: () => {
         if (session === undefined) return;
         session.close();
@@ -133,12 +138,19 @@ export class ReplicationService {
   }
 
   #hello(request: ReplicateRequest, sender: StreamSender<ReplicateResponse>): FollowerSession {
-    const { identity, clock, logger, findHost } = this.#options;
+    const { identity, clock, logger, findHost, feed } = this.#options;
     const refusal = peerRefusal(identity, request.identity);
     if (refusal !== undefined) throw refusal;
     const peer = request.identity;
-    if (peer === null || !isPosition(peer.brokerEpoch)) throw new SluiceError('INVALID_REQUEST');
+    if (peer === null || !isNodeNumber(peer.nodeId)) {
+      throw new SluiceError('INVALID_REQUEST', { message: 'A node id is 1 to 2^31 − 1.' });
+    }
     const follower = nodeId(peer.nodeId);
+    const before = this.#followers.get(follower);
+    // A process of an earlier life must not take the stream of the one that lives.
+    if (peer.brokerEpoch < Math.max(feed.image.node(follower)?.brokerEpoch ?? 0, before?.brokerEpoch ?? 0)) {
+      throw new SluiceError('STALE_BROKER_EPOCH');
+    }
     const session = new FollowerSession({
       nodeId: follower,
       brokerEpoch: brokerEpoch(peer.brokerEpoch),
@@ -147,7 +159,6 @@ export class ReplicationService {
       clock,
       logger,
     });
-    const before = this.#followers.get(follower);
     this.#followers.set(follower, session);
     before?.close(new SluiceError('CANCELLED', { message: 'A newer stream of this node took over.' }));
     sender.send({ identity: identityMessage(identity) });
