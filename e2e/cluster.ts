@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Sluice } from '@sluice/client';
+import type { ClusterDescription } from '@sluice/client';
 import { freeBasePort } from './free-ports.ts';
 import { end, isAlive, startDev, startNode } from './node-processes.ts';
 import type { DevProcess, NodeFacts } from './node-processes.ts';
@@ -105,13 +106,15 @@ export class LocalCluster implements AsyncDisposable {
 
   /** All nodes up, and nothing under-replicated: who was away has caught up and is in sync again. */
   async waitHealthy(timeoutMs: number = nodeTimeoutMs): Promise<void> {
+    let status: ClusterDescription | undefined;
     const look = async (): Promise<true | undefined> => {
-      const status = await this.client.admin.describeCluster();
+      status = await this.client.admin.describeCluster();
       const up = status.nodes.length === this.nodes.length && status.nodes.every((node) => node.state === 'up');
       const whole = status.underReplicated + status.underMinIsr + status.leaderless === 0;
       return up && whole ? true : undefined;
     };
-    await until(look, { what: 'a healthy cluster', timeoutMs, everyMs: 50 });
+    const standing = (): string => JSON.stringify(status);
+    await until(look, { what: 'a healthy cluster', timeoutMs, everyMs: 50, standing });
   }
 
   /** Resolves when no process and, unless a directory was given, no file is left. */

@@ -52,7 +52,7 @@ export class Demonstration implements AsyncDisposable {
     const sluice = this.#open.use(new Sluice({ bootstrap: this.#cluster.bootstrap, clientId: 'demonstration' }));
     const topic = await this.#createTopic(sluice);
     const reader = this.#open.use(new Reader(sluice, topic.name, partitions));
-    const load = new Load({ sluice, topic: topic.name, rate });
+    const load = this.#open.use(new Load({ sluice, topic: topic.name, rate }));
     this.#say(`\nWriting ${rate} records a second, and reading them back at the same time.`);
     this.#say('  A record counts as acked once every in-sync copy of it is synced to disk.');
     await this.#watch(load, reader, calmMs);

@@ -40,7 +40,7 @@ export async function killRound(cluster: LocalCluster, kind: KillKind): Promise<
   const { topic, victims, count } = await prepare(cluster, kind);
   await using sluice = new Sluice({ bootstrap: cluster.bootstrap, clientId: `kills-${kind}` });
   await using reader = new Reader(sluice, topic, count);
-  const load = new Load({ sluice, topic, rate });
+  await using load = new Load({ sluice, topic, rate });
   const flowing = (): true | undefined => (load.acked.length >= ackedBeforeKill ? true : undefined);
   await until(flowing, { what: 'load before the kill', timeoutMs: serveTimeoutMs });
 
@@ -51,6 +51,8 @@ export async function killRound(cluster: LocalCluster, kind: KillKind): Promise<
   const failoverMs = await until(() => load.gaps.longestMs(all, killedAtMs + settleMs), {
     what: 'acks on every partition after the kill',
     timeoutMs: serveTimeoutMs,
+    standing: () =>
+      `(killed ${victims.join(', ')} of ${cluster.directory}; silent: ${load.gaps.silentSince(killedAtMs + settleMs, all).join(', ')})`,
   });
 
   const restartedAtMs = performance.now();

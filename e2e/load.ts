@@ -20,7 +20,7 @@ export interface LoadOptions {
 const turnMs = 5;
 const deliveryTimeoutMs = 60_000;
 
-export class Load {
+export class Load implements AsyncDisposable {
   readonly acked: PlacedRecord[] = [];
   readonly gaps = new AckGaps();
   /** What failed, by error code. */
@@ -50,6 +50,13 @@ export class Load {
     await this.#running;
     await this.#producer.flush();
     await this.#producer.close();
+  }
+
+  /** Ends it without waiting for what is undecided: the test has failed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped = true;
+    await this.#running;
+    await this.#producer.close({ timeoutMs: 0 });
   }
 
   async #run(): Promise<void> {

@@ -5,12 +5,14 @@ export interface UntilOptions {
   readonly what: string;
   readonly timeoutMs: number;
   readonly everyMs?: number;
+  /** How things stand, for the message when time is up. */
+  readonly standing?: () => string;
 }
 
 /** Resolves to the first value that is not undefined. */
 export async function until<Value>(
   look: () => Value | undefined | Promise<Value | undefined>,
-  { what, timeoutMs, everyMs = 20 }: UntilOptions,
+  { what, timeoutMs, everyMs = 20, standing = () => '' }: UntilOptions,
 ): Promise<Value> {
   const deadlineMs = performance.now() + timeoutMs;
   let last: unknown;

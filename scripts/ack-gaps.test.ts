@@ -17,5 +17,6 @@ test('a pause that goes on has no length yet', () => {
   const gaps = new AckGaps();
   gaps.record(0, 10);
   expect(gaps.longestMs([0], 10)).toBeUndefined();
+  expect(gaps.silentSince(9, [0, 7])).toEqual([7]);
   expect(gaps.longestMs([7], 0)).toBeUndefined();
 });
