@@ -8,7 +8,7 @@ import type { Node, NodeConfig } from '@sluice/server';
 import { MemoryDisk } from '@sluice/storage';
 import { MemoryNetwork, MemoryTransport } from '@sluice/wire';
 import { SimClock, Simulation } from './simulation.ts';
-import { withoutLogSyncs } from './unsynced-disk.ts';
+import { lyingAboutLogSyncs } from './unsynced-disk.ts';
 
 /** Simulated machines are slower than loopback and faster than a wide network. */
 const networkDelayUs = { min: 100, max: 600 };
@@ -20,12 +20,6 @@ export interface LogLine {
   readonly level: string;
   readonly phrase: string;
   readonly fields: LogFields;
-}
-
-export interface SimClusterOptions {
-  readonly nodes?: number;
-  /** `ignored`: the disks lie about having synced the node log, to see that the tests notice. */
-  readonly logSyncs?: 'real' | 'ignored';
 }
 
 interface Process {
@@ -46,17 +40,17 @@ const address = (id: number, port: number): string => `10.0.0.${id}:${portBase +
 
 export class SimCluster {
   readonly simulation: Simulation;
+  /** True: the disks say that they synced the node log, and did not. */
+  disksLie = false;
   readonly network: MemoryNetwork;
   readonly log: LogLine[] = [];
   /** Nodes that stopped themselves, with why. */
   readonly halted: { readonly node: string; readonly reason: Error }[] = [];
   readonly #machines: readonly Machine[];
   readonly #delays: Random;
-  readonly #logSyncs: 'real' | 'ignored';
 
-  constructor(seed: number, { nodes = 3, logSyncs = 'real' }: SimClusterOptions = {}) {
+  constructor(seed: number, nodes = 3) {
     this.simulation = new Simulation(seed);
-    this.#logSyncs = logSyncs;
     this.#delays = this.simulation.random.fork('network');
     const { min, max } = networkDelayUs;
     this.network = new MemoryNetwork({
@@ -151,7 +145,7 @@ export class SimCluster {
       },
     };
     const node = assembleNode(this.#config(machine.id), {
-      disk: this.#logSyncs === 'real' ? machine.disk : withoutLogSyncs(machine.disk),
+      disk: lyingAboutLogSyncs(machine.disk, () => this.disksLie),
       transport: new MemoryTransport(this.network, machine.name),
       clock,
       random: this.simulation.random.fork(`${machine.name} life ${machine.lives}`),

@@ -34,9 +34,9 @@ export class Simulation {
     return [this.#hashHigh, this.#hashLow].map((half) => (half >>> 0).toString(16).padStart(8, '0')).join('');
   }
 
-  /** Returns the function that takes the event back. */
+  /** Never earlier than asked for: whole microseconds, rounded up. Returns the function that takes the event back. */
   schedule(delayUs: number, label: string, run: () => void): () => void {
-    const event = this.#queue.add(this.#nowUs + Math.max(0, Math.round(delayUs)), label, run);
+    const event = this.#queue.add(this.#nowUs + Math.max(0, Math.ceil(delayUs)), label, run);
     return () => {
       event.cancelled = true;
     };

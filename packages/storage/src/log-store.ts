@@ -4,7 +4,8 @@
  * Called by one partition (broker) from one thread. Positions move at once when a method returns; durability comes
  * later, by `onDurable`.
  *
- * L1 startOffset ≤ durableOffset ≤ endOffset.
+ * L1 startOffset ≤ endOffset and durableOffset ≤ endOffset; after a restart `durableOffset` stays below `startOffset`
+ *    until the new start is durable, which `onDurable` then tells.
  * L2 `onDurable` tells only of bytes that are still part of the log: what was truncated meanwhile is never reported,
  *    even when other bytes took its offsets (ABA, reliability §1.3).
  * L3 After a failed write or sync every method that changes something throws `STORAGE_FAILED` (S2).

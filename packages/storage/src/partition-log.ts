@@ -58,6 +58,8 @@ export class PartitionLog implements LogStore, GroupMember {
   #cuts: PendingCut[] = [];
   /** Counts cuts: a disk read that overlapped one is done again. */
   #cutCount = 0;
+  /** The group of the newest restart of an emptied log; 0 when there was none. */
+  #restartGroup = 0;
   #lossy: LossyReport | undefined;
   #deleted = false;
 
@@ -160,9 +162,11 @@ export class PartitionLog implements LogStore, GroupMember {
       return;
     }
     this.#cutTo(group.number, to);
+    this.#restartGroup = group.number;
     this.#tail.cut(0);
     this.#end = to;
-    this.#durable = to;
+    // A crash before the new start is durable brings the old log back: until then nothing of the new one counts.
+    this.#durable = offset(Math.min(this.#durable, to));
   }
 
   async *headers(from: Offset): AsyncGenerator<BatchHeader, void, undefined> {
@@ -212,6 +216,7 @@ export class PartitionLog implements LogStore, GroupMember {
 
   onGroupDurable(group: number): void {
     if (this.#deleted) return;
+    if (group < this.#restartGroup) return;
     if (this.#cuts.length > 0) this.#cuts = this.#cuts.filter((cut) => cut.group > group);
     let durable = this.#index().end;
     for (const cut of this.#cuts) durable = Math.min(durable, cut.to);
