@@ -178,6 +178,12 @@ describe('going on', () => {
     await expect(new Reading(cluster, consumerOf(sluice)).until(12)).rejects.toMatchObject({ code: 'CORRUPT_BATCH' });
   });
 
+  test('a batch that comes twice is handed out once', async () => {
+    const cluster = await filled();
+    cluster.onSend = (batches) => batches.flatMap((batch) => [batch, batch]);
+    expect(await new Reading(cluster, consumerOf(cluster.client())).until(12)).toEqual(upTo(0, 12));
+  });
+
   test('control batches are hidden, and their offsets are passed', async () => {
     const cluster = await TestCluster.start();
     cluster.createTopic('orders');

@@ -208,15 +208,16 @@ describe('what fails is sent again', () => {
   test('a batch in doubt is known to its leader for as long as it is in doubt', async () => {
     const cluster = await TestCluster.start();
     cluster.createTopic('orders');
-    let first = true;
-    cluster.onProduce = () => {
-      const fate = first ? { appendThen: new SluiceError('TIMEOUT') } : 'append';
-      first = false;
-      return fate;
-    };
     const producer = cluster.client().producer({ batchBytesMax: 150 });
+    await cluster.clock.outcome(producer.send('orders', { value: 'warm' }));
+    cluster.onProduce = ({ header }) => (header.baseSequence === 1 ? 'appendOnly' : 'append');
     const values = Array.from({ length: 20 }, (_, at) => `${at} ${'x'.repeat(80)}`);
-    await cluster.clock.outcome(Promise.all(values.map((value) => producer.send('orders', { value }))));
+    const sends = Promise.all(values.map((value) => producer.send('orders', { value })));
+    await cluster.clock.advance(500);
+    cluster.onProduce = () => 'append';
+    cluster.network.disconnect('client', 'node-1');
+    await cluster.clock.outcome(sends, 1_000);
+    values.unshift('warm');
     expect(cluster.log('orders').values()).toEqual(values);
   });
 
@@ -371,6 +372,19 @@ describe('deadlines', () => {
     cluster.moveLeader('orders', 0, 2);
     expect(codeOf(await cluster.clock.outcome(sent, 2_100))).toBe('TIMEOUT false');
     expect(cluster.log('orders').values()).toEqual(['a']);
+  });
+
+  test('a record keeps its own time, though an older one waits before it', async () => {
+    const cluster = await TestCluster.start();
+    cluster.createTopic('orders', [0]);
+    const producer = cluster.client().producer({ deliveryTimeoutMs: 2_000 });
+    const older = outcome(producer.send('orders', { value: 'a' }));
+    await cluster.clock.advance(1_500);
+    const newer = outcome(producer.send('orders', { value: 'b' }));
+    expect(codeOf(await cluster.clock.outcome(older, 510))).toBe('EXPIRED true');
+    await cluster.clock.advance(500);
+    cluster.moveLeader('orders', 0, 1);
+    expect(codeOf(await cluster.clock.outcome(newer, 100))).toBe('ok');
   });
 
   test('nobody reachable at first contact: UNREACHABLE, not a wait for ever', async () => {

@@ -1,4 +1,5 @@
 /** A clock for tests: time moves when the test says so, through every timer on the way. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock, Timer } from '@sluice/base';
 
 interface TestTimer {
@@ -41,7 +42,7 @@ export class TestClock implements Clock {
   /** Runs everything that is ready now: promises and what was deferred, and what they bring about. */
   async settle(): Promise<void> {
     for (;;) {
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
       const ready = this.#deferred;
       if (ready.length === 0) return;
       this.#deferred = [];
