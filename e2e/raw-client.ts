@@ -104,7 +104,7 @@ export class RawProduce {
 
   /** What the node closed the stream with. */
   closed(): Promise<SluiceError | undefined> {
-    return this.#ending.closed;
+    return this.#ending.inTime();
   }
 
   get isClosed(): boolean {
@@ -148,7 +148,7 @@ export class RawFetch {
   }
 
   closed(): Promise<SluiceError | undefined> {
-    return this.#ending.closed;
+    return this.#ending.inTime();
   }
 
   close(): void {
@@ -158,19 +158,17 @@ export class RawFetch {
 
 /** The end of a stream, for those who wait for something else of it. */
 class Ending {
-  readonly closed: Promise<SluiceError | undefined>;
   isClosed = false;
-  readonly close: (error: SluiceError | undefined) => void;
   #error: SluiceError | undefined;
 
-  constructor() {
-    const { promise, resolve } = Promise.withResolvers<SluiceError | undefined>();
-    this.closed = promise;
-    this.close = (error) => {
-      this.isClosed = true;
-      this.#error = error;
-      resolve(error);
-    };
+  close(error: SluiceError | undefined): void {
+    this.isClosed = true;
+    this.#error = error;
+  }
+
+  async inTime(): Promise<SluiceError | undefined> {
+    await until(() => this.isClosed || undefined, { what: 'the end of the stream', timeoutMs: answerTimeoutMs });
+    return this.#error;
   }
 
   async unless<Value>(look: () => Value | undefined, what: string, timeoutMs: number): Promise<Value> {

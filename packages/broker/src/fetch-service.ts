@@ -6,6 +6,7 @@
  * C2. Runs of a subscription go out in offset order, each batch once.
  * C3. No more bytes are under way than the client granted, and no more of them wait in this node for a client that does
  *     not read than the server's window; one run may overdraw the last of either.
+ * C4. Subscription numbers grow on a stream: what is under way for an ended one is never taken for another's.
  */
 import { offset, SluiceError, toSluiceError } from '@sluice/base';
 import type { Clock, Logger, Offset, Timer } from '@sluice/base';
@@ -57,6 +58,7 @@ class FetchStream implements StreamReceiver<FetchRequest> {
   readonly #subscriptions = new Map<number, Subscription>();
   readonly #ready = new Set<Subscription>();
   readonly #credit = new SendCredit();
+  #lastSubscription = -1;
   #failures: FetchFailure[] = [];
   #pumpDue = false;
   #unread: Timer | undefined;
@@ -108,9 +110,12 @@ class FetchStream implements StreamReceiver<FetchRequest> {
     const refuse = (error: SluiceError): void => {
       this.#failures.push({ subscription: start.subscription, error: encodeError(error) });
     };
-    if (this.#subscriptions.has(start.subscription)) {
-      throw new SluiceError('INVALID_REQUEST', { message: `Subscription ${start.subscription} was used before.` });
+    if (start.subscription <= this.#lastSubscription) {
+      throw new SluiceError('INVALID_REQUEST', {
+        message: `Subscription ${start.subscription} was used before, or is below ${this.#lastSubscription}, the last one; number them upwards.`,
+      });
     }
+    this.#lastSubscription = start.subscription;
     if (this.#subscriptions.size >= this.#options.subscriptionsMax) {
       return refuse(new SluiceError('LIMIT_EXCEEDED', { message: 'Too many subscriptions on this stream.' }));
     }

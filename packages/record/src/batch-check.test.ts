@@ -68,7 +68,11 @@ describe('checkProduceBatch', () => {
     expect(checkProduceBatch(twoRecords(), { batchBytesMax: 87 }).ok).toBe(true);
     expect(checkProduceBatch(twoRecords(), { batchBytesMax: 86 })).toMatchObject({
       ok: false,
-      problem: { code: 'RECORD_TOO_LARGE', rule: 'size', message: 'the batch has 87 bytes, the limit is 86' },
+      problem: {
+        code: 'RECORD_TOO_LARGE',
+        rule: 'size',
+        message: 'the batch has 87 bytes, the limit is 86; send smaller ones or raise recordBytesMax',
+      },
     });
   });
 

@@ -22,7 +22,7 @@ export function checkProduceBatch(bytes: Uint8Array, limits: ProduceLimits): Res
     return failure(
       'RECORD_TOO_LARGE',
       'size',
-      `the batch has ${bytes.byteLength} bytes, the limit is ${limits.batchBytesMax}`,
+      `the batch has ${bytes.byteLength} bytes, the limit is ${limits.batchBytesMax}; send smaller ones or raise recordBytesMax`,
     );
   }
   const read = checkSealedBatch(bytes, 0);
