@@ -1,0 +1,278 @@
+/** Births of three real directories over a network and disks whose order a seed decides. */
+import { nodeId, SeededRandom, silentLogger } from '@sluice/base';
+import type { Random } from '@sluice/base';
+import { DataDirectory, IdentityKeeper, IdentityStore, MemoryDisk } from '@sluice/storage';
+import { defaultLimits, Dispatcher, MemoryNetwork, MemoryTransport, methods, RpcClient } from '@sluice/wire';
+import type { BirthCertificate, Identity, PeerSelf } from '@sluice/wire';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { BirthProcess } from './birth-process.ts';
+import { ManualClock } from './manual-clock.testing.ts';
+
+const address = (id: number): string => `10.0.0.${id}:7651`;
+const configured = [1, 2, 3].map((id) => ({ nodeId: nodeId(id), peerAddress: address(id) }));
+
+interface Machine {
+  readonly id: number;
+  disk: MemoryDisk;
+  process: { readonly birth: BirthProcess; readonly keeper: IdentityKeeper } | undefined;
+  lives: number;
+  /** Directories that this machine ever had; the last is the one that lives. */
+  readonly directories: string[];
+}
+
+class Nursery {
+  readonly clock = new ManualClock();
+  readonly halts: Error[] = [];
+  readonly machines: readonly Machine[];
+  readonly network: MemoryNetwork;
+  readonly #random: Random;
+  /** By directory: the cluster that it was born into as a voter. */
+  readonly born = new Map<string, string>();
+  readonly violations: string[] = [];
+
+  constructor(seed: number, network: 'quick' | 'uneven' = 'quick') {
+    const random = new SeededRandom(seed);
+    this.#random = random.fork('processes');
+    const delays = random.fork('delays');
+    this.network = new MemoryNetwork({
+      clock: this.clock,
+      // Of an uneven one some messages are so late that their sender has given up long ago.
+      schedule: (_link, deliver) => {
+        const isLate = network === 'uneven' && delays.below(8) === 0;
+        this.clock.setTimer(delays.below(isLate ? 2_500 : 20), deliver);
+      },
+    });
+    const disk = (): MemoryDisk =>
+      new MemoryDisk({ complete: (run) => void this.clock.setTimer(delays.below(60), run) });
+    this.machines = [1, 2, 3].map((id) => ({ id, disk: disk(), process: undefined, lives: 0, directories: [] }));
+    this.#newDisk = disk;
+  }
+
+  readonly #newDisk: () => MemoryDisk;
+
+  async start(machine: Machine): Promise<void> {
+    machine.lives += 1;
+    const life = `${machine.id} ${machine.lives}`;
+    const store = new IdentityStore(await this.settled(DataDirectory.open(machine.disk, '/data')));
+    const node = nodeId(machine.id);
+    const found = await this.settled(store.load(node));
+    const identity = found ?? (await this.settled(store.create(node, this.#random.fork(life))));
+    const keeper = new IdentityKeeper(store, identity);
+    if (!machine.directories.includes(identity.directoryId)) machine.directories.push(identity.directoryId);
+    const incarnation = this.#random.fork(`incarnation ${life}`).identity();
+    const self: PeerSelf = {
+      nodeId: node,
+      incarnation,
+      get directoryId() {
+        return keeper.current.directoryId;
+      },
+      get clusterId() {
+        return keeper.current.clusterId;
+      },
+      get brokerEpoch() {
+        return keeper.current.brokerEpoch;
+      },
+    };
+    const transport = new MemoryTransport(this.network, `node${machine.id}`);
+    const birth = new BirthProcess({
+      self,
+      keeper,
+      configured,
+      rpc: new RpcClient(transport),
+      clock: this.clock,
+      random: this.#random.fork(`birth ${life}`),
+      logger: silentLogger,
+      halt: { halt: (reason) => void this.halts.push(reason) },
+    });
+    const dispatcher = this.dispatcher();
+    birth.serve(dispatcher);
+    await transport.listen(address(machine.id), dispatcher.accept);
+    machine.process = { birth, keeper };
+    void birth.run().then(() => this.check());
+  }
+
+  dispatcher(): Dispatcher {
+    return new Dispatcher({
+      face: 'peer',
+      listener: 'peer',
+      limits: defaultLimits.peer,
+      logger: silentLogger,
+      clock: this.clock,
+      authorize: () => true,
+    });
+  }
+
+  /** With `wipe` the disk is a new one; without, only what was synced is left. */
+  stop(machine: Machine, wipe: boolean): void {
+    machine.process?.birth.stop();
+    machine.process = undefined;
+    this.network.crash(`node${machine.id}`);
+    if (wipe) machine.disk = this.#newDisk();
+    else machine.disk.crash({ keep: 'nothing' });
+  }
+
+  /** Of the directories that live, those that were born are voters of one cluster, and only as what they are. */
+  check(): void {
+    const living = this.machines.flatMap(({ process }) => process?.keeper.current ?? []);
+    const clusters = new Set(living.flatMap((identity) => identity.clusterId ?? []));
+    if (clusters.size > 1) this.violations.push(`two clusters live: ${[...clusters].join(' ')}`);
+    for (const { directoryId, clusterId, voters } of living) {
+      if (clusterId === null || voters?.some((voter) => voter.directoryId === directoryId) !== true) continue;
+      const before = this.born.get(directoryId);
+      if (before !== undefined && before !== clusterId) this.violations.push(`${directoryId} was born twice`);
+      this.born.set(directoryId, clusterId);
+    }
+  }
+
+  async settled<T>(promise: Promise<T>): Promise<T> {
+    let over = false;
+    const watched = promise.finally(() => {
+      over = true;
+    });
+    await this.clock.until('a disk operation', () => over);
+    return watched;
+  }
+}
+
+test('three empty directories give birth to one cluster, all of them voters', async () => {
+  const nursery = new Nursery(7);
+  for (const machine of nursery.machines) await nursery.start(machine);
+  const ids = (): (string | null | undefined)[] =>
+    nursery.machines.map(({ process }) => process?.keeper.current.clusterId);
+  await nursery.clock.until('all are born', () => ids().every((id) => typeof id === 'string'));
+  expect(new Set(ids()).size).toBe(1);
+  expect(nursery.born.size).toBe(3);
+  expect(nursery.violations).toEqual([]);
+});
+
+test('a wiped directory joins the cluster that it finds, and is no voter', async () => {
+  const nursery = new Nursery(8);
+  for (const machine of nursery.machines) await nursery.start(machine);
+  await nursery.clock.until('all are born', () => nursery.born.size === 3);
+  const third = nursery.machines[2]!;
+  nursery.stop(third, true);
+  await nursery.start(third);
+  await nursery.clock.until('it has joined', () => third.process?.keeper.current.clusterId != null);
+  const { directoryId, voters } = third.process!.keeper.current;
+  expect(voters?.map((voter) => voter.directoryId)).not.toContain(directoryId);
+  expect(voters).toHaveLength(3);
+  expect(nursery.violations).toEqual([]);
+});
+
+const action = fc.record({
+  at: fc.constantFrom(0, 1, 2),
+  what: fc.constantFrom<'restart' | 'wipe'>('restart', 'restart', 'wipe'),
+  afterMs: fc.integer({ min: 1, max: 900 }),
+});
+
+test('whatever is wiped and restarted when: never two clusters among those that live, and in the end all are in one', async () => {
+  const property = fc.asyncProperty(fc.nat(), fc.array(action, { maxLength: 8 }), async (seed, actions) => {
+    const nursery = new Nursery(seed, 'uneven');
+    for (const machine of nursery.machines) await nursery.start(machine);
+    for (const { at, what, afterMs } of actions) {
+      await nursery.clock.pass(afterMs);
+      nursery.check();
+      const machine = nursery.machines[at]!;
+      nursery.stop(machine, what === 'wipe');
+      await nursery.start(machine);
+      nursery.check();
+    }
+    const left = (): boolean => nursery.machines.every(({ process }) => process?.keeper.current.clusterId != null);
+    await nursery.clock.until('everybody belongs to a cluster', left, 60_000);
+    nursery.check();
+    expect(nursery.violations).toEqual([]);
+    expect(nursery.halts).toEqual([]);
+  });
+  await fc.assert(property, { numRuns: 60 });
+}, 60_000);
+
+test('a look at the others is void when a promise came between (V2)', async () => {
+  const nursery = new Nursery(10);
+  const [, second] = nursery.machines;
+  await nursery.start(second!);
+  const { directoryId } = second!.process!.keeper.current;
+  const directories = ['a'.repeat(32), directoryId, 'c'.repeat(32), 'd'.repeat(32)];
+  const certificate = (id: string, third: number): BirthCertificate => ({
+    clusterId: id.repeat(32),
+    voters: [0, 1, third].map((at, number) => ({ nodeId: number + 1, directoryId: directories[at]! })),
+  });
+  const identityOf = (id: number): Identity => ({
+    clusterId: '',
+    nodeId: id,
+    directoryId: directories[id - 1]!,
+    incarnation: 'b'.repeat(32),
+    protocolVersion: 1,
+    brokerEpoch: 0,
+  });
+  // Voters 1 and 3 say that they have promised the first certificate; the answer of 3 comes when the test wants it.
+  const first = certificate('1', 2);
+  const { promise: released, resolve: release } = Promise.withResolvers<void>();
+  let asked = 0;
+  for (const id of [1, 3]) {
+    const dispatcher = nursery.dispatcher();
+    dispatcher.unary(methods.birth.probe, async () => {
+      if (id === 3) {
+        asked += 1;
+        await released;
+      }
+      return { identity: identityOf(id), certificate: first };
+    });
+    await new MemoryTransport(nursery.network, `node${id}`).listen(address(id), dispatcher.accept);
+  }
+  const rpc = new RpcClient(new MemoryTransport(nursery.network, 'node1'));
+  const propose = async (what: BirthCertificate): Promise<void> => {
+    const request = { identity: identityOf(1), certificate: what };
+    const answer = rpc.unary(methods.birth.promise, address(2), request, { timeoutMs: 60_000 });
+    await nursery.settled(answer);
+  };
+  await propose(first);
+  const before = asked;
+  await nursery.clock.until('a round has begun', () => asked > before);
+  // The promise is being written when the round ends.
+  const next = certificate('2', 3);
+  second!.disk.holdSyncs();
+  const proposed = propose(next);
+  await nursery.clock.pass(100);
+  release();
+  await nursery.clock.pass(100);
+  second!.disk.releaseSyncs();
+  await proposed;
+  await nursery.clock.pass(1_000);
+  const { clusterId, birth } = second!.process!.keeper.current;
+  expect([clusterId, birth?.clusterId]).toEqual([null, next.clusterId]);
+});
+
+test('a promise that is malformed is refused with a sentence, and changes nothing', async () => {
+  const nursery = new Nursery(9);
+  const [, second] = nursery.machines;
+  await nursery.start(second!);
+  const rpc = new RpcClient(new MemoryTransport(nursery.network, 'stranger'));
+  const identity = {
+    clusterId: '',
+    nodeId: 1,
+    directoryId: 'a'.repeat(32),
+    incarnation: 'b'.repeat(32),
+    protocolVersion: 1,
+    brokerEpoch: 0,
+  };
+  const voter = { nodeId: 1, directoryId: 'a'.repeat(32) };
+  const bad = [
+    { identity, certificate: null },
+    { identity, certificate: { clusterId: 'x', voters: [voter] } },
+    { identity, certificate: { clusterId: 'c'.repeat(32), voters: [] } },
+    { identity, certificate: { clusterId: 'c'.repeat(32), voters: [voter, voter] } },
+    { identity, certificate: { clusterId: 'c'.repeat(32), voters: [{ ...voter, nodeId: 2 ** 31 }] } },
+    { identity: { ...identity, nodeId: 2 ** 32 - 1 }, certificate: { clusterId: 'c'.repeat(32), voters: [voter] } },
+  ];
+  const codes: string[] = [];
+  for (const request of bad) {
+    rpc.unary(methods.birth.promise, address(2), request, { timeoutMs: 5_000 }).then(
+      () => codes.push('taken'),
+      (error: { code: string }) => codes.push(error.code),
+    );
+  }
+  await nursery.clock.until('all are answered', () => codes.length === bad.length);
+  expect(new Set(codes)).toEqual(new Set(['INVALID_REQUEST']));
+  expect(second!.process!.keeper.current.birth).toBe(null);
+});
