@@ -193,7 +193,7 @@ test('a look at the others is void when a promise came between (V2)', async () =
   await nursery.start(second!);
   const { directoryId } = second!.process!.keeper.current;
   const directories = ['a'.repeat(32), directoryId, 'c'.repeat(32), 'd'.repeat(32)];
-  const certificate = (id: string, third: number): BirthCertificate => ({
+  const certificateOf = (id: string, third: number): BirthCertificate => ({
     clusterId: id.repeat(32),
     voters: [0, 1, third].map((at, number) => ({ nodeId: number + 1, directoryId: directories[at]! })),
   });
@@ -206,7 +206,7 @@ test('a look at the others is void when a promise came between (V2)', async () =
     brokerEpoch: 0,
   });
   // Voters 1 and 3 say that they have promised the first certificate; the answer of 3 comes when the test wants it.
-  const first = certificate('1', 2);
+  const first = certificateOf('1', 2);
   const { promise: released, resolve: release } = Promise.withResolvers<void>();
   let asked = 0;
   for (const id of [1, 3]) {
@@ -221,23 +221,20 @@ test('a look at the others is void when a promise came between (V2)', async () =
     await new MemoryTransport(nursery.network, `node${id}`).listen(address(id), dispatcher.accept);
   }
   const rpc = new RpcClient(new MemoryTransport(nursery.network, 'node1'));
-  const propose = async (what: BirthCertificate): Promise<void> => {
-    const request = { identity: identityOf(1), certificate: what };
-    const answer = rpc.unary(methods.birth.promise, address(2), request, { timeoutMs: 60_000 });
-    await nursery.settled(answer);
-  };
-  await propose(first);
+  const propose = (certificate: BirthCertificate): Promise<unknown> =>
+    rpc.unary(methods.birth.promise, address(2), { identity: identityOf(1), certificate }, { timeoutMs: 60_000 });
+  await nursery.settled(propose(first));
   const before = asked;
   await nursery.clock.until('a round has begun', () => asked > before);
   // The promise is being written when the round ends.
-  const next = certificate('2', 3);
+  const next = certificateOf('2', 3);
   second!.disk.holdSyncs();
   const proposed = propose(next);
   await nursery.clock.pass(100);
   release();
   await nursery.clock.pass(100);
   second!.disk.releaseSyncs();
-  await proposed;
+  await nursery.settled(proposed);
   await nursery.clock.pass(1_000);
   const { clusterId, birth } = second!.process!.keeper.current;
   expect([clusterId, birth?.clusterId]).toEqual([null, next.clusterId]);
