@@ -60,11 +60,13 @@ interface Refusal {
   readonly retry?: SluiceError['retry'];
 }
 
-/** All of these had no effect; by default sending the same again cannot help. */
-function expectRefusal(error: SluiceError | undefined, { code, says, retry = 'never' }: Refusal): void {
-  expect({ ...error?.toJSON(), retry: error?.retry }).toMatchObject({ code, retry, definite: true });
-  expect(error?.message).toMatch(says);
-}
+/** Each of these had no effect; by default sending the same again cannot help. */
+const refused = ({ code, says, retry = 'never' }: Refusal): object => ({
+  code,
+  retry,
+  definite: true,
+  message: expect.stringMatching(says) as string,
+});
 
 const highWatermark = async (name = 'target'): Promise<number | undefined> =>
   (await client.admin.listOffsets(name))[0]?.highWatermark;
@@ -73,44 +75,52 @@ describe('through the client', () => {
   test('a record over the limit of the topic, and over every limit', async () => {
     for (const bytes of [100_000, 9 * 1024 * 1024]) {
       const error = await refusal(producer.send('target', { value: 'x'.repeat(bytes) }));
-      expectRefusal(error, { code: 'RECORD_TOO_LARGE', says: /smaller|raise recordBytesMax/ });
+      expect(error).toMatchObject(refused({ code: 'RECORD_TOO_LARGE', says: /smaller|raise recordBytesMax/ }));
     }
     expect(await producer.send('target', { value: 'x'.repeat(65_536) })).toMatchObject({ partition: 0 });
   });
 
   test('an unknown topic', async () => {
     const expected: Refusal = { code: 'UNKNOWN_TOPIC', says: /create it first|no topic/i };
-    expectRefusal(await refusal(producer.send('nowhere', { value: 'x' })), expected);
-    expectRefusal(await refusal(client.admin.describeTopic('nowhere')), expected);
-    expectRefusal(await refusal(client.admin.listOffsets('nowhere')), expected);
-    expectRefusal(await refusal(client.admin.deleteTopic('nowhere')), expected);
+    expect(await refusal(producer.send('nowhere', { value: 'x' }))).toMatchObject(refused(expected));
+    expect(await refusal(client.admin.describeTopic('nowhere'))).toMatchObject(refused(expected));
+    expect(await refusal(client.admin.listOffsets('nowhere'))).toMatchObject(refused(expected));
+    expect(await refusal(client.admin.deleteTopic('nowhere'))).toMatchObject(refused(expected));
     const consumer = client.consumer({ assignments: [{ topic: 'nowhere', partition: 0 }] });
-    expectRefusal(await refusal(consumer.batches().next()), expected);
+    expect(await refusal(consumer.batches().next())).toMatchObject(refused(expected));
   });
 
   test('an unknown partition', async () => {
     const expected: Refusal = { code: 'UNKNOWN_PARTITION', says: /partition/ };
-    expectRefusal(await refusal(producer.send('target', { value: 'x', partition: 7 })), expected);
+    expect(await refusal(producer.send('target', { value: 'x', partition: 7 }))).toMatchObject(refused(expected));
     const consumer = client.consumer({ assignments: [{ topic: 'target', partition: 7 }] });
-    expectRefusal(await refusal(consumer.batches().next()), expected);
+    expect(await refusal(consumer.batches().next())).toMatchObject(refused(expected));
   });
 
   test.each(['', '.', '..', 'a/b', 'with space', 'ä', 'x'.repeat(250), '../../etc'])('topic name %j', async (name) => {
     const error = await refusal(client.admin.createTopic({ name }));
-    expectRefusal(error, { code: 'INVALID_TOPIC', says: /1 to 249/ });
+    expect(error).toMatchObject(refused({ code: 'INVALID_TOPIC', says: /1 to 249/ }));
   });
 
   test('numbers and configuration of a topic that cannot be', async () => {
     const create = (options: object): Promise<SluiceError> =>
       refusal(client.admin.createTopic({ name: 'refused', ...options }));
     const config = (key: string, value: string): Promise<SluiceError> => create({ config: { [key]: value } });
-    expectRefusal(await create({ partitions: 10_001 }), { code: 'INVALID_TOPIC', says: /1 to 10000/ });
-    expectRefusal(await create({ replication: 4 }), { code: 'NOT_ENOUGH_NODES', says: /3 of 3/, retry: 'backoff' });
-    expectRefusal(await config('colour', 'red'), { code: 'INVALID_CONFIG', says: /the keys are .*minIsr/ });
-    expectRefusal(await config('minIsr', '4'), { code: 'INVALID_CONFIG', says: /more than the replication factor 3/ });
-    expectRefusal(await config('minIsr', '-1'), { code: 'INVALID_CONFIG', says: /1 to 100/ });
-    expectRefusal(await config('recordBytesMax', '1e9'), { code: 'INVALID_CONFIG', says: /1024 to 8388608/ });
-    expectRefusal(await config('durability', 'hope'), { code: 'INVALID_CONFIG', says: /may be fsync/ });
+    expect(await create({ partitions: 10_001 })).toMatchObject(refused({ code: 'INVALID_TOPIC', says: /1 to 10000/ }));
+    expect(await create({ replication: 4 })).toMatchObject(
+      refused({ code: 'NOT_ENOUGH_NODES', says: /3 of 3/, retry: 'backoff' }),
+    );
+    expect(await config('colour', 'red')).toMatchObject(
+      refused({ code: 'INVALID_CONFIG', says: /the keys are .*minIsr/ }),
+    );
+    expect(await config('minIsr', '4')).toMatchObject(
+      refused({ code: 'INVALID_CONFIG', says: /more than the replication factor 3/ }),
+    );
+    expect(await config('minIsr', '-1')).toMatchObject(refused({ code: 'INVALID_CONFIG', says: /1 to 100/ }));
+    expect(await config('recordBytesMax', '1e9')).toMatchObject(
+      refused({ code: 'INVALID_CONFIG', says: /1024 to 8388608/ }),
+    );
+    expect(await config('durability', 'hope')).toMatchObject(refused({ code: 'INVALID_CONFIG', says: /may be fsync/ }));
   });
 
   test('through the command line', async () => {
@@ -119,13 +129,13 @@ describe('through the client', () => {
       const [line] = lines<{ error: { code: string; retryable: boolean; definite: boolean } }>();
       return { exit, code: line?.error.code, retryable: line?.error.retryable, definite: line?.error.definite };
     };
-    const refused = (code: ErrorCode): object => ({ exit: 1, code, retryable: false, definite: true });
-    expect(await run('produce', 'nowhere')).toEqual(refused('UNKNOWN_TOPIC'));
-    expect(await run('consume', 'nowhere')).toEqual(refused('UNKNOWN_TOPIC'));
-    expect(await run('topic', 'delete', 'nowhere')).toEqual(refused('UNKNOWN_TOPIC'));
-    expect(await run('produce', 'target', '--partition', '7')).toEqual(refused('UNKNOWN_PARTITION'));
-    expect(await run('consume', 'target', '--partition', '7')).toEqual(refused('UNKNOWN_PARTITION'));
-    expect(await run('topic', 'create', 'no/slash')).toEqual(refused('INVALID_TOPIC'));
+    const failed = (code: ErrorCode): object => ({ exit: 1, code, retryable: false, definite: true });
+    expect(await run('produce', 'nowhere')).toEqual(failed('UNKNOWN_TOPIC'));
+    expect(await run('consume', 'nowhere')).toEqual(failed('UNKNOWN_TOPIC'));
+    expect(await run('topic', 'delete', 'nowhere')).toEqual(failed('UNKNOWN_TOPIC'));
+    expect(await run('produce', 'target', '--partition', '7')).toEqual(failed('UNKNOWN_PARTITION'));
+    expect(await run('consume', 'target', '--partition', '7')).toEqual(failed('UNKNOWN_PARTITION'));
+    expect(await run('topic', 'create', 'no/slash')).toEqual(failed('INVALID_TOPIC'));
   });
 });
 
@@ -225,7 +235,7 @@ describe('batches', () => {
 
   test.each(batches)('%s', async (_name, batch, expected) => {
     const before = await highWatermark();
-    expectRefusal(await refusal(stream.append(topic.id, 0, batch())), expected);
+    expect(await refusal(stream.append(topic.id, 0, batch()))).toMatchObject(refused(expected));
     expect(await highWatermark()).toBe(before);
     // The stream stands, and so does the partition.
     expect(await stream.append(topic.id, 0, good())).toBe(before);
@@ -236,30 +246,30 @@ describe('batches', () => {
     const stamp = (producerEpoch: number, baseSequence: number): Uint8Array =>
       batchOf(['x'], { producerId, producerEpoch, baseSequence });
     const gap: Refusal = { code: 'OUT_OF_ORDER_SEQUENCE', says: /batches before it first/ };
-    expectRefusal(await refusal(stream.append(topic.id, 0, stamp(1, 5))), gap);
+    expect(await refusal(stream.append(topic.id, 0, stamp(1, 5)))).toMatchObject(refused(gap));
     const first = await stream.append(topic.id, 0, stamp(1, 0));
-    expectRefusal(await refusal(stream.append(topic.id, 0, stamp(1, 2))), gap);
+    expect(await refusal(stream.append(topic.id, 0, stamp(1, 2)))).toMatchObject(refused(gap));
     expect(await stream.append(topic.id, 0, stamp(1, 0))).toBe(first);
     const fenced: Refusal = { code: 'INVALID_PRODUCER_EPOCH', says: /newer epoch/ };
-    expectRefusal(await refusal(stream.append(topic.id, 0, stamp(0, 1))), fenced);
+    expect(await refusal(stream.append(topic.id, 0, stamp(0, 1)))).toMatchObject(refused(fenced));
     expect(await stream.append(topic.id, 0, stamp(1, 1))).toBe(first + 1);
   });
 
   test('places that are not there', async () => {
     const noTopic: Refusal = { code: 'UNKNOWN_TOPIC', says: /create it first/, retry: 'refresh-metadata' };
-    expectRefusal(await refusal(stream.append('0'.repeat(32), 0, good())), noTopic);
+    expect(await refusal(stream.append('0'.repeat(32), 0, good()))).toMatchObject(refused(noTopic));
     for (const id of ['', 'target', 'Z'.repeat(32)]) {
       const error = await refusal(stream.append(id, 0, good()));
-      expectRefusal(error, { code: 'INVALID_REQUEST', says: /32 lower-case hex digits/ });
+      expect(error).toMatchObject(refused({ code: 'INVALID_REQUEST', says: /32 lower-case hex digits/ }));
     }
     for (const partition of [1, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1]) {
       const error = await refusal(stream.append(topic.id, partition, good()));
-      expectRefusal(error, { code: 'UNKNOWN_PARTITION', says: /partition/ });
+      expect(error).toMatchObject(refused({ code: 'UNKNOWN_PARTITION', says: /partition/ }));
     }
     const other = cluster.nodes.find((node) => node.client !== leader);
     const follower = raw.produce(other?.client ?? '');
     const notLeader: Refusal = { code: 'NOT_LEADER', says: /metadata/, retry: 'refresh-metadata' };
-    expectRefusal(await refusal(follower.append(topic.id, 0, good())), notLeader);
+    expect(await refusal(follower.append(topic.id, 0, good()))).toMatchObject(refused(notLeader));
     follower.close();
   });
 
@@ -282,7 +292,9 @@ describe('streams', () => {
   test('a produce before the stream is open', async () => {
     const stream = raw.unopened(leader);
     stream.send({ batches: [{ requestId: 1, topicId: topic.id, partition: 0, batch: batchOf(['early']) }] });
-    expectRefusal(await stream.closed(), { code: 'INVALID_REQUEST', says: /first message .* opens it/ });
+    expect(await stream.closed()).toMatchObject(
+      refused({ code: 'INVALID_REQUEST', says: /first message .* opens it/ }),
+    );
   });
 
   test('a sender that ignores its credit', async () => {
@@ -291,7 +303,9 @@ describe('streams', () => {
       return { requestId, topicId: topic.id, partition: 0, batch: batchOf(['y'.repeat(60_000)]) };
     });
     stream.send({ batches });
-    expectRefusal(await stream.closed(), { code: 'CREDIT_EXCEEDED', says: /more bytes than it was granted/ });
+    expect(await stream.closed()).toMatchObject(
+      refused({ code: 'CREDIT_EXCEEDED', says: /more bytes than it was granted/ }),
+    );
   });
 
   const start = { topicId: '', partition: 0, fromOffset: 0, leaderEpoch: -1 };
@@ -304,7 +318,9 @@ describe('streams', () => {
   test('a fetch before the stream is open', async () => {
     const stream = raw.fetch(leader);
     stream.send({ start: [{ ...start, topicId: topic.id, subscription: 1 }] });
-    expectRefusal(await stream.closed(), { code: 'INVALID_REQUEST', says: /first message .* opens it/ });
+    expect(await stream.closed()).toMatchObject(
+      refused({ code: 'INVALID_REQUEST', says: /first message .* opens it/ }),
+    );
   });
 
   test('subscriptions to what is not there', async () => {
@@ -315,14 +331,20 @@ describe('streams', () => {
     };
     const end = (await highWatermark()) ?? 0;
     const beyond: Refusal = { code: 'OFFSET_OUT_OF_RANGE', says: /seek to start or end/ };
-    expectRefusal(await ask(1, { fromOffset: end + 1000 }), beyond);
-    expectRefusal(await ask(2, { fromOffset: Number.MAX_SAFE_INTEGER }), beyond);
-    expectRefusal(await ask(3, { partition: 2 ** 32 - 1 }), { code: 'UNKNOWN_PARTITION', says: /partition/ });
-    expectRefusal(await ask(4, { topicId: 'x' }), { code: 'INVALID_REQUEST', says: /32 lower-case hex digits/ });
+    expect(await ask(1, { fromOffset: end + 1000 })).toMatchObject(refused(beyond));
+    expect(await ask(2, { fromOffset: Number.MAX_SAFE_INTEGER })).toMatchObject(refused(beyond));
+    expect(await ask(3, { partition: 2 ** 32 - 1 })).toMatchObject(
+      refused({ code: 'UNKNOWN_PARTITION', says: /partition/ }),
+    );
+    expect(await ask(4, { topicId: 'x' })).toMatchObject(
+      refused({ code: 'INVALID_REQUEST', says: /32 lower-case hex digits/ }),
+    );
     const retry = 'refresh-metadata';
-    expectRefusal(await ask(5, { topicId: 'f'.repeat(32) }), { code: 'UNKNOWN_TOPIC', says: /create it first/, retry });
+    expect(await ask(5, { topicId: 'f'.repeat(32) })).toMatchObject(
+      refused({ code: 'UNKNOWN_TOPIC', says: /create it first/, retry }),
+    );
     const newer = await ask(6, { leaderEpoch: 1000 });
-    expectRefusal(newer, { code: 'UNKNOWN_LEADER_EPOCH', says: /newer/, retry: 'backoff' });
+    expect(newer).toMatchObject(refused({ code: 'UNKNOWN_LEADER_EPOCH', says: /newer/, retry: 'backoff' }));
     // The stream stands all the same.
     stream.send({ start: [{ ...start, topicId: topic.id, subscription: 7 }] });
     expect((await stream.run(7)).batches.length).toBeGreaterThan(0);
@@ -335,7 +357,9 @@ describe('streams', () => {
     await stream.run(9);
     if (when !== 'while it is open') stream.send({ stop: [9] });
     stream.send({ start: [{ ...start, topicId: topic.id, subscription: 9 }] });
-    expectRefusal(await stream.closed(), { code: 'INVALID_REQUEST', says: /Subscription 9 was used before/ });
+    expect(await stream.closed()).toMatchObject(
+      refused({ code: 'INVALID_REQUEST', says: /Subscription 9 was used before/ }),
+    );
   });
 
   test('an offset beyond 2^53 on the wire, in a fetch and in a produce', async () => {
@@ -345,10 +369,12 @@ describe('streams', () => {
     const fetchStart = Buffer.concat([Buffer.from([0x08, 1, 0x20]), beyond]);
     const fetch = Buffer.concat([open, Buffer.from([0x12, fetchStart.length]), fetchStart]);
     const ended = await raw.bytes(leader, methods.broker.fetch.path, [fetch]);
-    expectRefusal(ended, { code: 'INVALID_REQUEST', says });
+    expect(ended).toMatchObject(refused({ code: 'INVALID_REQUEST', says }));
     const batch = Buffer.concat([Buffer.from([0x08]), beyond]);
     const produce = Buffer.concat([open, Buffer.from([0x12, batch.length]), batch]);
-    expectRefusal(await raw.bytes(leader, methods.broker.produce.path, [produce]), { code: 'INVALID_REQUEST', says });
+    expect(await raw.bytes(leader, methods.broker.produce.path, [produce])).toMatchObject(
+      refused({ code: 'INVALID_REQUEST', says }),
+    );
   });
 
   test('bounds of partitions that are not there', async () => {
@@ -379,7 +405,9 @@ test('a produce under the id of a deleted topic, after one of the same name was 
     const stream = raw.produce(node.client);
     const batch = batchOf(['second life'], { producerId, producerEpoch: 0, baseSequence: 0 });
     const retry = 'refresh-metadata';
-    expectRefusal(await refusal(stream.append(before.id, 0, batch)), { code: 'UNKNOWN_TOPIC', says: /topic/, retry });
+    expect(await refusal(stream.append(before.id, 0, batch))).toMatchObject(
+      refused({ code: 'UNKNOWN_TOPIC', says: /topic/, retry }),
+    );
     stream.close();
   }
   expect(await highWatermark('again')).toBe(0);
