@@ -25,10 +25,8 @@ export async function until<Value>(
       last = error;
     }
     if (performance.now() > deadlineMs) {
-      throw new Error(
-        `${what} did not happen within ${timeoutMs} ms`,
-        last === undefined ? undefined : { cause: last },
-      );
+      const message = `${what} did not happen within ${timeoutMs} ms ${standing()}`.trimEnd();
+      throw new Error(message, last === undefined ? undefined : { cause: last });
     }
     await sleep(everyMs);
   }

@@ -11,6 +11,7 @@ import { isErrorCode, SluiceError } from '@sluice/base';
 import { devConfig, devLayout } from './dev-layout.ts';
 import type { DevNodeLayout } from './dev-layout.ts';
 import { startNodeProcess } from './node-process.ts';
+import { checkPortsFree } from './port-check.ts';
 import { sleep } from './sleep.ts';
 
 export interface DevOptions {
@@ -56,10 +57,11 @@ export class DevCluster {
     return this.#running.map(({ node }) => node);
   }
 
-  static start(options: DevOptions): DevCluster {
+  static async start(options: DevOptions): Promise<DevCluster> {
     const { directory, nodes: count, port, environment, onExit } = options;
     claimDirectory(directory, count);
     const layout = devLayout(directory, count, port);
+    await checkPortsFree(layout.flatMap(({ client, peer, admin }) => [client, peer, admin]));
     for (const node of layout) writeFileSync(node.config, devConfig(node, layout));
     return new DevCluster(
       layout.map((node) => {

@@ -52,7 +52,7 @@ async function dev(context: CommandContext, options: DevOptions, usage: (message
   };
   try {
     await using stack = new AsyncDisposableStack();
-    const cluster = start({ directory, options, context, onExit }, usage);
+    const cluster = await start({ directory, options, context, onExit }, usage);
     stack.defer(() => {
       stopping = true;
       return cluster.stop();
@@ -75,10 +75,13 @@ interface StartOptions {
   readonly onExit: (exit: NodeExit) => void;
 }
 
-function start({ directory, options, context, onExit }: StartOptions, usage: (message: string) => never): DevCluster {
+async function start(
+  { directory, options, context, onExit }: StartOptions,
+  usage: (message: string) => never,
+): Promise<DevCluster> {
   const { nodes, port } = options;
   try {
-    return DevCluster.start({ directory, nodes, port, environment: context.terminal.environment, onExit });
+    return await DevCluster.start({ directory, nodes, port, environment: context.terminal.environment, onExit });
   } catch (error) {
     if (error instanceof OtherNodeCount) return usage(error.message);
     throw error;
