@@ -5,12 +5,12 @@ import type { ConsumerOptions, StartPosition } from './consumer-options.ts';
 import type { Consumer } from './consumer.ts';
 import type { ConsumedBatch } from './fetched-batch.ts';
 import type { Sluice } from './sluice.ts';
-import { TestCluster } from './test-cluster.ts';
+import { ScriptedCluster } from './scripted-cluster.testing.ts';
 
 const text = (bytes: Uint8Array | null): string => new TextDecoder().decode(bytes ?? new Uint8Array());
 
 /** One batch in the log, of these values. */
-function write(cluster: TestCluster, topic: string, values: readonly string[], partition = 0): void {
+function write(cluster: ScriptedCluster, topic: string, values: readonly string[], partition = 0): void {
   const builder = new BatchBuilder();
   for (const value of values) {
     builder.append({ timestamp: 0, key: null, value: new TextEncoder().encode(value), headers: [] });
@@ -20,7 +20,7 @@ function write(cluster: TestCluster, topic: string, values: readonly string[], p
 }
 
 /** Four batches of three records, from 0 to 11. */
-function fill(cluster: TestCluster, topic: string, partition = 0): void {
+function fill(cluster: ScriptedCluster, topic: string, partition = 0): void {
   for (let first = 0; first < 12; first += 3) {
     write(
       cluster,
@@ -32,12 +32,12 @@ function fill(cluster: TestCluster, topic: string, partition = 0): void {
 }
 
 class Reading {
-  readonly cluster: TestCluster;
+  readonly cluster: ScriptedCluster;
   readonly batches: AsyncGenerator<ConsumedBatch, void, undefined>;
   readonly values: string[] = [];
   readonly offsets: number[] = [];
 
-  constructor(cluster: TestCluster, consumer: Consumer, signal?: AbortSignal) {
+  constructor(cluster: ScriptedCluster, consumer: Consumer, signal?: AbortSignal) {
     this.cluster = cluster;
     this.batches = consumer.batches({ signal });
   }
@@ -64,8 +64,8 @@ const consumerOf = (sluice: Sluice, from?: StartPosition, options: Partial<Consu
 const upTo = (first: number, end: number): string[] =>
   Array.from({ length: end - first }, (_, at) => `0:${first + at}`);
 
-async function filled(): Promise<TestCluster> {
-  const cluster = await TestCluster.start();
+async function filled(): Promise<ScriptedCluster> {
+  const cluster = await ScriptedCluster.start();
   cluster.createTopic('orders');
   fill(cluster, 'orders');
   return cluster;
@@ -185,7 +185,7 @@ describe('going on', () => {
   });
 
   test('control batches are hidden, and their offsets are passed', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     write(cluster, 'orders', ['a']);
     write(cluster, 'orders', ['marker']);
@@ -225,7 +225,7 @@ describe('going on', () => {
 
 describe('bounds', () => {
   test('no more is fetched than credit allows until the application takes it', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     for (let at = 0; at < 100; at += 1) write(cluster, 'orders', [`${at}:${'x'.repeat(10_000)}`]);
     let sent = 0;
@@ -284,7 +284,7 @@ describe('bounds', () => {
   });
 
   test('many partitions on several leaders: each in order', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [1, 2, 3, 1]);
     for (const partition of [0, 1, 2, 3]) fill(cluster, 'orders', partition);
     const assignments = [0, 1, 2, 3].map((partition) => ({ topic: 'orders', partition }));

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { TestCluster } from './test-cluster.ts';
+import { ScriptedCluster } from './scripted-cluster.testing.ts';
 
-const kinds = (cluster: TestCluster): string[] => cluster.statuses.map(({ kind }) => kind);
+const kinds = (cluster: ScriptedCluster): string[] => cluster.statuses.map(({ kind }) => kind);
 
 describe('the watch', () => {
   test('goes to another node when its own is lost, without a pause', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [3]);
     const producer = cluster.client().producer();
     await cluster.clock.outcome(producer.send('orders', { value: 'a' }));
@@ -21,7 +21,7 @@ describe('the watch', () => {
   });
 
   test('tries the bootstrap addresses in turn, and again after a pause', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     const bootstrap = ['nowhere:1', 'nowhere:2', 'node-2:7650'];
     cluster.kill(2);
@@ -35,7 +35,7 @@ describe('the watch', () => {
   });
 
   test('leaves a node that accepts and says nothing', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [2]);
     cluster.nodes.get(1)!.silent = true;
     const producer = cluster.client().producer();
@@ -44,7 +44,7 @@ describe('the watch', () => {
   });
 
   test('a node that lags takes nothing back', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [3]);
     const producer = cluster.client().producer();
     await cluster.clock.outcome(producer.send('orders', { value: 'a' }));
@@ -58,7 +58,7 @@ describe('the watch', () => {
   });
 
   test('listens to no other cluster', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [3]);
     const sluice = cluster.client();
     const producer = sluice.producer();
@@ -72,7 +72,7 @@ describe('the watch', () => {
 
 describe('administration', () => {
   test('a topic is created when every leader serves, described, listed and deleted', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     await using sluice = cluster.client();
     const { clock } = cluster;
     const created = await clock.outcome(sluice.admin.createTopic({ name: 'orders', partitions: 4 }));
@@ -96,7 +96,7 @@ describe('administration', () => {
   });
 
   test('offsets wait for a leader, and a description does not', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [0, 1]);
     await using sluice = cluster.client();
     const described = await cluster.clock.outcome(sluice.admin.describeTopic('orders'), 100);
@@ -114,7 +114,7 @@ describe('administration', () => {
   });
 
   test('an aborted call rejects at once', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [0]);
     await using sluice = cluster.client();
     const abort = new AbortController();

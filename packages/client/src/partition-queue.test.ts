@@ -3,11 +3,11 @@ import { readBatchHeader } from '@sluice/record';
 import { expect, test } from 'vitest';
 import { nodeCompression } from './node-compression.ts';
 import { PartitionQueue, type QueuePorts } from './partition-queue.ts';
-import { TestClock } from './test-clock.ts';
+import { ManualClock } from './manual-clock.testing.ts';
 
 function queueWith(requestProducerId: QueuePorts['requestProducerId']): PartitionQueue {
   const ports: QueuePorts = {
-    clock: new TestClock(),
+    clock: new ManualClock(),
     random: new SeededRandom(1),
     decompress: nodeCompression.decompress,
     wake: () => undefined,

@@ -2,7 +2,7 @@
 import { isSluiceError, SeededRandom, SluiceError } from '@sluice/base';
 import { expect, test } from 'vitest';
 import type { Delivery } from './producer-record.ts';
-import { TestCluster } from './test-cluster.ts';
+import { ScriptedCluster } from './scripted-cluster.testing.ts';
 
 const refusals = ['NOT_ENOUGH_REPLICAS', 'NOT_LEADER', 'UNKNOWN_PRODUCER_ID', 'LEADER_NOT_AVAILABLE'] as const;
 const doubts = ['TIMEOUT', 'LEADERSHIP_LOST', 'STORAGE_FAILED', 'NOT_ENOUGH_REPLICAS_AFTER_APPEND'] as const;
@@ -24,7 +24,7 @@ async function run(seed: number, figures: Figures): Promise<void> {
   const random = new SeededRandom(seed);
   const chance = (percent: number): boolean => random.below(100) < percent;
   const pick = <T>(items: readonly T[]): T => items[random.below(items.length)]!;
-  const cluster = await TestCluster.start(3, () => random.below(chance(5) ? 400 : 10));
+  const cluster = await ScriptedCluster.start(3, () => random.below(chance(5) ? 400 : 10));
   cluster.createTopic('orders', [1, 2]);
   let faulty = true;
   const badness = random.below(40);
@@ -72,7 +72,7 @@ async function run(seed: number, figures: Figures): Promise<void> {
   await cluster.clock.outcome(sluice.close());
 }
 
-function check(cluster: TestCluster, sent: readonly Sent[], partition: number, figures: Figures): void {
+function check(cluster: ScriptedCluster, sent: readonly Sent[], partition: number, figures: Figures): void {
   const log = cluster.log('orders', partition).values();
   let previous = -1;
   for (const { value, outcome } of sent.filter((one) => one.partition === partition)) {

@@ -2,7 +2,7 @@ import { isSluiceError, SluiceError } from '@sluice/base';
 import { partitionForKey } from '@sluice/record';
 import { describe, expect, test } from 'vitest';
 import type { Delivery } from './producer-record.ts';
-import { TestCluster } from './test-cluster.ts';
+import { ScriptedCluster } from './scripted-cluster.testing.ts';
 
 const outcome = async (promise: Promise<Delivery>): Promise<Delivery | SluiceError> =>
   promise.catch((thrown: unknown) => {
@@ -15,7 +15,7 @@ const codeOf = (result: Delivery | SluiceError): string =>
 
 describe('sending', () => {
   test('records come to lie in the order of the calls, in few batches, and tell their offsets', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     const producer = cluster.client().producer();
     const values = Array.from({ length: 1000 }, (_, at) => `value ${at}`);
@@ -26,7 +26,7 @@ describe('sending', () => {
   });
 
   test('keys, values and headers are text, bytes or null', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     await using sluice = cluster.client();
     const producer = sluice.producer();
@@ -78,7 +78,7 @@ describe('sending', () => {
   });
 
   test('keyed records go by murmur2, keyless ones stick to a partition for a batch and then change', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [1, 2, 3, 1, 2, 3]);
     const producer = cluster.client().producer({ batchBytesMax: 1000 });
     const keys = Array.from({ length: 50 }, (_, at) => `key ${at}`);
@@ -103,7 +103,7 @@ describe('sending', () => {
   });
 
   test('a record over the limit is refused before anything is sent, with limit and size', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [1], { recordBytesMax: '2048' });
     const producer = cluster.client().producer({ bufferBytesMax: 10_000 });
     const at = await cluster.clock.outcome(outcome(producer.send('orders', { value: 'x'.repeat(2048) })));
@@ -118,7 +118,7 @@ describe('sending', () => {
   });
 
   test('an unknown topic fails after a moment; one that appears in that moment does not', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     const producer = cluster.client().producer();
     const unknown = outcome(producer.send('nothing', { value: '' }));
     expect(codeOf(await cluster.clock.outcome(unknown, 2_000))).toBe('UNKNOWN_TOPIC true');
@@ -132,7 +132,7 @@ describe('sending', () => {
   });
 
   test('lingering batches wait for their time, and flush does not', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     const producer = cluster.client().producer({ lingerMs: 50 });
     await cluster.clock.outcome(producer.send('orders', { value: 'first' }));
@@ -148,7 +148,7 @@ describe('sending', () => {
   });
 
   test('compressed batches arrive whole', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     const sluice = cluster.client();
     for (const compression of ['gzip', 'zstd'] as const) {
@@ -163,7 +163,7 @@ describe('sending', () => {
 
 describe('what fails is sent again', () => {
   test('the same bytes and sequences, in order, and the caller notices nothing', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     let refusals = 6;
     const errors = [
@@ -192,7 +192,7 @@ describe('what fails is sent again', () => {
   });
 
   test('at most five batches of a partition are under way', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     cluster.onProduce = () => 'drop';
     const producer = cluster.client().producer({ batchBytesMax: 200 });
@@ -206,7 +206,7 @@ describe('what fails is sent again', () => {
   });
 
   test('a batch in doubt is known to its leader for as long as it is in doubt', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     const producer = cluster.client().producer({ batchBytesMax: 150 });
     await cluster.clock.outcome(producer.send('orders', { value: 'warm' }));
@@ -222,7 +222,7 @@ describe('what fails is sent again', () => {
   });
 
   test('a lost connection: appended and not answered is one copy', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     cluster.onProduce = () => 'appendOnly';
     const producer = cluster.client().producer();
@@ -236,7 +236,7 @@ describe('what fails is sent again', () => {
   });
 
   test('a new leader gets everything at once, not after a pause', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     cluster.onProduce = ({ node }) => (node === 1 ? 'drop' : 'append');
     const producer = cluster.client().producer({ batchBytesMax: 100 });
@@ -254,7 +254,7 @@ describe('what fails is sent again', () => {
   });
 
   test('a leader that hangs is left for the new one that metadata shows', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [2]);
     cluster.onProduce = ({ node }) => (node === 2 ? 'drop' : 'append');
     const producer = cluster.client().producer();
@@ -265,7 +265,7 @@ describe('what fails is sent again', () => {
   });
 
   test('a node that never answers is given up after requestTimeoutMs', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     let first = true;
     cluster.onProduce = () => {
@@ -281,7 +281,7 @@ describe('what fails is sent again', () => {
   });
 
   test('a leader that forgot the producer gets a new epoch, not an error', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     const producer = cluster.client().producer();
     await cluster.clock.outcome(producer.send('orders', { value: 'before' }));
@@ -292,7 +292,7 @@ describe('what fails is sent again', () => {
   });
 
   test('a batch that is refused for good fails alone; those behind it go on in a new epoch', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     const producer = cluster.client().producer({ batchBytesMax: 150 });
     await cluster.clock.outcome(producer.send('orders', { value: 'warm' }));
@@ -317,7 +317,7 @@ describe('what fails is sent again', () => {
 
 describe('deadlines', () => {
   test('never sent, or always refused: EXPIRED and definite', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [0]);
     const producer = cluster.client().producer({ deliveryTimeoutMs: 2_000 });
     const unsent = outcome(producer.send('orders', { value: 'a' }));
@@ -334,7 +334,7 @@ describe('deadlines', () => {
   });
 
   test('unknown outcome: TIMEOUT for all that was sent, and the next epoch leaves other partitions alone', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [1, 1]);
     const producer = cluster.client().producer({ deliveryTimeoutMs: 2_000, batchBytesMax: 150 });
     await cluster.clock.outcome(
@@ -363,7 +363,7 @@ describe('deadlines', () => {
   });
 
   test('what an old leader never answered stays in doubt, though the new one refuses it', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     cluster.onProduce = ({ node }) => (node === 1 ? 'appendOnly' : new SluiceError('NOT_ENOUGH_REPLICAS'));
     const producer = cluster.client().producer({ deliveryTimeoutMs: 2_000 });
@@ -375,7 +375,7 @@ describe('deadlines', () => {
   });
 
   test('a record keeps its own time, though an older one waits before it', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [0]);
     const producer = cluster.client().producer({ deliveryTimeoutMs: 2_000 });
     const older = outcome(producer.send('orders', { value: 'a' }));
@@ -388,7 +388,7 @@ describe('deadlines', () => {
   });
 
   test('nobody reachable at first contact: UNREACHABLE, not a wait for ever', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     const sluice = cluster.client({ bootstrap: ['nowhere:1', 'nowhere:2'], requestTimeoutMs: 3_000 });
     const failed = await cluster.clock.outcome(outcome(sluice.producer().send('orders', { value: '' })), 3_100);
     expect(codeOf(failed)).toBe('UNREACHABLE true');
@@ -399,7 +399,7 @@ describe('deadlines', () => {
 
 describe('bounds', () => {
   test('no more is under way than the server granted, and it goes on as credit returns', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [1, 1, 1, 1]);
     cluster.produceWindowBytes = 1_000;
     cluster.onProduce = () => 'drop';
@@ -416,7 +416,7 @@ describe('bounds', () => {
   });
 
   test('send waits for room and expires there; post refuses and ready calls back', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     cluster.onProduce = () => 'drop';
     const producer = cluster
@@ -449,7 +449,7 @@ describe('bounds', () => {
   });
 
   test('a failure of a post without a callback is told by flush', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [1], { recordBytesMax: '1024' });
     const producer = cluster.client().producer();
     producer.post('orders', { value: 'x'.repeat(2000) });
@@ -458,7 +458,7 @@ describe('bounds', () => {
   });
 
   test('an aborted send that waits for room leaves no trace; one that was taken goes on', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     cluster.onProduce = () => 'drop';
     const producer = cluster.client().producer({ bufferBytesMax: 400, requestTimeoutMs: 1_000 });
@@ -476,7 +476,7 @@ describe('bounds', () => {
 
 describe('topics and ends', () => {
   test('a deleted topic fails what was for it; its name made anew takes what comes', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     cluster.onProduce = () => 'drop';
     const producer = cluster.client().producer({ batchBytesMax: 150 });
@@ -496,7 +496,7 @@ describe('topics and ends', () => {
   });
 
   test('close is bounded while everything is down, and leaves no timer', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     const sluice = cluster.client();
     const producer = sluice.producer();
@@ -512,7 +512,7 @@ describe('topics and ends', () => {
   });
 
   test('without idempotence nothing whose outcome is unknown is sent twice', async () => {
-    const cluster = await TestCluster.start();
+    const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     const producer = cluster.client().producer({ acks: 'none', requestTimeoutMs: 500 });
     expect(await cluster.clock.outcome(producer.send('orders', { value: 'a' }))).toEqual({ partition: 0, offset: 0 });

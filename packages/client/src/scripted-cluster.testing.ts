@@ -33,8 +33,8 @@ import { nodeCompression } from './node-compression.ts';
 import type { SluiceOptions } from './sluice.ts';
 import { Sluice } from './sluice.ts';
 import type { ClientStatus } from './status.ts';
-import { TestClock } from './test-clock.ts';
-import { TestLog } from './test-log.ts';
+import { ManualClock } from './manual-clock.testing.ts';
+import { ScriptedLog } from './scripted-log.testing.ts';
 
 export interface Received {
   readonly node: number;
@@ -51,18 +51,18 @@ export interface Received {
  */
 export type ProduceFate = 'append' | 'drop' | 'appendOnly' | SluiceError | { readonly appendThen: SluiceError };
 
-interface TestTopic {
+interface ScriptedTopic {
   metadata: TopicMetadata;
-  readonly logs: TestLog[];
+  readonly logs: ScriptedLog[];
 }
 
 export const addressOf = (node: number): string => `node-${node}:7650`;
 
-export class TestCluster {
-  readonly clock = new TestClock();
+export class ScriptedCluster {
+  readonly clock = new ManualClock();
   readonly network: MemoryNetwork;
-  readonly nodes = new Map<number, TestNode>();
-  readonly topics = new Map<string, TestTopic>();
+  readonly nodes = new Map<number, ScriptedNode>();
+  readonly topics = new Map<string, ScriptedTopic>();
   readonly received: Received[] = [];
   readonly statuses: ClientStatus[] = [];
   readonly fetches: FetchRequest[] = [];
@@ -74,7 +74,7 @@ export class TestCluster {
   metadataIndex = 1;
   nextProducerId = 100;
   /** Nodes whose metadata stands still. */
-  readonly lagging = new Map<number, ReadonlyMap<string, TestTopic>>();
+  readonly lagging = new Map<number, ReadonlyMap<string, ScriptedTopic>>();
   #topicCount = 0;
 
   /** `delayMs`: how long each message is under way; default: it arrives in the next turn. */
@@ -88,14 +88,14 @@ export class TestCluster {
     );
   }
 
-  static async start(nodeCount = 3, delayMs?: () => number): Promise<TestCluster> {
-    const cluster = new TestCluster(delayMs);
+  static async start(nodeCount = 3, delayMs?: () => number): Promise<ScriptedCluster> {
+    const cluster = new ScriptedCluster(delayMs);
     for (let id = 1; id <= nodeCount; id += 1) await cluster.startNode(id);
     return cluster;
   }
 
   async startNode(id: number): Promise<void> {
-    const node = new TestNode(this, id);
+    const node = new ScriptedNode(this, id);
     this.nodes.set(id, node);
     await node.listen();
   }
@@ -131,7 +131,7 @@ export class TestCluster {
     const full = { recordBytesMax: '1048576', ...config };
     this.topics.set(name, {
       metadata: { topicId: id, name, config: full, partitions },
-      logs: leaders.map(() => new TestLog()),
+      logs: leaders.map(() => new ScriptedLog()),
     });
     this.#push({ topics: [this.#topic(name).metadata] }, name);
   }
@@ -154,13 +154,13 @@ export class TestCluster {
     this.#push({ topics: [topic.metadata] }, name);
   }
 
-  log(name: string, partition = 0): TestLog {
+  log(name: string, partition = 0): ScriptedLog {
     const log = this.#topic(name).logs[partition];
     if (log === undefined) throw new Error(`no partition ${partition}`);
     return log;
   }
 
-  withId(id: string): TestTopic | undefined {
+  withId(id: string): ScriptedTopic | undefined {
     return [...this.topics.values()].find((topic) => topic.metadata.topicId === id);
   }
 
@@ -174,7 +174,7 @@ export class TestCluster {
     return metadata.leader === node ? { metadata, log, name: topic.metadata.name } : new SluiceError('NOT_LEADER');
   }
 
-  #topic(name: string): TestTopic {
+  #topic(name: string): ScriptedTopic {
     const topic = this.topics.get(name);
     if (topic === undefined) throw new Error(`no topic ${name}`);
     return topic;
@@ -185,22 +185,24 @@ export class TestCluster {
   }
 }
 
-export type Led = { readonly metadata: PartitionMetadata; readonly log: TestLog; readonly name: string } | SluiceError;
+export type Led =
+  | { readonly metadata: PartitionMetadata; readonly log: ScriptedLog; readonly name: string }
+  | SluiceError;
 
 interface Watcher {
   readonly sender: StreamSender<MetadataUpdate>;
   readonly names: Set<string>;
 }
 
-export class TestNode {
+export class ScriptedNode {
   readonly id: number;
-  readonly cluster: TestCluster;
+  readonly cluster: ScriptedCluster;
   readonly watchers = new Set<Watcher>();
   readonly produceStreams = new Set<ProduceStream>();
   readonly fetchStreams = new Set<FetchStream>();
   silent = false;
 
-  constructor(cluster: TestCluster, id: number) {
+  constructor(cluster: ScriptedCluster, id: number) {
     this.cluster = cluster;
     this.id = id;
   }
@@ -294,12 +296,12 @@ export class TestNode {
 
 class ProduceStream implements StreamReceiver<ProduceRequest> {
   readonly sender: StreamSender<ProduceResponse>;
-  readonly #node: TestNode;
+  readonly #node: ScriptedNode;
   /** Batches under way on this stream, and the most there ever were. */
   heldBytes = 0;
   creditBytes = 0;
 
-  constructor(node: TestNode, sender: StreamSender<ProduceResponse>) {
+  constructor(node: ScriptedNode, sender: StreamSender<ProduceResponse>) {
     this.#node = node;
     this.sender = sender;
     node.produceStreams.add(this);
@@ -358,12 +360,12 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
 
 export class FetchStream implements StreamReceiver<FetchRequest> {
   readonly #sender: StreamSender<FetchResponse>;
-  readonly #node: TestNode;
+  readonly #node: ScriptedNode;
   readonly #credit = new SendCredit();
   readonly #subscriptions = new Map<number, { readonly start: FetchStart; next: number; confirmed: boolean }>();
   readonly #used = new Set<number>();
 
-  constructor(node: TestNode, sender: StreamSender<FetchResponse>) {
+  constructor(node: ScriptedNode, sender: StreamSender<FetchResponse>) {
     this.#node = node;
     this.#sender = sender;
     node.fetchStreams.add(this);

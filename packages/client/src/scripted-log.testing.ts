@@ -9,7 +9,7 @@ interface Remembered {
   readonly baseOffset: number;
 }
 
-export class TestLog {
+export class ScriptedLog {
   readonly batches: Uint8Array[] = [];
   logStart = 0;
   highWatermark = 0;

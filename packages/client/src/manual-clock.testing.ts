@@ -2,14 +2,14 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock, Timer } from '@sluice/base';
 
-interface TestTimer {
+interface ManualTimer {
   readonly atMs: number;
   readonly onFire: () => void;
 }
 
-export class TestClock implements Clock {
+export class ManualClock implements Clock {
   #nowMs = 0;
-  #timers: TestTimer[] = [];
+  #timers: ManualTimer[] = [];
   #deferred: (() => void)[] = [];
 
   /** Timers that are set. */
