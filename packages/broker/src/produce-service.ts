@@ -130,14 +130,19 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
     if (header.producerId >= this.#options.feed.image.nextProducerId) {
       return refused(new SluiceError('UNKNOWN_PRODUCER_ID', { details: { producerId: header.producerId } }));
     }
+    const { clock, stages, ackTimeoutMs } = this.#options;
+    const acks = this.#acks ?? 'all';
+    const appendedMs = clock.monotonicMs();
     host.append({
       batch,
       header,
-      acks: this.#acks ?? 'all',
-      timeoutMs: this.#options.ackTimeoutMs,
+      acks,
+      timeoutMs: ackTimeoutMs,
       done: (outcome) => {
+        const nowMs = clock.monotonicMs();
+        if (acks === 'all') stages.observe('replicate', nowMs - appendedMs);
+        stages.observe('ack', nowMs - atMs);
         const result = 'error' in outcome ? failed(requestId, outcome.error) : done(requestId, outcome.baseOffset);
-        this.#options.stages.observe('ack', this.#options.clock.monotonicMs() - atMs);
         this.#answer(batch.byteLength, result);
       },
     });

@@ -103,13 +103,6 @@ export class SessionBook {
       .map(({ nodeId, brokerEpoch }) => ({ nodeId, brokerEpoch }));
   }
 
-  /** Nodes with a live session whose oldest unsynced write is older than `diskStallMs`: they should not lead. */
-  stalled(diskStallMs: number, nowMs: number): readonly NodeIdentity[] {
-    return [...this.#sessions.values()]
-      .filter((session) => session.oldestUnsyncedMs > diskStallMs && !this.#isOver(session, nowMs))
-      .map(({ nodeId, brokerEpoch }) => ({ nodeId, brokerEpoch }));
-  }
-
   #isOver(session: Session, nowMs: number): boolean {
     return session.crashed || nowMs - session.lastSeenMs > this.#options.sessionTimeoutMs;
   }

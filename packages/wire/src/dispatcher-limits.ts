@@ -17,7 +17,7 @@ const mebibyte = 1_048_576;
 
 export const defaultLimits: Readonly<Record<Face, DispatcherLimits>> = {
   client: {
-    messageBytesMax: 8 * mebibyte,
+    messageBytesMax: 16 * mebibyte,
     callsPerConnectionMax: 256,
     callsMax: 10_000,
     bufferedBytesMax: 32 * mebibyte,

@@ -181,11 +181,6 @@ export const configTable = {
     scope: 'node',
     sentence: 'The most unacknowledged bytes between a leader node and one follower node.',
   }),
-  diskStallMs: row(duration({ min: 100, max: 600_000 }), {
-    defaultValue: 2000,
-    scope: 'node',
-    sentence: 'When the oldest unsynced write is older, the node hands its leaderships over.',
-  }),
   drainTimeoutMs: row(duration({ min: 0, max: 600_000 }), {
     defaultValue: 8000,
     scope: 'node',
