@@ -77,7 +77,8 @@ export class Admin {
     const deadline = new Deadline(this.#context, options);
     const { name, partitions = 0, replication = 0, config = {} } = topic;
     const request = { name, partitions, replication, config };
-    await this.#context.calls.change(methods.admin.createTopic, request, deadline.limits);
+    const created = await this.#context.calls.change(methods.admin.createTopic, request, deadline.limits);
+    await this.#known(name, created.topic?.topicId, deadline);
     const bounds = await this.#allBounds(name, deadline, (each) => each.writable);
     return describe(await this.#topic(name, deadline), bounds);
   }
@@ -130,10 +131,30 @@ export class Admin {
     const found = orAborted(metadata.topic(name), deadline.signal);
     return new Promise((resolve, reject) => {
       const timer = ports.clock.setTimer(deadline.leftMs, () =>
-        reject(new SluiceError('TIMEOUT', { message: `No node told of topic ${name} in time.`, definite: true })),
+        reject(
+          metadata.contactError ??
+            new SluiceError('TIMEOUT', { message: `No node told of topic ${name} in time.`, definite: true }),
+        ),
       );
       found.then(resolve, reject).finally(() => timer.cancel());
     });
+  }
+
+  /** The watched node may not have heard yet of what another one committed, or still show what had the name before. */
+  async #known(name: string, id: string | undefined, deadline: Deadline): Promise<void> {
+    const { clock, random } = this.#context.ports;
+    const backoff = new Backoff(random, 20, 500);
+    for (;;) {
+      const topic = await this.#topic(name, deadline).catch((thrown: unknown) => {
+        const error = toSluiceError(thrown);
+        if (error.code !== 'UNKNOWN_TOPIC') throw error;
+      });
+      if (topic !== undefined && (id === undefined || topic.topicId === id)) return;
+      if (deadline.leftMs <= 0) {
+        throw new SluiceError('TIMEOUT', { message: `Topic ${name} is created; no node serves it yet.` });
+      }
+      await pause(clock, Math.min(backoff.nextMs(), deadline.leftMs), deadline.signal);
+    }
   }
 
   /** Asks again, as leaders change, until all partitions answer as wanted. */

@@ -95,6 +95,43 @@ describe('administration', () => {
     await expect(clock.outcome(sluice.admin.describeTopic('orders'))).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC' });
   });
 
+  test('a topic that the watched node has not heard of yet, or of whose name it knows an older one, is waited for', async () => {
+    const cluster = await ScriptedCluster.start();
+    cluster.createTopic('orders', [2]);
+    await using sluice = cluster.client();
+    const { clock } = cluster;
+    const old = await clock.outcome(sluice.admin.describeTopic('orders'));
+    cluster.lagging.set(1, new Map(cluster.topics));
+    cluster.deleteTopic('orders');
+    const created = [
+      sluice.admin.createTopic({ name: 'orders', partitions: 2 }),
+      sluice.admin.createTopic({ name: 'news', partitions: 2 }),
+    ];
+    await clock.advance(3_000);
+    cluster.catchUp(1);
+    const [orders, news] = await clock.outcome(Promise.all(created), 2_000);
+    expect(orders?.id).not.toBe(old.id);
+    expect([orders?.partitions.length, news?.partitions.length]).toEqual([2, 2]);
+  });
+
+  test('with nobody there every call says so', async () => {
+    const cluster = await ScriptedCluster.start();
+    const sluice = cluster.client({ bootstrap: ['nowhere:1'], requestTimeoutMs: 2_000 });
+    const { admin } = sluice;
+    const calls = [
+      admin.describeTopic('a'),
+      admin.listOffsets('a'),
+      admin.listTopics(),
+      admin.describeCluster(),
+      admin.createTopic({ name: 'a' }),
+      admin.deleteTopic('a'),
+    ];
+    const settled = await cluster.clock.outcome(Promise.allSettled(calls), 2_100);
+    const codes = settled.map((one) => (one.status === 'rejected' ? (one.reason as { code: string }).code : 'ok'));
+    expect(codes).toEqual(codes.map(() => 'UNREACHABLE'));
+    await cluster.clock.outcome(sluice.close());
+  });
+
   test('offsets wait for a leader, and a description does not', async () => {
     const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [0, 1]);

@@ -104,6 +104,11 @@ export class Metadata {
     this.#toAsk.add(name);
   }
 
+  /** Why nothing is known, as long as no node ever answered. */
+  get contactError(): SluiceError | undefined {
+    return this.#contacted ? undefined : this.#unreachable();
+  }
+
   /** Where any node may be asked, the one that answered last first. */
   addresses(): readonly string[] {
     const watched = this.#watch?.openedMs === undefined ? [] : [this.#watch.address];
@@ -142,13 +147,16 @@ export class Metadata {
   #startContactTimer(): void {
     this.#contactTimer ??= this.#clock.setTimer(this.#options.contactTimeoutMs, () => {
       this.#contactTimer = undefined;
-      const { bootstrap } = this.#options;
-      const why = this.#lastError === undefined ? 'no answer' : this.#lastError.message;
-      const message = `None of ${bootstrap.join(', ')} could be reached; the last one said: ${why}`;
-      const cause = this.#lastError;
-      const code = cause?.code === 'PERMISSION_DENIED' || cause?.code === 'WRONG_CLUSTER' ? cause.code : 'UNREACHABLE';
-      this.#rejectAll(new SluiceError(code, { message, cause, details: { bootstrap }, definite: true }));
+      this.#rejectAll(this.#unreachable());
     });
+  }
+
+  #unreachable(): SluiceError {
+    const { bootstrap } = this.#options;
+    const cause = this.#lastError;
+    const message = `None of ${bootstrap.join(', ')} could be reached; the last one said: ${cause?.message ?? 'nothing'}`;
+    const code = cause?.code === 'PERMISSION_DENIED' || cause?.code === 'WRONG_CLUSTER' ? cause.code : 'UNREACHABLE';
+    return new SluiceError(code, { message, cause, details: { bootstrap }, definite: true });
   }
 
   #connect(): void {

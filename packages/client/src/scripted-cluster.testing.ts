@@ -180,6 +180,13 @@ export class ScriptedCluster {
     return topic;
   }
 
+  /** A node that stood still has everything now. */
+  catchUp(node: number): void {
+    this.lagging.delete(node);
+    const topics = [...this.topics.values()].map(({ metadata }) => metadata);
+    for (const topic of topics) this.nodes.get(node)?.push({ topics: [topic] }, topic.name);
+  }
+
   #push(update: Partially<MetadataUpdate>, name: string): void {
     for (const node of this.nodes.values()) if (!this.lagging.has(node.id)) node.push(update, name);
   }

@@ -9,6 +9,7 @@ export type ClientStatus =
   | { readonly kind: 'retrying'; readonly topic: string; readonly partition: number; readonly error: SluiceError }
   /** A consumer starts again at its next offset for this reason. */
   | { readonly kind: 'resuming'; readonly topic: string; readonly partition: number; readonly error: SluiceError }
+  /** Leader 0: there is none now. */
   | { readonly kind: 'leader-changed'; readonly topic: string; readonly partition: number; readonly leader: number };
 
 export type OnStatus = (status: ClientStatus) => void;
