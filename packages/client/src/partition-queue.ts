@@ -235,8 +235,10 @@ export class PartitionQueue {
     this.#blocked = undefined;
     const undecided = [...this.#window.filter((batch) => !batch.decided), ...this.#sealed.takeAll()];
     if (this.#open !== undefined) undecided.push(this.#open);
+    const gap = this.#window.length > 0;
     this.#window.length = 0;
     this.#open = undefined;
+    if (gap) this.#endSeries(false, error);
     for (const batch of undecided) this.#settle(batch, withDefinite(error, batch.certainlyAbsent), -1);
     this.#noticeIdle();
   }

@@ -475,6 +475,18 @@ describe('bounds', () => {
 });
 
 describe('topics and ends', () => {
+  test('a node that will not have this client fails what is for it, at once and definitely', async () => {
+    const cluster = await ScriptedCluster.start();
+    cluster.createTopic('orders', [2]);
+    cluster.nodes.get(2)!.refusing = true;
+    const producer = cluster.client().producer();
+    const refused = outcome(producer.send('orders', { value: 'a' }));
+    expect(codeOf(await cluster.clock.outcome(refused, 100))).toBe('PERMISSION_DENIED true');
+    cluster.nodes.get(2)!.refusing = false;
+    await cluster.clock.outcome(producer.send('orders', { value: 'b' }), 2_000);
+    expect(cluster.log('orders').values()).toEqual(['b']);
+  });
+
   test('a deleted topic fails what was for it; its name made anew takes what comes', async () => {
     const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');

@@ -207,7 +207,10 @@ export class ScriptedNode {
   readonly watchers = new Set<Watcher>();
   readonly produceStreams = new Set<ProduceStream>();
   readonly fetchStreams = new Set<FetchStream>();
+  /** Says nothing on watches and produce streams. */
   silent = false;
+  /** Lets nobody produce. */
+  refusing = false;
 
   constructor(cluster: ScriptedCluster, id: number) {
     this.cluster = cluster;
@@ -317,6 +320,7 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
   onMessage(request: ProduceRequest): void {
     const { cluster, id } = this.#node;
     if (this.#node.silent) return;
+    if (this.#node.refusing) throw new SluiceError('PERMISSION_DENIED');
     if (request.open !== null) {
       this.creditBytes = cluster.produceWindowBytes;
       this.sender.send({ opened: { nodeId: id, batchBytesMax: 9_000_000 }, creditBytes: this.creditBytes });
