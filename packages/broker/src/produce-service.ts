@@ -7,9 +7,10 @@
  */
 import { SluiceError } from '@sluice/base';
 import type { Clock } from '@sluice/base';
+import { topicConfigTable } from '@sluice/metadata';
 import type { MetadataFeed } from '@sluice/metadata';
 import type { Acks } from '@sluice/partition';
-import { batchError, batchHeaderBytes, checkProduceBatch } from '@sluice/record';
+import { batchBytesMaxFor, batchError, checkProduceBatch } from '@sluice/record';
 import { Acks as WireAcks, encodeError, methods } from '@sluice/wire';
 import type {
   CreditBudget,
@@ -40,10 +41,8 @@ export interface ProduceServiceOptions {
   readonly stages: StageTimes;
 }
 
-/** Room for the batch header and the framing of one record of the largest size. */
-export const batchOverheadBytes = batchHeaderBytes + 128;
-/** No topic takes more (bound of `recordBytesMax`). */
-const batchBytesMax = 8 * 1024 * 1024 + batchOverheadBytes;
+/** No topic takes more. */
+const batchBytesMax = batchBytesMaxFor(topicConfigTable.recordBytesMax.max);
 
 const acksOf = (acks: WireAcks): Acks => {
   if (acks === WireAcks.leader) return 'leader';
@@ -123,7 +122,7 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
     const host = this.#options.hosts.leadingNamed(request.topicId, request.partition);
     if (host instanceof SluiceError) return refused(host);
     const topic = this.#options.feed.image.topic(host.id.topicId);
-    const limit = (topic?.config.recordBytesMax ?? 0) + batchOverheadBytes;
+    const limit = batchBytesMaxFor(topic?.config.recordBytesMax ?? 0);
     const checked = checkProduceBatch(batch, { batchBytesMax: limit });
     if (!checked.ok) return refused(batchError(checked.problem));
     const header = checked.value;

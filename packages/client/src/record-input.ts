@@ -1,12 +1,10 @@
 /** From what callers hand over to what the batch format takes. */
 import { SluiceError, utf8Encode } from '@sluice/base';
 import type { LogRecord, RecordHeader } from '@sluice/record';
-import { batchError, batchHeaderBytes, recordProblem } from '@sluice/record';
+import { batchBytesMaxFor, batchError, recordProblem } from '@sluice/record';
 import type { TopicMetadata } from '@sluice/wire';
 import type { Bytes, ProducerRecord } from './producer-record.ts';
 
-/** What a batch of one record may have beyond its record: the broker's allowance. */
-const batchOverheadBytes = batchHeaderBytes + 128;
 /** What a record costs in the buffer beyond its bytes. */
 const recordOverheadBytes = 64;
 
@@ -57,7 +55,7 @@ export interface TopicLimits {
 export function topicLimits(topic: TopicMetadata): TopicLimits {
   const configured = Number(topic.config['recordBytesMax']);
   const recordBytesMax = Number.isSafeInteger(configured) && configured > 0 ? configured : Number.MAX_SAFE_INTEGER;
-  return { recordBytesMax, batchBytesMax: recordBytesMax + batchOverheadBytes };
+  return { recordBytesMax, batchBytesMax: batchBytesMaxFor(recordBytesMax) };
 }
 
 export function sizeProblem(record: LogRecord, limit: number, what: string): SluiceError | undefined {

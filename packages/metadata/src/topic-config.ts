@@ -12,7 +12,7 @@ export interface TopicConfig {
   /** In-sync replicas, the leader included, below which `acks=all` is refused. */
   readonly minIsr: number;
   readonly durability: Durability;
-  /** The largest batch that a producer may send, in bytes. */
+  /** The largest record that a producer may send, in bytes of key, value and headers. */
   readonly recordBytesMax: number;
 }
 
@@ -51,7 +51,7 @@ export const topicConfigTable = {
     min: 1024,
     max: 8 * 1024 * 1024,
     defaultValue: () => 1024 * 1024,
-    sentence: 'The largest record batch, in bytes, that a producer may send.',
+    sentence: 'The largest record, in bytes of key, value and headers, that a producer may send.',
   },
 } as const satisfies { readonly [Key in keyof TopicConfig]: IntegerRow | ChoiceRow<Durability> };
 

@@ -70,6 +70,13 @@ export const compressedRecordsPerByteMax = 32;
 
 export const lastOffset = (header: BatchHeader): Offset => offset(header.baseOffset + header.lastOffsetDelta);
 
+/** Framing of one record of the largest size, generously: a topic's limit is on records, and batches carry them. */
+const recordFramingBytes = 128;
+
+/** The largest batch that a topic takes whose records may have `recordBytesMax` bytes. */
+export const batchBytesMaxFor = (recordBytesMax: number): number =>
+  batchHeaderBytes + recordFramingBytes + recordBytesMax;
+
 /** The offset of the first record after the batch. */
 export const offsetAfterBatch = (header: BatchHeader): Offset => offset(header.baseOffset + header.lastOffsetDelta + 1);
 

@@ -3,6 +3,7 @@ export * from './batch-builder.ts';
 export * from './batch-check.ts';
 export {
   type BatchHeader,
+  batchBytesMaxFor,
   compressedRecordsPerByteMax,
   lastOffset,
   offsetAfterBatch,
