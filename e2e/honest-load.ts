@@ -78,6 +78,7 @@ export class HonestLoad implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#sluice.close({ timeoutMs: 1000 }).catch(() => undefined);
+    await this.load[Symbol.asyncDispose]().catch(() => undefined);
+    await this.#sluice.close({ timeoutMs: 0 }).catch(() => undefined);
   }
 }
