@@ -156,7 +156,7 @@ class FetchStream implements StreamReceiver<FetchRequest> {
     let bytes = 0;
     for (const subscription of this.#ready) {
       const behind = subscription.nextOffset < subscription.readableEnd;
-      if (behind && !this.#canSend) continue;
+      if (behind && !this.#canSend(bytes)) continue;
       this.#ready.delete(subscription);
       if (subscription.reading) continue;
       const read = behind ? subscription.read() : undefined;
@@ -178,10 +178,11 @@ class FetchStream implements StreamReceiver<FetchRequest> {
     this.#send(runs);
   }
 
-  get #canSend(): boolean {
+  /** `gatheredBytes` are about to be sent. */
+  #canSend(gatheredBytes: number): boolean {
     if (!this.#credit.canSend) return false;
     const { windowBytesMax, clock } = this.#options;
-    if (this.#sender.bufferedBytes < windowBytesMax) return true;
+    if (this.#sender.bufferedBytes + gatheredBytes < windowBytesMax) return true;
     this.#unread ??= clock.setTimer(unreadRetryMs, () => {
       this.#unread = undefined;
       this.#pumpSoon();

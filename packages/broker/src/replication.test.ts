@@ -55,8 +55,9 @@ test('a follower that was fenced and registers anew in one life rejoins over a s
   const it = await ready();
   await produce(it, it.leader, [producedBatch()]);
   const before = it.cluster.at(it.follower).identity.brokerEpoch;
-  // Only the controller lost sight of it: its stream to the leader never closed.
+  // Only the controller lost sight of it: its stream to the leader never closed, and it hears of it late.
   it.cluster.fence(it.follower);
+  it.cluster.at(it.follower).feed.held = true;
   const incarnation = it.cluster.at(it.follower).identity.incarnation;
   const known = it.cluster.image.node(it.cluster.at(it.follower).id)!;
   it.cluster.decide({
@@ -68,6 +69,9 @@ test('a follower that was fenced and registers anew in one life rejoins over a s
     sessionLive: false,
   });
   await it.cluster.clock.until('it has a new epoch', () => it.cluster.at(it.follower).identity.brokerEpoch > before);
+  await it.cluster.clock.pass(100);
+  it.cluster.at(it.follower).feed.held = false;
+  it.cluster.at(it.follower).feed.catchUp();
   await it.cluster.clock.until('it is in sync', () => isrOf(it).includes(it.follower));
   const client = await produce(it, it.leader, [producedBatch()]);
   expect(client.results.get(1)).toBe(1);
@@ -140,7 +144,7 @@ test('a leader pushes in order, each batch once, within the credit but for one p
   await produce(
     it,
     it.leader,
-    Array.from({ length: 8 }, () => producedBatch({ valueBytes: 1_000 })),
+    Array.from({ length: 8 }, () => producedBatch({ valueBytes: 60_000 })),
   );
   const played = new PlayedFollower(it);
   await it.cluster.clock.settle();
@@ -148,6 +152,7 @@ test('a leader pushes in order, each batch once, within the credit but for one p
   await it.cluster.clock.settle();
   const first = played.pushedBytes;
   expect(first).toBeGreaterThan(3_000);
+  expect(first).toBeLessThan(3_000 + 256 * 1024);
   await it.cluster.clock.pass(1_000);
   expect(played.pushedBytes).toBe(first);
   played.sender.send({ creditBytes: 1_000_000 });
