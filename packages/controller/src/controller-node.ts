@@ -19,12 +19,14 @@ import { ControllerService } from './controller-service.ts';
 import { Decisions } from './decisions.ts';
 import { memberOf, parseMember } from './members.ts';
 import { RaftPeers } from './raft-peers.ts';
-import type { Remembered } from './raft-peers.ts';
+import type { AddressBook, Remembered } from './raft-peers.ts';
 import { RaftRunner } from './raft-runner.ts';
 import { loadedEntry } from './stored-entries.ts';
 import { toError } from './thrown.ts';
 
 export interface ControllerConfig {
+  /** Advertised to other nodes. */
+  readonly peerAddress: string;
   readonly voters: readonly ConfiguredVoter[];
   readonly raft: RaftConfig;
   readonly sessionTimeoutMs: number;
@@ -53,6 +55,8 @@ export interface ControllerStanding {
   readonly leader: NodeId | undefined;
 }
 
+const noAddress: AddressBook = { configured: undefined, registered: undefined };
+
 export class ControllerNode {
   readonly #options: ControllerOptions;
   readonly #metadata: CommittedMetadata;
@@ -75,7 +79,8 @@ export class ControllerNode {
       transport,
       clock,
       logger,
-      addressOf: (nodeId) => this.#addressOf(nodeId),
+      peerAddress: config.peerAddress,
+      addressOf: (nodeId) => this.#addressesOf(nodeId),
       remembered: (member) => this.#remembered(member),
       onMessage: (from, message) => void this.#runner?.step({ kind: 'message', from, message }),
       onRefused: (peer) => void this.#runner?.step({ kind: 'peer-refused', peer }),
@@ -178,7 +183,8 @@ export class ControllerNode {
       this.#decisions.stepDown();
     }
     const node = leader === undefined ? undefined : parseMember(leader).nodeId;
-    const address = node === undefined ? undefined : this.#addressOf(node);
+    const { configured, registered } = node === undefined ? noAddress : this.#addressesOf(node);
+    const address = configured ?? registered;
     this.#metadata.setController(node === undefined || address === undefined ? undefined : { nodeId: node, address });
   }
 
@@ -216,9 +222,9 @@ export class ControllerNode {
     });
   }
 
-  #addressOf(node: NodeId): string | undefined {
+  #addressesOf(node: NodeId): AddressBook {
     const configured = this.#options.config.voters.find((voter) => voter.nodeId === node);
-    return configured?.peerAddress ?? this.#metadata.image.node(node)?.peerAddress;
+    return { configured: configured?.peerAddress, registered: this.#metadata.image.node(node)?.peerAddress };
   }
 
   #remembered(member: MemberId): Remembered {

@@ -6,9 +6,11 @@
  *     directory under the same node id (P9).
  * N2. What is remembered of a member (highest term, highest committed index that it acknowledged) is told to it when it
  *     says hello: one that knows less than it once promised is a copy rolled back in time.
+ * N3. A member that no configuration names is answered where its hello said: before it has the metadata log it cannot
+ *     register, and metadata knows an address of registered nodes alone. Addresses of 1,000 such members are kept.
  * N3. What waits for a member that does not read is bounded: beyond that messages are dropped.
  */
-import { isNodeNumber, SluiceError, toSluiceError } from '@sluice/base';
+import { isNodeNumber, parseAddress, SluiceError, toSluiceError } from '@sluice/base';
 import type { Clock, Logger, NodeId, Transport } from '@sluice/base';
 import type { MemberId, RaftMessage } from '@sluice/raft';
 import { identityMessage, methods, peerRefusal } from '@sluice/wire';
@@ -32,13 +34,21 @@ export interface Remembered {
   readonly brokerEpoch: number;
 }
 
+export interface AddressBook {
+  readonly configured: string | undefined;
+  readonly registered: string | undefined;
+}
+
 export interface RaftPeersOptions {
   readonly self: PeerSelf;
   readonly rpc: RpcClient;
   readonly transport: Transport;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly addressOf: (nodeId: NodeId) => string | undefined;
+  /** Advertised: where the others answer to. */
+  readonly peerAddress: string;
+  /** What configuration and metadata know; N3 for who is in neither. */
+  readonly addressOf: (nodeId: NodeId) => AddressBook;
   /** What the metadata and this member's Raft know of a member. */
   readonly remembered: (member: MemberId) => Remembered;
   readonly onMessage: (from: MemberId, message: RaftMessage) => void;
@@ -56,10 +66,13 @@ const gatheredMax = 1000;
 const bufferedBytesMax = 64 * 1024 * 1024;
 /** A member whose directory is gone is asked for seldom: it comes back only if its disk does. */
 const otherDirectoryRetryMs = 1000;
+const announcedMax = 1000;
+const addressCharsMax = 255;
 
 export class RaftPeers {
   readonly #options: RaftPeersOptions;
   readonly #lines = new Map<MemberId, Line>();
+  readonly #announced = new Map<MemberId, string>();
   #stopped = false;
 
   constructor(options: RaftPeersOptions) {
@@ -74,7 +87,7 @@ export class RaftPeers {
     if (this.#stopped) return;
     let line = this.#lines.get(to);
     if (line === undefined) {
-      line = new Line(this.#options, to);
+      line = new Line(this.#options, to, () => this.#addressOf(to));
       this.#lines.set(to, line);
     }
     line.send(message);
@@ -100,6 +113,7 @@ export class RaftPeers {
           const refusal = peerRefusal(self, request.identity) ?? noOtherMember(self, request.identity);
           if (refusal !== undefined) throw refusal;
           from = memberOf(request.identity as unknown as Member);
+          this.#announce(from, request.peerAddress);
           const { term, matchIndex, brokerEpoch } = remembered(from);
           sender.send({
             identity: identityMessage(self),
@@ -113,6 +127,19 @@ export class RaftPeers {
       onEnd: () => sender.end(),
       onClose: () => undefined,
     };
+  }
+
+  #announce(member: MemberId, address: string): void {
+    if (address.length > addressCharsMax || parseAddress(address) === undefined) return;
+    this.#announced.delete(member);
+    this.#announced.set(member, address);
+    const [oldest] = this.#announced.keys();
+    if (this.#announced.size > announcedMax && oldest !== undefined) this.#announced.delete(oldest);
+  }
+
+  #addressOf(member: MemberId): string | undefined {
+    const { configured, registered } = this.#options.addressOf(parseMember(member).nodeId);
+    return configured ?? this.#announced.get(member) ?? registered;
   }
 }
 
@@ -128,6 +155,7 @@ function noOtherMember(self: PeerSelf, peer: RaftRequest['identity']): SluiceErr
 class Line {
   readonly #options: RaftPeersOptions;
   readonly #to: MemberId;
+  readonly #address: () => string | undefined;
   #stream: StreamSender<RaftRequest> | undefined;
   #open = false;
   #gathered: Uint8Array[] = [];
@@ -135,9 +163,10 @@ class Line {
   #mayConnectMs = Number.NEGATIVE_INFINITY;
   #stopped = false;
 
-  constructor(options: RaftPeersOptions, to: MemberId) {
+  constructor(options: RaftPeersOptions, to: MemberId, address: () => string | undefined) {
     this.#options = options;
     this.#to = to;
+    this.#address = address;
   }
 
   send(message: RaftMessage): void {
@@ -158,9 +187,9 @@ class Line {
   }
 
   #connect(): void {
-    const { rpc, self, clock, addressOf } = this.#options;
+    const { rpc, self, clock, peerAddress } = this.#options;
     const nowMs = clock.monotonicMs();
-    const address = addressOf(parseMember(this.#to).nodeId);
+    const address = this.#address();
     if (address === undefined || nowMs < this.#mayConnectMs || this.#stopped) return;
     this.#mayConnectMs = nowMs + retryMs;
     const stream = rpc.stream(methods.raft.exchange, address, {
@@ -172,7 +201,7 @@ class Line {
       },
     });
     this.#stream = stream;
-    stream.send({ identity: identityMessage(self) });
+    stream.send({ identity: identityMessage(self), peerAddress });
   }
 
   #onHello(response: RaftResponse): void {

@@ -189,6 +189,7 @@ class AssembledNode implements Node {
       logger: logger.with({ component: 'controller' }),
       halt,
       config: {
+        peerAddress: config['listeners.peer.advertise'],
         voters: config['cluster.voters'],
         raft: {
           ...defaultRaftConfig,

@@ -42,6 +42,7 @@ export interface PromiseResponse {
 export interface RaftRequest {
   readonly identity: Identity | null;
   readonly messages: readonly Uint8Array[];
+  readonly peerAddress: string;
 }
 
 export interface RaftResponse {
