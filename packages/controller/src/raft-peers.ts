@@ -73,6 +73,7 @@ export class RaftPeers {
   readonly #options: RaftPeersOptions;
   readonly #lines = new Map<MemberId, Line>();
   readonly #announced = new Map<MemberId, string>();
+  readonly #refusalsSaid = new Set<string>();
   #stopped = false;
 
   constructor(options: RaftPeersOptions) {
@@ -87,7 +88,10 @@ export class RaftPeers {
     if (this.#stopped) return;
     let line = this.#lines.get(to);
     if (line === undefined) {
-      line = new Line(this.#options, to, () => this.#addressOf(to));
+      line = new Line(this.#options, to, {
+        address: () => this.#addressOf(to),
+        refused: (error) => this.#sayRefusal(to, error),
+      });
       this.#lines.set(to, line);
     }
     line.send(message);
@@ -137,6 +141,13 @@ export class RaftPeers {
     if (this.#announced.size > announcedMax && oldest !== undefined) this.#announced.delete(oldest);
   }
 
+  /** Said once for each kind: lines are opened again and again. */
+  #sayRefusal(by: MemberId, { code, message }: SluiceError): void {
+    if (this.#refusalsSaid.has(code)) return;
+    this.#refusalsSaid.add(code);
+    this.#options.logger.error('another node refuses this one', { peer: by, code, reason: message });
+  }
+
   #addressOf(member: MemberId): string | undefined {
     const { configured, registered } = this.#options.addressOf(parseMember(member).nodeId);
     return configured ?? this.#announced.get(member) ?? registered;
@@ -151,11 +162,20 @@ function noOtherMember(self: PeerSelf, peer: RaftRequest['identity']): SluiceErr
   });
 }
 
+/** Refusals that no waiting mends: somebody must change a configuration or the software. */
+const needsAPerson = ({ code, retry }: SluiceError): boolean =>
+  code === 'DUPLICATE_NODE' || (retry === 'never' && (code === 'WRONG_CLUSTER' || code === 'UNSUPPORTED_VERSION'));
+
+interface LinePorts {
+  readonly address: () => string | undefined;
+  readonly refused: (error: SluiceError) => void;
+}
+
 /** The outgoing stream to one member. */
 class Line {
   readonly #options: RaftPeersOptions;
   readonly #to: MemberId;
-  readonly #address: () => string | undefined;
+  readonly #ports: LinePorts;
   #stream: StreamSender<RaftRequest> | undefined;
   #open = false;
   #gathered: Uint8Array[] = [];
@@ -163,10 +183,10 @@ class Line {
   #mayConnectMs = Number.NEGATIVE_INFINITY;
   #stopped = false;
 
-  constructor(options: RaftPeersOptions, to: MemberId, address: () => string | undefined) {
+  constructor(options: RaftPeersOptions, to: MemberId, ports: LinePorts) {
     this.#options = options;
     this.#to = to;
-    this.#address = address;
+    this.#ports = ports;
   }
 
   send(message: RaftMessage): void {
@@ -189,7 +209,7 @@ class Line {
   #connect(): void {
     const { rpc, self, clock, peerAddress } = this.#options;
     const nowMs = clock.monotonicMs();
-    const address = this.#address();
+    const address = this.#ports.address();
     if (address === undefined || nowMs < this.#mayConnectMs || this.#stopped) return;
     this.#mayConnectMs = nowMs + retryMs;
     const stream = rpc.stream(methods.raft.exchange, address, {
@@ -227,6 +247,7 @@ class Line {
     this.#reset();
     this.#mayConnectMs = clock.monotonicMs() + retryMs;
     logger.debug('raft stream closed', { peer: this.#to, err: error });
+    if (error !== undefined && needsAPerson(error)) this.#ports.refused(error);
     // Only a stream that stood tells something by closing; one that never did may be a node not started yet.
     if (!wasOpen || this.#stopped) return;
     transport.probe(address, probeTimeoutMs).then(

@@ -1,0 +1,178 @@
+import { LogKind, nodeId, partitionIndex, silentLogger, topicId } from '@sluice/base';
+import { brokerEpoch, leaderEpoch, partitionEpoch } from '@sluice/base';
+import { offset } from '@sluice/base';
+import type { LogId } from '@sluice/base';
+import { patchBatch } from '@sluice/record';
+import { DataDirectory, MemoryDisk, openNodeLog } from '@sluice/storage';
+import type { NodeLog } from '@sluice/storage';
+import { expect, test } from 'vitest';
+import { BrokerCluster, testBrokerConfig } from './broker-cluster.testing.ts';
+import { producedBatch, ProduceClient } from './client-streams.testing.ts';
+import { PartitionHost } from './partition-host.ts';
+import type { AppendOutcome } from './partition-host.ts';
+
+const id: LogId = { topicId: topicId('a'.repeat(32)), partition: partitionIndex(0), kind: LogKind.data };
+
+async function opened(cluster: BrokerCluster, disk: MemoryDisk, halts: Error[]): Promise<NodeLog> {
+  const { clock } = cluster;
+  const directory = await cluster.settled(DataDirectory.open(disk, '/host'));
+  const halt = { halt: (reason: Error): void => void halts.push(reason) };
+  return cluster.settled(openNodeLog({ directory, clock, halt, logger: silentLogger }));
+}
+
+/** One host on a log that was written in an earlier life, so that loading reads the disk. */
+async function hostOfOldLog() {
+  const cluster = new BrokerCluster();
+  const halts: Error[] = [];
+  const disk = new MemoryDisk({ complete: (run) => cluster.clock.defer(run) });
+  const before = await opened(cluster, disk, halts);
+  for (let at = 0; at < 3; at += 1) {
+    const batch = producedBatch();
+    patchBatch(batch, 0, { baseOffset: offset(at), leaderEpoch: leaderEpoch(0) });
+    before.log(id).append(batch, { baseOffset: offset(at), endOffset: offset(at + 1) });
+  }
+  await cluster.settled(before.close());
+  disk.crash({ keep: 'everything' });
+  const nodeLog = await opened(cluster, disk, halts);
+  const host = new PartitionHost({
+    self: nodeId(1),
+    id,
+    topicName: 'orders',
+    log: nodeLog.log(id),
+    config: testBrokerConfig,
+    liveness: { heardAtMs: () => cluster.clock.monotonicMs(), controllerHeardAtMs: () => cluster.clock.monotonicMs() },
+    ports: {
+      send: () => undefined,
+      stopFollowing: () => undefined,
+      startPush: () => undefined,
+      stopPush: () => undefined,
+      ackDurable: () => undefined,
+      proposeIsr: () => undefined,
+    },
+    clock: cluster.clock,
+    logger: silentLogger,
+    halt: { halt: (reason) => void halts.push(reason) },
+  });
+  return { cluster, host, halts, nodeLog, disk };
+}
+
+const assignedTo = (leader: number, epoch: number) => ({
+  kind: 'assigned' as const,
+  leader: nodeId(leader),
+  leaderEpoch: leaderEpoch(epoch),
+  partitionEpoch: partitionEpoch(epoch),
+  replicas: [1, 2].map((node) => ({ nodeId: nodeId(node), brokerEpoch: brokerEpoch(5), eligible: true })),
+  isr: [nodeId(1)],
+  minIsr: 1,
+  selfBrokerEpoch: brokerEpoch(5),
+  nowMs: 1_000,
+});
+
+function append(host: PartitionHost): AppendOutcome[] {
+  const outcomes: AppendOutcome[] = [];
+  const batch = producedBatch();
+  const header = { recordCount: 1, producerId: -1, producerEpoch: -1, baseSequence: -1 };
+  host.append({
+    batch,
+    header: header as never,
+    acks: 'all',
+    timeoutMs: 5_000,
+    done: (outcome) => outcomes.push(outcome),
+  });
+  return outcomes;
+}
+
+test('until the log is loaded nothing is taken, and of the assignments meanwhile the last one counts (H2)', async () => {
+  const { cluster, host } = await hostOfOldLog();
+  void host.load();
+  host.assigned(assignedTo(1, 1));
+  host.assigned(assignedTo(2, 2));
+  expect([append(host)[0], host.replica]).toMatchObject([{ error: { code: 'NOT_LEADER', definite: true } }, undefined]);
+  await cluster.clock.settle();
+  expect([host.replica?.role, host.replica?.leaderEpoch, host.replica?.logEnd]).toEqual(['follower', 2, 3]);
+});
+
+test('a topic that is deleted while its log is being read stops nothing (H3)', async () => {
+  const { cluster, host, halts, nodeLog } = await hostOfOldLog();
+  void host.load();
+  host.delete();
+  await cluster.clock.settle();
+  expect([halts, nodeLog.logIds(), append(host)]).toMatchObject([[], [], [{ error: { code: 'NOT_LEADER' } }]]);
+});
+
+test('a leader stamps each batch once, with its epoch and offset, before anyone sees it (H1)', async () => {
+  const { cluster, host } = await hostOfOldLog();
+  void host.load();
+  host.assigned(assignedTo(1, 4));
+  await cluster.clock.settle();
+  const outcomes = append(host);
+  await cluster.clock.settle();
+  expect(outcomes).toEqual([{ baseOffset: 3 }]);
+  const headers = [];
+  for await (const header of host.log.headers(offset(3))) headers.push([header.baseOffset, header.leaderEpoch]);
+  expect(headers).toEqual([[3, 4]]);
+});
+
+test('a disk that fails stops the node, acks nothing, and whoever asks is still answered (H3, H6)', async () => {
+  const { cluster, host, halts, disk } = await hostOfOldLog();
+  void host.load();
+  host.assigned(assignedTo(1, 1));
+  await cluster.clock.settle();
+  disk.failSyncs();
+  const parked = append(host);
+  await cluster.clock.settle();
+  expect([parked, halts.length]).toEqual([[], 1]);
+  expect(append(host)).toMatchObject([{ error: { code: 'STORAGE_FAILED', definite: false } }]);
+  expect(parked).toMatchObject([{ error: { code: 'STORAGE_FAILED', definite: false } }]);
+  expect(append(host)).toMatchObject([{ error: { code: 'NOT_LEADER' } }]);
+});
+
+test('nothing is led or followed before the registration is applied here (H4)', async () => {
+  const cluster = new BrokerCluster();
+  await cluster.start(1);
+  cluster.at(1).feed.held = true;
+  const topic = cluster.createTopic();
+  await cluster.clock.pass(500);
+  expect([...cluster.at(1).broker.hosts]).toEqual([]);
+  const client = new ProduceClient(cluster, 1);
+  client.send(topic, producedBatch());
+  await cluster.clock.until('it is answered', () => client.results.size === 1);
+  expect(client.results.get(1)).toBe('UNKNOWN_TOPIC');
+  cluster.at(1).feed.held = false;
+  cluster.at(1).feed.catchUp();
+  await cluster.clock.pass(100);
+  expect([...cluster.at(1).broker.hosts].map((host) => host.replica?.role)).toEqual(['leader']);
+});
+
+test('a log that no metadata names is left alone; one whose topic is deleted goes (H5)', async () => {
+  const cluster = new BrokerCluster();
+  await cluster.start(1);
+  const { nodeLog } = cluster.at(1);
+  nodeLog.log(id);
+  const topic = cluster.createTopic({ name: 'orders' });
+  await cluster.clock.pass(100);
+  expect(
+    nodeLog
+      .logIds()
+      .map((log) => log.topicId)
+      .toSorted(),
+  ).toEqual([topic, id.topicId]);
+  cluster.deleteTopic('orders');
+  await cluster.clock.pass(100);
+  expect(nodeLog.logIds()).toEqual([id]);
+  expect([...cluster.at(1).broker.hosts]).toEqual([]);
+});
+
+test('what waits when the node stops is answered SHUTTING_DOWN, indefinite', async () => {
+  const cluster = new BrokerCluster();
+  await cluster.start(1);
+  const topic = cluster.createTopic();
+  await cluster.clock.pass(300);
+  cluster.disks.get(1)?.holdSyncs();
+  const client = new ProduceClient(cluster, 1);
+  client.send(topic, producedBatch());
+  await cluster.clock.settle();
+  cluster.at(1).broker.stop();
+  await cluster.clock.settle();
+  expect([client.results.get(1), client.definite.get(1)]).toEqual(['SHUTTING_DOWN', false]);
+});

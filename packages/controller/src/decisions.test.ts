@@ -1,0 +1,152 @@
+import { brokerEpoch, clusterId, directoryId, logIndex, nodeId, SluiceError, term, topicId } from '@sluice/base';
+import { decodeRecords, MetadataImage } from '@sluice/metadata';
+import type { RegisterNodeRequest } from '@sluice/metadata';
+import type { Entry, Proposal } from '@sluice/raft';
+import { expect, test } from 'vitest';
+import { Decisions } from './decisions.ts';
+
+/** A log of one: entries are proposed, and committed when the test says so. */
+class Log {
+  readonly image = new MetadataImage();
+  readonly proposed: Entry[] = [];
+  outcome: Proposal['outcome'] = 'accepted';
+  term = 1;
+  readonly decisions = new Decisions(this.image, (payload) => {
+    if (this.outcome !== 'accepted') return { outcome: this.outcome } as Proposal;
+    const index = logIndex(this.image.appliedIndex + 1);
+    this.proposed.push({ index, term: term(this.term), kind: 'command', payload });
+    return { outcome: 'accepted', firstIndex: index, term: term(this.term) } as Proposal;
+  });
+
+  commit(replacement?: Entry): void {
+    const entry = replacement ?? this.proposed.at(-1)!;
+    const decoded = decodeRecords(entry.payload);
+    this.image.replayEntry(entry.index, decoded.ok ? decoded.records : []);
+    this.decisions.onApplied(entry);
+  }
+}
+
+const codeOf = (error: unknown): string => (error instanceof SluiceError ? error.code : String(error));
+const outcome = (promise: Promise<unknown>): Promise<unknown> => promise.catch(codeOf);
+
+const registration = (id: number): RegisterNodeRequest => ({
+  type: 'registerNode',
+  nodeId: nodeId(id),
+  directoryId: directoryId(String(id).repeat(32)),
+  incarnation: 'e'.repeat(32),
+  softwareVersion: 'test',
+  rack: null,
+  clientListeners: [{ name: 'client', protocol: 'grpc', address: 'a:1' }],
+  peerAddress: 'a:2',
+  adminAddress: 'a:3',
+  lastBrokerEpoch: null,
+  lossy: false,
+  sessionLive: false,
+});
+
+async function born(): Promise<Log> {
+  const log = new Log();
+  log.decisions.lead();
+  const initialised = log.decisions.ask({ type: 'initialize', clusterId: clusterId('c'.repeat(32)), level: 1 });
+  log.commit();
+  await initialised;
+  return log;
+}
+
+test('before it leads nothing is decided (Q1)', async () => {
+  const log = new Log();
+  const asked = log.decisions.ask({ type: 'initialize', clusterId: clusterId('c'.repeat(32)), level: 1 });
+  expect(await outcome(asked)).toBe('NOT_CONTROLLER');
+  expect(log.proposed).toEqual([]);
+});
+
+test('one request is out at a time, and the next is decided on what the last one left (Q2)', async () => {
+  const log = await born();
+  const [one, again] = [log.decisions.ask(registration(1)), log.decisions.ask(registration(1))];
+  expect(log.proposed).toHaveLength(2);
+  log.commit();
+  expect(await one).toEqual({ brokerEpoch: 2, lossy: false });
+  // The same incarnation asked twice: the second finds the first registered, and needs no record.
+  expect(await again).toEqual({ brokerEpoch: 2, lossy: false });
+  expect(log.proposed).toHaveLength(2);
+});
+
+test('a registration is answered with the index of its entry as broker epoch', async () => {
+  const log = await born();
+  const first = log.decisions.ask(registration(1));
+  log.commit();
+  const second = log.decisions.ask(registration(2));
+  log.commit();
+  expect([(await first).brokerEpoch, (await second).brokerEpoch]).toEqual([2, 3]);
+  expect(log.image.node(nodeId(2))?.brokerEpoch).toBe(3);
+});
+
+test('nothing is answered before it is committed', async () => {
+  const log = await born();
+  let answered = false;
+  const asked = log.decisions.ask(registration(1)).then(() => (answered = true));
+  await new Promise<void>((resolve) => void setImmediate(resolve));
+  expect(answered).toBe(false);
+  log.commit();
+  expect(await asked).toBe(true);
+});
+
+test('when leadership ends what is out is indefinite, what waits is definite (Q3)', async () => {
+  const log = await born();
+  const [out, waiting] = [log.decisions.ask(registration(1)), log.decisions.ask(registration(2))];
+  log.decisions.stepDown();
+  expect([await outcome(out), await outcome(waiting), await outcome(log.decisions.ask(registration(3)))]).toEqual([
+    'CONTROLLER_CHANGED',
+    'NOT_CONTROLLER',
+    'NOT_CONTROLLER',
+  ]);
+  // It is committed after all, by the next leader: nobody waits for it any more.
+  log.commit();
+  expect(log.image.node(nodeId(1))?.brokerEpoch).toBe(2);
+});
+
+test('an entry of another term in its place answers CONTROLLER_CHANGED, never success', async () => {
+  const log = await born();
+  const asked = log.decisions.ask(registration(1));
+  const mine = log.proposed.at(-1)!;
+  log.commit({ ...mine, term: term(9) });
+  expect(await outcome(asked)).toBe('CONTROLLER_CHANGED');
+});
+
+test.each([
+  ['tail-full', 'LIMIT_EXCEEDED'],
+  ['not-leader', 'NOT_CONTROLLER'],
+])('a proposal that is refused (%s) is answered %s, and the next request goes on', async (refusal, code) => {
+  const log = await born();
+  log.outcome = refusal as Proposal['outcome'];
+  expect(await outcome(log.decisions.ask(registration(1)))).toBe(code);
+  log.outcome = 'accepted';
+  const next = log.decisions.ask(registration(1));
+  log.commit();
+  expect((await next).brokerEpoch).toBe(2);
+});
+
+test('a refusal of decide rejects with its error, and one that throws takes nobody with it', async () => {
+  const log = await born();
+  const first = log.decisions.ask(registration(1));
+  const unknown = log.decisions.ask({ type: 'deleteTopic', namespace: 'default', name: 'none' });
+  const broken = log.decisions.ask({ type: 'no such request' } as never);
+  const epoch = brokerEpoch(2);
+  const after = log.decisions.ask({ type: 'allocateProducerIds', nodeId: nodeId(1), brokerEpoch: epoch });
+  log.commit();
+  await first;
+  expect(await outcome(unknown)).toBe('UNKNOWN_TOPIC');
+  await expect(broken).rejects.toThrow('unreachable');
+  log.commit();
+  expect((await after).first).toBe(0);
+  expect(topicId('a'.repeat(32))).toHaveLength(32);
+});
+
+test('more requests than anyone could still wait for are refused', async () => {
+  const log = await born();
+  void outcome(log.decisions.ask(registration(1)));
+  const waiting = Array.from({ length: 10_000 }, () => outcome(log.decisions.ask(registration(2))));
+  expect(await outcome(log.decisions.ask(registration(3)))).toBe('LIMIT_EXCEEDED');
+  log.decisions.stepDown();
+  expect(new Set(await Promise.all(waiting))).toEqual(new Set(['NOT_CONTROLLER']));
+});
