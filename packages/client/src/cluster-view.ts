@@ -90,6 +90,11 @@ export class ClusterView {
     if (newest !== same?.topic) changed.topics.push(newest);
   }
 
+  /** Nobody watches the name any more. */
+  forgetUnknown(name: string): void {
+    this.#unknownNames.delete(name);
+  }
+
   #applyUnknown(name: string, index: number, deleted: TopicMetadata[]): void {
     const known = this.#byName.get(name);
     if (known !== undefined && index < known.index) return;

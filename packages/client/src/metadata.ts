@@ -50,6 +50,7 @@ interface Watch {
 const quietMs = 1_000;
 const silentMs = 3_000;
 const unknownGraceMs = 1_000;
+const absentMax = 1_000;
 /** A watch that lasted so long was a good one: the next may begin at once. */
 const goodWatchMs = 1_000;
 
@@ -62,7 +63,7 @@ export class Metadata {
   readonly #names = new Set<string>();
   readonly #waiters = new Map<string, TopicWaiter[]>();
   readonly #graceTimers = new Map<string, Timer>();
-  /** Names whose grace time is over. */
+  /** Names whose grace time is over, the oldest first; no more than `absentMax`. */
   readonly #absent = new Set<string>();
   readonly #toAsk = new Set<string>();
   /** Addresses that failed since the last good watch or pause. */
@@ -260,9 +261,19 @@ export class Metadata {
         this.#graceTimers.delete(name);
         this.#absent.add(name);
         this.#rejectUnknown(name);
+        this.#forgetOldest();
       });
       this.#graceTimers.set(name, timer);
     }
+  }
+
+  /** Names of topics long gone must not pile up, here or at the node: whoever wants one again asks again. */
+  #forgetOldest(): void {
+    const [oldest] = this.#absent;
+    if (oldest === undefined || this.#absent.size <= absentMax) return;
+    this.#absent.delete(oldest);
+    this.#names.delete(oldest);
+    this.view.forgetUnknown(oldest);
   }
 
   #rejectUnknown(name: string): void {
