@@ -1,0 +1,338 @@
+/** Sessions over a real image and real decisions; entries commit at once. The brokers' streams are a memory network's. */
+import {
+  brokerEpoch,
+  clusterId,
+  directoryId,
+  logIndex,
+  nodeId,
+  SeededRandom,
+  silentLogger,
+  SluiceError,
+  term,
+} from '@sluice/base';
+import { decodeRecords, MetadataImage } from '@sluice/metadata';
+import type { Proposal } from '@sluice/raft';
+import {
+  decodeError,
+  defaultLimits,
+  Dispatcher,
+  MemoryNetwork,
+  MemoryTransport,
+  methods,
+  RpcClient,
+} from '@sluice/wire';
+import type { HeartbeatRequest, HeartbeatResponse, StreamSender } from '@sluice/wire';
+import { expect, test } from 'vitest';
+import { BrokerSessions } from './broker-sessions.ts';
+import { ControllerService } from './controller-service.ts';
+import { Decisions } from './decisions.ts';
+import { ManualClock } from './manual-clock.testing.ts';
+
+const cluster = clusterId('c'.repeat(32));
+const controllerAddress = '10.0.0.9:7651';
+const peerAddress = (id: number): string => `10.0.0.${id}:7651`;
+const identityOf = (id: number, life = 1) => ({
+  clusterId: cluster as string,
+  nodeId: id,
+  directoryId: String(id).repeat(32),
+  incarnation: String(life).repeat(32),
+  protocolVersion: 1,
+  brokerEpoch: 0,
+});
+
+class Controller {
+  readonly clock = new ManualClock();
+  readonly network = new MemoryNetwork({ clock: this.clock });
+  readonly image = new MetadataImage();
+  readonly rpc = new RpcClient(new MemoryTransport(this.network, 'brokers'));
+  committing = true;
+  sessions: BrokerSessions | undefined;
+  readonly decisions: Decisions = new Decisions(this.image, (payload) => {
+    if (!this.committing) return { outcome: 'accepted', firstIndex: logIndex(9_999), term: term(1) } as Proposal;
+    const index = logIndex(this.image.appliedIndex + 1 + this.#pending);
+    this.#pending += 1;
+    this.clock.defer(() => {
+      this.#pending -= 1;
+      const decoded = decodeRecords(payload);
+      this.image.replayEntry(index, decoded.ok ? decoded.records : []);
+      this.decisions.onApplied({ index, term: term(1), kind: 'command', payload });
+    });
+    return { outcome: 'accepted', firstIndex: index, term: term(1) } as Proposal;
+  });
+  readonly #transport = new MemoryTransport(this.network, 'controller');
+  #pending = 0;
+
+  async start(): Promise<this> {
+    const { clock, image, decisions } = this;
+    decisions.lead();
+    void decisions.ask({ type: 'initialize', clusterId: cluster, level: 1 });
+    const limits = defaultLimits.peer;
+    const peers = new Dispatcher({
+      face: 'peer',
+      listener: 'peer',
+      limits,
+      logger: silentLogger,
+      clock,
+      authorize: () => true,
+    });
+    const self = {
+      nodeId: nodeId(9),
+      directoryId: directoryId('9'.repeat(32)),
+      incarnation: '9'.repeat(32),
+      clusterId: cluster,
+      brokerEpoch: brokerEpoch(0),
+    };
+    const random = new SeededRandom(1);
+    new ControllerService({ self, image, decisions, random, sessions: () => this.sessions }).serve(peers);
+    await this.#transport.listen(controllerAddress, peers.accept);
+    await clock.settle();
+    this.lead();
+    return this;
+  }
+
+  lead(): void {
+    const { image, decisions, clock } = this;
+    const times = { sessionTimeoutMs: 1_500, preferredElectionMs: 60_000 };
+    this.sessions = new BrokerSessions({
+      image,
+      decisions,
+      transport: this.#transport,
+      clock,
+      logger: silentLogger,
+      ...times,
+    });
+  }
+
+  async register(id: number, life = 1): Promise<number> {
+    const request = {
+      identity: identityOf(id, life),
+      version: 'test',
+      listeners: [{ name: 'client', protocol: 'grpc', address: `10.0.0.${id}:7650` }],
+      peerAddress: peerAddress(id),
+      adminAddress: `10.0.0.${id}:7652`,
+    };
+    let answer: number | SluiceError | undefined;
+    this.rpc.unary(methods.controller.register, controllerAddress, request, { timeoutMs: 60_000 }).then(
+      (registered) => (answer = registered.brokerEpoch),
+      (error: SluiceError) => (answer = error),
+    );
+    await this.clock.until('it is answered', () => answer !== undefined);
+    if (answer instanceof SluiceError) throw answer;
+    return answer ?? 0;
+  }
+
+  stateOf(id: number): string | undefined {
+    return this.image.node(nodeId(id))?.state;
+  }
+}
+
+/** A broker's process: it listens, and keeps a heartbeat stream when asked. */
+class Process {
+  readonly answers: HeartbeatResponse[] = [];
+  closed: SluiceError | 'success' | undefined;
+  /** How far it says that it has applied metadata; undefined: all of it. */
+  appliedIndex: number | undefined;
+  readonly #controller: Controller;
+  readonly #name: string;
+  readonly #sender: StreamSender<HeartbeatRequest>;
+  readonly #epoch: number;
+  #beating = true;
+
+  constructor(
+    controller: Controller,
+    id: number,
+    epoch: number,
+    { name = `node${id}`, appliedIndex }: { name?: string; appliedIndex?: number } = {},
+  ) {
+    this.appliedIndex = appliedIndex;
+    this.#controller = controller;
+    this.#name = name;
+    this.#epoch = epoch;
+    const transport = new MemoryTransport(controller.network, name);
+    const deaf = { onMessage: () => undefined, onEnd: () => undefined, onClose: () => undefined };
+    if (name === `node${id}`) void transport.listen(peerAddress(id), () => deaf);
+    this.#sender = new RpcClient(transport).stream(methods.controller.heartbeat, controllerAddress, {
+      onMessage: (answer) => void this.answers.push(answer),
+      onClose: (error) => {
+        this.closed = error ?? 'success';
+      },
+    });
+    this.beat({ identity: identityOf(id) });
+    const again = (): void => {
+      if (this.#beating) this.beat({});
+      controller.clock.setTimer(200, again);
+    };
+    controller.clock.setTimer(200, again);
+  }
+
+  beat(what: Partial<HeartbeatRequest>): void {
+    const metadataIndex = this.appliedIndex ?? this.#controller.image.appliedIndex;
+    this.#sender.send({ brokerEpoch: this.#epoch, metadataIndex, ...what });
+  }
+
+  /** Alive, and says nothing any more. */
+  hang(): void {
+    this.#beating = false;
+  }
+
+  breakStream(): void {
+    this.#beating = false;
+    this.#sender.close();
+  }
+
+  die(): void {
+    this.#beating = false;
+    this.#controller.network.crash(this.#name);
+  }
+
+  get codes(): readonly (string | undefined)[] {
+    return this.answers.map(({ error }) => (error === null ? undefined : decodeError(error).code));
+  }
+}
+
+async function oneBroker() {
+  const controller = await new Controller().start();
+  const epoch = await controller.register(1);
+  const process = new Process(controller, 1, epoch);
+  await controller.clock.pass(500);
+  return { controller, epoch, process };
+}
+
+test('a broker that heartbeats is let in, once it has applied its registration, and stays', async () => {
+  const { controller, process } = await oneBroker();
+  expect([controller.stateOf(1), process.answers.at(-1)?.up]).toEqual(['up', true]);
+  await controller.clock.pass(10_000);
+  expect(controller.stateOf(1)).toBe('up');
+  const epoch = await controller.register(2);
+  const behind = new Process(controller, 2, epoch, { appliedIndex: epoch - 1 });
+  await controller.clock.pass(1_000);
+  expect([controller.stateOf(2), behind.answers.at(-1)?.up]).toEqual(['fenced', false]);
+  behind.appliedIndex = undefined;
+  await controller.clock.pass(500);
+  expect(controller.stateOf(2)).toBe('up');
+});
+
+test('a process that died is fenced at once; one that hangs, after its session; a stream that only broke, not', async () => {
+  const { controller, process } = await oneBroker();
+  process.die();
+  await controller.clock.pass(300);
+  expect(controller.stateOf(1)).toBe('fenced');
+
+  const two = new Process(controller, 2, await controller.register(2));
+  await controller.clock.pass(500);
+  two.hang();
+  await controller.clock.pass(1_200);
+  expect(controller.stateOf(2)).toBe('up');
+  await controller.clock.pass(600);
+  expect(controller.stateOf(2)).toBe('fenced');
+
+  const three = new Process(controller, 3, await controller.register(3));
+  await controller.clock.pass(500);
+  three.breakStream();
+  await controller.clock.pass(1_000);
+  expect(controller.stateOf(3)).toBe('up');
+});
+
+test('nodes that are lost together are fenced in one decision (G2), and none before it is committed (G1)', async () => {
+  const controller = await new Controller().start();
+  const processes = [];
+  for (const id of [1, 2]) processes.push(new Process(controller, id, await controller.register(id)));
+  await controller.clock.pass(500);
+  controller.committing = false;
+  for (const process of processes) process.hang();
+  await controller.clock.pass(5_000);
+  expect([controller.stateOf(1), controller.stateOf(2)]).toEqual(['up', 'up']);
+  controller.decisions.stepDown();
+  controller.sessions?.end();
+  controller.committing = true;
+  controller.decisions.lead();
+  controller.lead();
+  const before = controller.image.appliedIndex;
+  await controller.clock.pass(2_000);
+  expect([controller.stateOf(1), controller.stateOf(2)]).toEqual(['fenced', 'fenced']);
+  expect(controller.image.appliedIndex).toBe(before + 1);
+});
+
+test('a process of an earlier life is told so, and does not take the stream of the one that lives', async () => {
+  const { controller, process, epoch } = await oneBroker();
+  const stale = new Process(controller, 1, epoch - 1, { name: 'stale' });
+  await controller.clock.pass(1_000);
+  expect(new Set(stale.codes)).toEqual(new Set(['STALE_BROKER_EPOCH']));
+  expect([process.closed, controller.stateOf(1)]).toEqual([undefined, 'up']);
+  stale.hang();
+  process.die();
+  await controller.clock.pass(400);
+  expect(controller.stateOf(1)).toBe('fenced');
+});
+
+test('a later life registers only when the earlier is gone; then without waiting for its session', async () => {
+  const { controller, process, epoch } = await oneBroker();
+  await expect(controller.register(1, 2)).rejects.toMatchObject({ code: 'DUPLICATE_NODE' });
+  process.die();
+  await controller.clock.pass(1);
+  const beforeMs = controller.clock.monotonicMs();
+  expect(await controller.register(1, 2)).toBeGreaterThan(epoch);
+  expect(controller.clock.monotonicMs() - beforeMs).toBeLessThan(1_000);
+});
+
+test('a node that drains is told when it may stop', async () => {
+  const { controller, process } = await oneBroker();
+  process.hang();
+  process.beat({ draining: true });
+  await controller.clock.pass(100);
+  expect([process.answers.at(-1)?.mayStop, controller.stateOf(1)]).toEqual([true, 'draining']);
+});
+
+test('the end of leadership closes every stream with NOT_CONTROLLER, and leaves no timer', async () => {
+  const { controller, process } = await oneBroker();
+  process.hang();
+  controller.sessions?.end();
+  controller.sessions = undefined;
+  await controller.clock.pass(500);
+  expect(process.closed).toMatchObject({ code: 'NOT_CONTROLLER' });
+  // Only the process' own.
+  expect(controller.clock.timers).toBe(1);
+  await expect(controller.register(2)).rejects.toMatchObject({ code: 'NOT_CONTROLLER' });
+});
+
+test('a new leader asks at once who is dead', async () => {
+  const { controller, process } = await oneBroker();
+  controller.sessions?.end();
+  process.die();
+  await controller.clock.pass(1);
+  controller.lead();
+  await controller.clock.pass(400);
+  expect(controller.stateOf(1)).toBe('fenced');
+});
+
+test('numbers that cannot be are refused with a sentence', async () => {
+  const { controller, epoch } = await oneBroker();
+  const topic = 'a'.repeat(32);
+  const change = {
+    topicId: topic,
+    partition: 0,
+    leaderEpoch: 0,
+    partitionEpoch: 0,
+    isr: [{ nodeId: 1, brokerEpoch: epoch }],
+  };
+  const bad = [
+    { partition: 2 ** 31 },
+    { leaderEpoch: 2 ** 31 },
+    { partitionEpoch: 2 ** 32 - 1 },
+    { topicId: 'x' },
+    { isr: [{ nodeId: 0, brokerEpoch: 1 }] },
+  ];
+  const codes: string[] = [];
+  const asks = [
+    ...bad.map((odd) => ({ identity: identityOf(1), brokerEpoch: epoch, partitions: [{ ...change, ...odd }] })),
+    { identity: { ...identityOf(1), nodeId: 2 ** 31 }, brokerEpoch: epoch, partitions: [] },
+  ];
+  for (const request of asks) {
+    controller.rpc.unary(methods.controller.alterPartitions, controllerAddress, request, { timeoutMs: 60_000 }).then(
+      () => codes.push('taken'),
+      (error: SluiceError) => codes.push(error.code),
+    );
+  }
+  await controller.clock.until('all are answered', () => codes.length === asks.length);
+  expect(new Set(codes)).toEqual(new Set(['INVALID_REQUEST']));
+});
