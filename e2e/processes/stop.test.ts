@@ -1,0 +1,76 @@
+/** SIGTERM: leaderships move first, nobody's send fails, and the process ends in order. */
+import { once } from 'node:events';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { LocalCluster } from '../cluster.ts';
+import { HonestLoad, unharmed } from '../honest-load.ts';
+import { logLines } from '../node-figures.ts';
+import { startNode } from '../node-processes.ts';
+
+let cluster: LocalCluster;
+beforeAll(async () => {
+  cluster = await LocalCluster.start();
+});
+afterAll(() => cluster.stop());
+
+const exitMsMax = 10_000;
+
+/** Ends a process that this one started and resolves with how. */
+async function terminate(child: ReturnType<typeof startNode>): Promise<{ code: unknown; ms: number }> {
+  const startedMs = performance.now();
+  const exited = once(child, 'exit') as Promise<[number | null, string | null]>;
+  child.kill('SIGTERM');
+  const [code, signal] = await exited;
+  return { code: code ?? signal, ms: performance.now() - startedMs };
+}
+
+test('one node under load, for each role that it may have', async () => {
+  const controller = await cluster.controllerLeader();
+  const other = cluster.nodes.find(({ id }) => id !== controller)?.id ?? 0;
+  for (const id of [other, controller]) {
+    await cluster.kill(id);
+    const child = startNode(cluster.node(id), cluster.directory);
+    try {
+      await cluster.waitHealthy();
+      await using honest = await HonestLoad.start(cluster, { topic: `stop-${id}` });
+      const led = (await cluster.client.admin.describeTopic(`stop-${id}`)).partitions.filter(
+        ({ leader }) => leader === id,
+      );
+      expect(led.length).toBeGreaterThan(0);
+      const since = logLines(cluster.directory, id).length;
+      const ended = await terminate(child);
+      expect(ended.code).toBe(0);
+      expect(ended.ms).toBeLessThan(exitMsMax);
+      const said = logLines(cluster.directory, id).slice(since);
+      expect(said.filter(({ level }) => level !== 'info')).toEqual([]);
+      expect(said.at(-1)?.msg).toBe('node stopped');
+      const { partitions } = await cluster.client.admin.describeTopic(`stop-${id}`);
+      expect(partitions.filter(({ leader }) => leader === id || leader === null)).toEqual([]);
+      await honest.acks(300);
+      expect(await honest.finish()).toMatchObject(unharmed);
+    } finally {
+      child.kill('SIGKILL');
+    }
+    cluster.restart(id);
+    await cluster.waitHealthy();
+  }
+});
+
+test('all nodes at once under load, and everything acked is there when they are back', async () => {
+  await using honest = await HonestLoad.start(cluster, { topic: 'stop-all' });
+  const ids = cluster.nodes.map(({ id }) => id);
+  await cluster.kill(...ids);
+  const children = cluster.nodes.map((node) => startNode(node, cluster.directory));
+  try {
+    await cluster.waitHealthy();
+    await honest.acks(300);
+    const ended = await Promise.all(children.map(terminate));
+    expect(ended.map(({ code }) => code)).toEqual([0, 0, 0]);
+    expect(Math.max(...ended.map(({ ms }) => ms))).toBeLessThan(exitMsMax);
+  } finally {
+    for (const child of children) child.kill('SIGKILL');
+  }
+  cluster.restart(...ids);
+  await cluster.waitHealthy();
+  await honest.acks(300);
+  expect(await honest.finish()).toMatchObject(unharmed);
+});
