@@ -6,6 +6,7 @@ import { BrokerCluster, clientAddress } from './broker-cluster.testing.ts';
 import { producedBatch, ProduceClient } from './client-streams.testing.ts';
 
 const timeoutMs = 30_000;
+const codeOf = (error: SluiceError): string => error.code;
 const noFailure = (): undefined => undefined;
 
 async function oneBroker(): Promise<BrokerCluster> {
@@ -85,7 +86,7 @@ test('a call waits for a controller leader, and fails with a definite error when
   expect((await cluster.settled(created)).topic?.name).toBe('orders');
   feed.setController(undefined);
   const late = cluster.rpc.unary(methods.admin.createTopic, clientAddress(1), { name: 'x' }, { timeoutMs: 2_000 });
-  await expect(cluster.settled(late)).rejects.toMatchObject({ code: expect.stringMatching(/NOT_CONTROLLER|TIMEOUT/) });
+  expect(['NOT_CONTROLLER', 'TIMEOUT']).toContain(await cluster.settled(late.then(() => '', codeOf)));
 });
 
 test('producer ids: one block at a time, none twice, not over restarts either', async () => {

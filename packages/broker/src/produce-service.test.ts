@@ -44,7 +44,7 @@ test.each([
     () => producedBatch({ stamp: { producerId: 5_000_000, producerEpoch: 0, baseSequence: 0 } }),
     'UNKNOWN_PRODUCER_ID',
   ],
-])('%s fails alone (P3), and its bytes come back as credit', async (_what, topicText, partition, batch, code) => {
+])('%s fails alone (P3), and its bytes come back as credit', async (...[, topicText, partition, batch, code]) => {
   const cluster = await threeBrokers();
   const topic = cluster.createTopic();
   await cluster.clock.pass(1_000);

@@ -1,6 +1,6 @@
 /** Leader and follower sides together: real brokers; and each side against a peer that the test plays. */
-import { offset, SluiceError } from '@sluice/base';
-import type { TopicId } from '@sluice/base';
+import { offset } from '@sluice/base';
+import type { SluiceError, TopicId } from '@sluice/base';
 import { patchBatch } from '@sluice/record';
 import { MemoryTransport, methods, RpcClient } from '@sluice/wire';
 import type { Partially, ReplicateRequest, ReplicateResponse, StreamSender } from '@sluice/wire';

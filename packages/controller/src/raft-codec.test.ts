@@ -100,7 +100,7 @@ test('every flipped bit gives a typed error or a whole message', () => {
       for (let bit = 0; bit < bytes.length * 8; bit += 1) {
         const flipped = bytes.slice();
         flipped[bit >> 3]! ^= 1 << (bit & 7);
-        readOrRefused(flipped);
+        expect(['read', 'refused']).toContain(readOrRefused(flipped));
       }
     }),
     { numRuns: 20 },

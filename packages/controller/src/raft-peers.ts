@@ -8,7 +8,7 @@
  *     says hello: one that knows less than it once promised is a copy rolled back in time.
  * N3. A member that no configuration names is answered where its hello said: before it has the metadata log it cannot
  *     register, and metadata knows an address of registered nodes alone. Addresses of 1,000 such members are kept.
- * N3. What waits for a member that does not read is bounded: beyond that messages are dropped.
+ * N4. What waits for a member that does not read is bounded: beyond that messages are dropped.
  */
 import { isNodeNumber, parseAddress, SluiceError, toSluiceError } from '@sluice/base';
 import type { Clock, Logger, NodeId, Transport } from '@sluice/base';
