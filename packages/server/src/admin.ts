@@ -32,12 +32,15 @@ const connectionsMax = 64;
 /** Rejects with `PORT_IN_USE` when the address is taken. */
 export async function startAdmin(options: AdminOptions): Promise<Admin> {
   const answer = answers(options);
-  const server = createServer({ headersTimeout: 5000, requestTimeout: 10_000 }, (request, response) => {
-    answer(request).then(
-      (given) => respond(response, given),
-      (error: unknown) => respond(response, { status: 500, body: `${String(error)}\n` }),
-    );
-  });
+  const server = createServer(
+    { headersTimeout: 5000, requestTimeout: 10_000, connectionsCheckingInterval: 1000 },
+    (request, response) => {
+      answer(request).then(
+        (given) => respond(response, given),
+        (error: unknown) => respond(response, { status: 500, body: `${String(error)}\n` }),
+      );
+    },
+  );
   server.maxConnections = connectionsMax;
   const { host, port } = parseAddress(options.address) ?? { host: '127.0.0.1', port: 0 };
   const { promise, resolve, reject } = Promise.withResolvers<void>();

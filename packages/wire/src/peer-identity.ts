@@ -1,5 +1,5 @@
 /** How nodes present themselves to each other, and whom they refuse to speak to (design §3, Birth and identity). */
-import { isIdentity, SluiceError } from '@sluice/base';
+import { isIdentity, isNodeNumber, SluiceError } from '@sluice/base';
 import type { BrokerEpoch, ClusterId, DirectoryId, NodeId } from '@sluice/base';
 import type { Identity } from './messages-peer.ts';
 
@@ -27,7 +27,7 @@ export const identityMessage = (self: PeerSelf): Identity => ({
 
 /** Why a peer with this identity is not spoken to at all: before birth this is all there is to check. */
 export function malformedPeer(peer: Identity | null): SluiceError | undefined {
-  if (peer === null || peer.nodeId < 1 || !isIdentity(peer.directoryId) || !isIdentity(peer.incarnation)) {
+  if (peer === null || !isNodeNumber(peer.nodeId) || !isIdentity(peer.directoryId) || !isIdentity(peer.incarnation)) {
     return new SluiceError('INVALID_REQUEST', { message: 'The first message of a peer call names who speaks.' });
   }
   if (peer.protocolVersion !== peerProtocolVersion) {
