@@ -33,6 +33,7 @@ export const layers: Readonly<Record<string, Layer>> = {
       'grpc-listener.ts',
       'grpc-probe.ts',
       'grpc-server-tuning.ts',
+      'manual-clock.ts',
       'proto-codec.ts',
       'system-clock.ts',
       'system-random.ts',

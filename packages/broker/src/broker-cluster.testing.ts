@@ -29,7 +29,7 @@ import {
 import type { AlterPartitionsRequest, HeartbeatRequest, HeartbeatResponse, StreamSender } from '@sluice/wire';
 import { BrokerNode } from './broker-node.ts';
 import type { BrokerConfig } from './broker-node.ts';
-import { ManualClock } from './manual-clock.testing.ts';
+import { ManualClock } from '@sluice/wire';
 import type { NodeIdentity } from './node-identity.ts';
 
 export const testBrokerConfig: BrokerConfig = {

@@ -95,7 +95,7 @@ describe('where it begins', () => {
     const ahead = new Reading(cluster, consumerOf(cluster.client(), { after: 14 }));
     const first = end.until(1);
     const second = ahead.until(1);
-    await cluster.clock.advance(50);
+    await cluster.clock.pass(50);
     write(cluster, 'orders', ['0:12', '0:13']);
     write(cluster, 'orders', ['0:14']);
     expect(await first).toEqual(['0:12', '0:13']);
@@ -130,7 +130,7 @@ describe('going on', () => {
     await reading.until(3);
     cluster.moveLeader('orders', 0, 2);
     cluster.kill(1);
-    await cluster.clock.advance(100);
+    await cluster.clock.pass(100);
     write(cluster, 'orders', ['0:12']);
     expect(await reading.until(13)).toEqual(upTo(0, 13));
   });
@@ -140,7 +140,7 @@ describe('going on', () => {
     const reading = new Reading(cluster, consumerOf(cluster.client()));
     await reading.until(12);
     cluster.kill(1);
-    await cluster.clock.advance(3_000);
+    await cluster.clock.pass(3_000);
     cluster.moveLeader('orders', 0, 3);
     await cluster.clock.settle();
     write(cluster, 'orders', ['0:12']);
@@ -153,7 +153,7 @@ describe('going on', () => {
     await reading.until(12);
     for (const code of ['NOT_LEADER', 'UNKNOWN_LEADER_EPOCH', 'OFFSET_NOT_AVAILABLE', 'INTERNAL'] as const) {
       for (const stream of cluster.nodes.get(1)!.fetchStreams) stream.fail(new SluiceError(code));
-      await cluster.clock.advance(2_000);
+      await cluster.clock.pass(2_000);
     }
     write(cluster, 'orders', ['0:12']);
     expect(await reading.until(13)).toEqual(upTo(0, 13));
@@ -235,7 +235,7 @@ describe('bounds', () => {
     };
     const reading = new Reading(cluster, consumerOf(cluster.client(), 'start', { creditBytes: 100_000 }));
     await reading.until(1);
-    await cluster.clock.advance(5_000);
+    await cluster.clock.pass(5_000);
     expect(sent).toBeGreaterThan(90_000);
     expect(sent).toBeLessThan(150_000);
     expect(await reading.until(100)).toHaveLength(100);
@@ -249,7 +249,7 @@ describe('bounds', () => {
     await first.until(3);
     await expect(consumer.batches().next()).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
     await cluster.clock.outcome(first.batches.return());
-    await cluster.clock.advance(10);
+    await cluster.clock.pass(10);
     expect([...cluster.nodes.values()].map((node) => node.fetchStreams.size)).toEqual([0, 0, 0]);
     expect(consumer.position('orders', 0)).toBe(3);
     const second = new Reading(cluster, consumer);
@@ -266,7 +266,7 @@ describe('bounds', () => {
     await reading.until(12);
     for (const id of [1, 2, 3]) cluster.kill(id);
     const next = reading.batches.next();
-    await cluster.clock.advance(4_000);
+    await cluster.clock.pass(4_000);
     await cluster.clock.outcome(sluice.close(), 0);
     expect(await next).toEqual({ done: true, value: undefined });
     await cluster.clock.settle();

@@ -9,7 +9,7 @@ describe('the watch', () => {
     cluster.createTopic('orders', [3]);
     const producer = cluster.client().producer();
     await cluster.clock.outcome(producer.send('orders', { value: 'a' }));
-    await cluster.clock.advance(2_000);
+    await cluster.clock.pass(2_000);
     cluster.kill(1);
     const lostMs = cluster.clock.monotonicMs();
     await cluster.clock.settle();
@@ -27,7 +27,7 @@ describe('the watch', () => {
     cluster.kill(2);
     const producer = cluster.client({ bootstrap }).producer();
     const sent = producer.send('orders', { value: 'a' });
-    await cluster.clock.advance(3_000);
+    await cluster.clock.pass(3_000);
     await cluster.startNode(2);
     await cluster.clock.outcome(sent, 2_100);
     const addresses = cluster.statuses.flatMap((status) => (status.kind === 'disconnected' ? [status.address] : []));
@@ -50,9 +50,9 @@ describe('the watch', () => {
     await cluster.clock.outcome(producer.send('orders', { value: 'a' }));
     // Node 2 knows neither the topic nor what happened to it.
     cluster.lagging.set(2, new Map());
-    await cluster.clock.advance(2_000);
+    await cluster.clock.pass(2_000);
     cluster.kill(1);
-    await cluster.clock.advance(2_000);
+    await cluster.clock.pass(2_000);
     await cluster.clock.outcome(producer.send('orders', { value: 'b' }), 1_000);
     expect(cluster.log('orders').values()).toEqual(['a', 'b']);
   });
@@ -64,7 +64,7 @@ describe('the watch', () => {
     const producer = sluice.producer();
     await cluster.clock.outcome(producer.send('orders', { value: 'a' }));
     cluster.clusterId = 'd'.repeat(32);
-    await cluster.clock.advance(2_000);
+    await cluster.clock.pass(2_000);
     const lost = cluster.statuses.find((status) => status.kind === 'disconnected');
     expect(lost).toMatchObject({ error: { code: 'WRONG_CLUSTER' } });
   });
@@ -107,7 +107,7 @@ describe('administration', () => {
       sluice.admin.createTopic({ name: 'orders', partitions: 2 }),
       sluice.admin.createTopic({ name: 'news', partitions: 2 }),
     ];
-    await clock.advance(3_000);
+    await clock.pass(3_000);
     cluster.catchUp(1);
     const [orders, news] = await clock.outcome(Promise.all(created), 2_000);
     expect(orders?.id).not.toBe(old.id);
@@ -142,7 +142,7 @@ describe('administration', () => {
       [1, 0],
     ]);
     const offsets = sluice.admin.listOffsets('orders');
-    await cluster.clock.advance(1_000);
+    await cluster.clock.pass(1_000);
     cluster.moveLeader('orders', 0, 2);
     expect(await cluster.clock.outcome(offsets, 600)).toHaveLength(2);
     cluster.moveLeader('orders', 0, 0);
@@ -156,7 +156,7 @@ describe('administration', () => {
     await using sluice = cluster.client();
     const abort = new AbortController();
     const offsets = sluice.admin.listOffsets('orders', { signal: abort.signal });
-    await cluster.clock.advance(100);
+    await cluster.clock.pass(100);
     abort.abort();
     await expect(offsets).rejects.toMatchObject({ code: 'CANCELLED' });
   });

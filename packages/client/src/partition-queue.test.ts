@@ -3,7 +3,7 @@ import { readBatchHeader } from '@sluice/record';
 import { expect, test } from 'vitest';
 import { nodeCompression } from './node-compression.ts';
 import { PartitionQueue, type QueuePorts } from './partition-queue.ts';
-import { ManualClock } from './manual-clock.testing.ts';
+import { ManualClock } from '@sluice/wire';
 
 function queueWith(requestProducerId: QueuePorts['requestProducerId']): PartitionQueue {
   const ports: QueuePorts = {

@@ -60,12 +60,12 @@ async function run(seed: number, figures: Figures): Promise<void> {
     if (chance(3)) cluster.network.cut('client', `node-${node}`);
     if (chance(20)) for (const id of [1, 2, 3]) cluster.network.heal('client', `node-${id}`);
     if (chance(6)) cluster.moveLeader('orders', random.below(2), chance(10) ? 0 : node);
-    await cluster.clock.advance(random.below(120));
+    await cluster.clock.pass(random.below(120));
   }
   faulty = false;
   for (const id of [1, 2, 3]) cluster.network.heal('client', `node-${id}`);
   for (const partition of [0, 1]) cluster.moveLeader('orders', partition, 1);
-  await cluster.clock.advance(4_000);
+  await cluster.clock.pass(4_000);
   await cluster.clock.outcome(producer.send('orders', { value: 'last', partition: 0 }), 5_000);
   for (const partition of [0, 1]) check(cluster, sent, partition, figures);
   figures.repeated += cluster.received.length;

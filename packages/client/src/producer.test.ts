@@ -123,7 +123,7 @@ describe('sending', () => {
     const unknown = outcome(producer.send('nothing', { value: '' }));
     expect(codeOf(await cluster.clock.outcome(unknown, 2_000))).toBe('UNKNOWN_TOPIC true');
     const late = outcome(producer.send('late', { value: '' }));
-    await cluster.clock.advance(500);
+    await cluster.clock.pass(500);
     cluster.createTopic('late');
     expect(codeOf(await cluster.clock.outcome(late, 100))).toBe('ok');
     expect(codeOf(await cluster.clock.outcome(outcome(producer.send('nothing', { value: '' })), 10))).toBe(
@@ -138,9 +138,9 @@ describe('sending', () => {
     await cluster.clock.outcome(producer.send('orders', { value: 'first' }));
     const before = cluster.received.length;
     const second = producer.send('orders', { value: 'second' });
-    await cluster.clock.advance(49);
+    await cluster.clock.pass(49);
     expect(cluster.received).toHaveLength(before);
-    await cluster.clock.advance(2);
+    await cluster.clock.pass(2);
     await second;
     const third = producer.send('orders', { value: 'third' });
     await cluster.clock.outcome(producer.flush(), 1);
@@ -197,7 +197,7 @@ describe('what fails is sent again', () => {
     cluster.onProduce = () => 'drop';
     const producer = cluster.client().producer({ batchBytesMax: 200 });
     const sends = Array.from({ length: 100 }, (_, at) => outcome(producer.send('orders', { value: `value ${at}` })));
-    await cluster.clock.advance(1000);
+    await cluster.clock.pass(1000);
     expect(cluster.received).toHaveLength(5);
     const closed = cluster.clock.outcome(producer.close({ timeoutMs: 10 }));
     await closed;
@@ -213,7 +213,7 @@ describe('what fails is sent again', () => {
     cluster.onProduce = ({ header }) => (header.baseSequence === 1 ? 'appendOnly' : 'append');
     const values = Array.from({ length: 20 }, (_, at) => `${at} ${'x'.repeat(80)}`);
     const sends = Promise.all(values.map((value) => producer.send('orders', { value })));
-    await cluster.clock.advance(500);
+    await cluster.clock.pass(500);
     cluster.onProduce = () => 'append';
     cluster.network.disconnect('client', 'node-1');
     await cluster.clock.outcome(sends, 1_000);
@@ -227,7 +227,7 @@ describe('what fails is sent again', () => {
     cluster.onProduce = () => 'appendOnly';
     const producer = cluster.client().producer();
     const sent = producer.send('orders', { value: 'once' });
-    await cluster.clock.advance(100);
+    await cluster.clock.pass(100);
     expect(cluster.log('orders').values()).toEqual(['once']);
     cluster.onProduce = () => 'append';
     cluster.network.disconnect('client', 'node-1');
@@ -242,9 +242,9 @@ describe('what fails is sent again', () => {
     const producer = cluster.client().producer({ batchBytesMax: 100 });
     const values = Array.from({ length: 20 }, (_, at) => `value ${at}`);
     const sends = Promise.all(values.map((value) => producer.send('orders', { value })));
-    await cluster.clock.advance(1000);
+    await cluster.clock.pass(1000);
     cluster.kill(1);
-    await cluster.clock.advance(300);
+    await cluster.clock.pass(300);
     const before = cluster.clock.monotonicMs();
     cluster.moveLeader('orders', 0, 2);
     await cluster.clock.settle();
@@ -259,7 +259,7 @@ describe('what fails is sent again', () => {
     cluster.onProduce = ({ node }) => (node === 2 ? 'drop' : 'append');
     const producer = cluster.client().producer();
     const sent = producer.send('orders', { value: 'moved' });
-    await cluster.clock.advance(100);
+    await cluster.clock.pass(100);
     cluster.moveLeader('orders', 0, 3);
     expect(await cluster.clock.outcome(sent, 10)).toEqual({ partition: 0, offset: 0 });
   });
@@ -275,7 +275,7 @@ describe('what fails is sent again', () => {
     };
     const producer = cluster.client().producer({ requestTimeoutMs: 700 });
     const sent = producer.send('orders', { value: 'again' });
-    await cluster.clock.advance(650);
+    await cluster.clock.pass(650);
     expect(cluster.received).toHaveLength(1);
     await cluster.clock.outcome(sent, 200);
   });
@@ -344,9 +344,9 @@ describe('deadlines', () => {
     const value = 'x'.repeat(80);
     const lost = Array.from({ length: 7 }, () => outcome(producer.send('orders', { value, partition: 0 })));
     await cluster.clock.outcome(producer.send('orders', { value: 'other', partition: 1 }));
-    await cluster.clock.advance(1_990);
+    await cluster.clock.pass(1_990);
     cluster.onProduce = () => 'append';
-    await cluster.clock.advance(20);
+    await cluster.clock.pass(20);
     expect((await Promise.all(lost)).map(codeOf)).toEqual([
       ...Array.from({ length: 5 }, () => 'TIMEOUT false'),
       'EXPIRED true',
@@ -368,7 +368,7 @@ describe('deadlines', () => {
     cluster.onProduce = ({ node }) => (node === 1 ? 'appendOnly' : new SluiceError('NOT_ENOUGH_REPLICAS'));
     const producer = cluster.client().producer({ deliveryTimeoutMs: 2_000 });
     const sent = outcome(producer.send('orders', { value: 'a' }));
-    await cluster.clock.advance(100);
+    await cluster.clock.pass(100);
     cluster.moveLeader('orders', 0, 2);
     expect(codeOf(await cluster.clock.outcome(sent, 2_100))).toBe('TIMEOUT false');
     expect(cluster.log('orders').values()).toEqual(['a']);
@@ -379,10 +379,10 @@ describe('deadlines', () => {
     cluster.createTopic('orders', [0]);
     const producer = cluster.client().producer({ deliveryTimeoutMs: 2_000 });
     const older = outcome(producer.send('orders', { value: 'a' }));
-    await cluster.clock.advance(1_500);
+    await cluster.clock.pass(1_500);
     const newer = outcome(producer.send('orders', { value: 'b' }));
     expect(codeOf(await cluster.clock.outcome(older, 510))).toBe('EXPIRED true');
-    await cluster.clock.advance(500);
+    await cluster.clock.pass(500);
     cluster.moveLeader('orders', 0, 1);
     expect(codeOf(await cluster.clock.outcome(newer, 100))).toBe('ok');
   });
@@ -407,7 +407,7 @@ describe('bounds', () => {
     const sends = Array.from({ length: 80 }, (_, at) =>
       producer.send('orders', { value: 'x'.repeat(100), partition: at % 4 }),
     );
-    await cluster.clock.advance(1_000);
+    await cluster.clock.pass(1_000);
     const under = cluster.received.reduce((sum, { bytes }) => sum + bytes.length, 0);
     expect(under).toBeGreaterThanOrEqual(1_000);
     expect(under).toBeLessThan(1_500);
@@ -424,7 +424,7 @@ describe('bounds', () => {
       .producer({ bufferBytesMax: 2_000, deliveryTimeoutMs: 5_000, requestTimeoutMs: 1_000 });
     const value = 'x'.repeat(336);
     const sends = Array.from({ length: 8 }, () => outcome(producer.send('orders', { value })));
-    await cluster.clock.advance(3_000);
+    await cluster.clock.pass(3_000);
     expect(producer.bufferedBytes).toBe(2_000);
     expect(producer.post('orders', { value })).toBe(false);
     let ready = false;
@@ -465,7 +465,7 @@ describe('bounds', () => {
     const abort = new AbortController();
     const taken = outcome(producer.send('orders', { value: 'x'.repeat(300) }, { signal: abort.signal }));
     const waiting = outcome(producer.send('orders', { value: 'y'.repeat(300) }, { signal: abort.signal }));
-    await cluster.clock.advance(100);
+    await cluster.clock.pass(100);
     abort.abort();
     expect([codeOf(await taken), codeOf(await waiting)]).toEqual(['CANCELLED false', 'CANCELLED true']);
     cluster.onProduce = () => 'append';
@@ -493,7 +493,7 @@ describe('topics and ends', () => {
     cluster.onProduce = () => 'drop';
     const producer = cluster.client().producer({ batchBytesMax: 150 });
     const old = Array.from({ length: 7 }, () => outcome(producer.send('orders', { value: 'x'.repeat(80) })));
-    await cluster.clock.advance(100);
+    await cluster.clock.pass(100);
     cluster.onProduce = () => 'append';
     cluster.deleteTopic('orders');
     cluster.createTopic('orders', [2]);
@@ -515,7 +515,7 @@ describe('topics and ends', () => {
     await cluster.clock.outcome(producer.send('orders', { value: 'a' }));
     for (const id of [1, 2, 3]) cluster.kill(id);
     const lost = outcome(producer.send('orders', { value: 'b' }));
-    await cluster.clock.advance(5_000);
+    await cluster.clock.pass(5_000);
     await cluster.clock.outcome(sluice.close({ timeoutMs: 300 }), 350);
     expect(codeOf(await lost)).toMatch(/^CLOSED/);
     expect(codeOf(await outcome(producer.send('orders', { value: 'c' })))).toBe('CLOSED true');
@@ -531,7 +531,7 @@ describe('topics and ends', () => {
     expect(cluster.received.at(-1)?.header.producerId).toBe(-1);
     cluster.onProduce = () => new SluiceError('NOT_LEADER');
     const refused = producer.send('orders', { value: 'b' });
-    await cluster.clock.advance(50);
+    await cluster.clock.pass(50);
     cluster.onProduce = () => 'appendOnly';
     expect(codeOf(await cluster.clock.outcome(outcome(refused), 5_000))).toBe('CONNECTION_LOST false');
     expect(cluster.log('orders').values()).toEqual(['a', 'b']);

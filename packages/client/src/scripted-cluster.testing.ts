@@ -33,7 +33,7 @@ import { nodeCompression } from './node-compression.ts';
 import type { SluiceOptions } from './sluice.ts';
 import { Sluice } from './sluice.ts';
 import type { ClientStatus } from './status.ts';
-import { ManualClock } from './manual-clock.testing.ts';
+import { ManualClock } from '@sluice/wire';
 import { ScriptedLog } from './scripted-log.testing.ts';
 
 export interface Received {

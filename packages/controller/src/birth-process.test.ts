@@ -7,7 +7,7 @@ import type { BirthCertificate, Identity, PeerSelf } from '@sluice/wire';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { BirthProcess } from './birth-process.ts';
-import { ManualClock } from './manual-clock.testing.ts';
+import { ManualClock } from '@sluice/wire';
 
 const address = (id: number): string => `10.0.0.${id}:7651`;
 const configured = [1, 2, 3].map((id) => ({ nodeId: nodeId(id), peerAddress: address(id) }));

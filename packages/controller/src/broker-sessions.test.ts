@@ -26,7 +26,7 @@ import { expect, test } from 'vitest';
 import { BrokerSessions } from './broker-sessions.ts';
 import { ControllerService } from './controller-service.ts';
 import { Decisions } from './decisions.ts';
-import { ManualClock } from './manual-clock.testing.ts';
+import { ManualClock } from '@sluice/wire';
 
 const cluster = clusterId('c'.repeat(32));
 const controllerAddress = '10.0.0.9:7651';

@@ -3,7 +3,7 @@ import type { MemberId, RaftMessage } from '@sluice/raft';
 import { defaultLimits, Dispatcher, MemoryNetwork, MemoryTransport, methods, RpcClient } from '@sluice/wire';
 import type { PeerSelf } from '@sluice/wire';
 import { expect, test } from 'vitest';
-import { ManualClock } from './manual-clock.testing.ts';
+import { ManualClock } from '@sluice/wire';
 import { memberOf } from './members.ts';
 import { RaftPeers } from './raft-peers.ts';
 import type { Remembered } from './raft-peers.ts';

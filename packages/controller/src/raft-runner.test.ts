@@ -4,7 +4,7 @@ import type { Entry, MemberId, RaftMessage } from '@sluice/raft';
 import type { RaftStore, RaftWrite } from '@sluice/storage';
 import { DataDirectory, MemoryDisk, openNodeLog } from '@sluice/storage';
 import { expect, test } from 'vitest';
-import { ManualClock } from './manual-clock.testing.ts';
+import { ManualClock } from '@sluice/wire';
 import type { RaftPeers } from './raft-peers.ts';
 import { RaftRunner } from './raft-runner.ts';
 

@@ -5,6 +5,7 @@ export * from './dispatcher-limits.ts';
 export { decodeError, encodeError } from './error-detail.ts';
 export * from './grpc-transport.ts';
 export type { MemoryLink } from './memory-flow.ts';
+export { ManualClock } from './manual-clock.ts';
 export * from './memory-network.ts';
 export { MemoryTransport } from './memory-transport.ts';
 export { messageBytes } from './message-bytes.ts';

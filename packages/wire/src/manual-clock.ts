@@ -1,4 +1,8 @@
-/** Time and turns that move when the test says so: nothing here waits for the real clock. */
+/**
+ * The `Clock` port moved by hand: time and turns pass when the owner says so, through every timer on the way. Nothing
+ * here waits for the real clock, so whoever is driven by it does the same things in the same order every time.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock, Timer } from '@sluice/base';
 
 interface Planned {
@@ -7,8 +11,12 @@ interface Planned {
   readonly run: () => void;
 }
 
+/** An arbitrary moment: nobody may depend on it. */
+const wallStartMs = 1_800_000_000_000;
+const outcomeStepMs = 10;
+
 export class ManualClock implements Clock {
-  #nowMs = 1_000;
+  #nowMs = 0;
   #planned: Planned[] = [];
   #deferred: (() => void)[] = [];
   #count = 0;
@@ -18,7 +26,7 @@ export class ManualClock implements Clock {
   }
 
   wallMs(): number {
-    return this.#nowMs;
+    return wallStartMs + this.#nowMs;
   }
 
   setTimer(delayMs: number, onFire: () => void): Timer {
@@ -36,6 +44,7 @@ export class ManualClock implements Clock {
     this.#deferred.push(run);
   }
 
+  /** Timers that are set. */
   get timers(): number {
     return this.#planned.length;
   }
@@ -44,7 +53,7 @@ export class ManualClock implements Clock {
   async settle(): Promise<void> {
     do {
       for (const run of this.#deferred.splice(0)) run();
-      await new Promise<void>((resolve) => void setImmediate(resolve));
+      await nextTurn();
     } while (this.#deferred.length > 0);
   }
 
@@ -52,7 +61,8 @@ export class ManualClock implements Clock {
     const endMs = this.#nowMs + forMs;
     await this.settle();
     for (let next = this.#next(endMs); next !== undefined; next = this.#next(endMs)) {
-      this.#planned = this.#planned.filter((other) => other !== next);
+      const taken = next;
+      this.#planned = this.#planned.filter((other) => other !== taken);
       this.#nowMs = Math.max(this.#nowMs, next.atMs);
       next.run();
       await this.settle();
@@ -69,6 +79,20 @@ export class ManualClock implements Clock {
       if (next === undefined) throw new Error(`not within ${limitMs} ms: ${what}`);
       await this.pass(Math.max(0, next.atMs - this.#nowMs));
     }
+  }
+
+  /** What became of the promise, with time passing for as long as it takes, at most `limitMs`. */
+  async outcome<T>(promise: Promise<T>, limitMs = 600_000): Promise<T> {
+    let done = false;
+    const settled = (): void => {
+      done = true;
+    };
+    promise.then(settled, settled);
+    await this.settle();
+    const endMs = this.#nowMs + limitMs;
+    while (!done && this.#nowMs < endMs) await this.pass(outcomeStepMs);
+    if (!done) throw new Error(`nothing came of it within ${limitMs} ms`);
+    return promise;
   }
 
   #next(endMs: number): Planned | undefined {
