@@ -1,10 +1,14 @@
 /** SIGTERM: leaderships move first, nobody's send fails, and the process ends in order. */
 import { once } from 'node:events';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { toSluiceError } from '@sluice/base';
+import type { SluiceError } from '@sluice/base';
 import { LocalCluster } from '../cluster.ts';
 import { HonestLoad, unharmed } from '../honest-load.ts';
 import { logLines } from '../node-figures.ts';
 import { startNode } from '../node-processes.ts';
+import { batchOf } from '../raw-batch.ts';
+import { RawClient } from '../raw-client.ts';
 
 let cluster: LocalCluster;
 beforeAll(async () => {
@@ -23,6 +27,19 @@ async function terminate(child: ReturnType<typeof startNode>): Promise<{ code: u
   return { code: code ?? signal, ms: performance.now() - startedMs };
 }
 
+/** Writes past the client's retries, one batch after the other, to a partition that the node leads. */
+async function sendUntilRefused(address: string, topicId: string, partition: number): Promise<SluiceError> {
+  using raw = new RawClient();
+  const stream = raw.produce(address);
+  for (;;) {
+    try {
+      await stream.append(topicId, partition, batchOf(['unread']));
+    } catch (error) {
+      return toSluiceError(error);
+    }
+  }
+}
+
 test('one node under load, for each role that it may have', async () => {
   const controller = await cluster.controllerLeader();
   const other = cluster.nodes.find(({ id }) => id !== controller)?.id ?? 0;
@@ -32,12 +49,14 @@ test('one node under load, for each role that it may have', async () => {
     try {
       await cluster.waitHealthy();
       await using honest = await HonestLoad.start(cluster, { topic: `stop-${id}` });
-      const led = (await cluster.client.admin.describeTopic(`stop-${id}`)).partitions.filter(
-        ({ leader }) => leader === id,
-      );
+      const described = await cluster.client.admin.createTopic({ name: `raw-${id}`, partitions: 6, replication: 3 });
+      const led = described.partitions.filter(({ leader }) => leader === id);
       expect(led.length).toBeGreaterThan(0);
       const since = logLines(cluster.directory, id).length;
+      const firstRefusal = sendUntilRefused(cluster.node(id).client, described.id, led[0]?.partition ?? 0);
       const ended = await terminate(child);
+      // It served until another led: nobody was cut off. LEADERSHIP_LOST: the move overtook the batch.
+      expect(['NOT_LEADER', 'LEADERSHIP_LOST']).toContain((await firstRefusal).code);
       expect(ended.code).toBe(0);
       expect(ended.ms).toBeLessThan(exitMsMax);
       const said = logLines(cluster.directory, id).slice(since);

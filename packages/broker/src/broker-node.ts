@@ -173,8 +173,21 @@ export class BrokerNode {
       this.#options.logger.warn('stopping before all leaderships moved', { waitedMs: timeoutMs });
       resolve();
     });
-    await Promise.race([this.#link.drain(), promise]);
+    await Promise.race([this.#link.drain().then(() => this.#leadsNothing()), promise]);
     timer.cancel();
+  }
+
+  /** The controller decides sooner than this node hears of it; clients here are to hear it too, before they are cut off. */
+  async #leadsNothing(): Promise<void> {
+    const { feed, identity } = this.#options;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const look = (): void => {
+      if (feed.image.leaderCount(identity.nodeId) === 0) resolve();
+    };
+    const unsubscribe = feed.subscribe({ onApplied: look, onController: () => undefined });
+    look();
+    await promise;
+    unsubscribe();
   }
 
   stop(): void {
