@@ -53,7 +53,12 @@ export class HonestLoad implements AsyncDisposable {
     await cluster.client.admin.createTopic({ name: topic, partitions, replication: 3 });
     const sluice = new Sluice({ bootstrap: cluster.bootstrap, clientId: 'honest' });
     const honest = new HonestLoad(sluice, topic, partitions, rate);
-    await honest.acks(100);
+    try {
+      await honest.acks(100);
+    } catch (error) {
+      await honest[Symbol.asyncDispose]();
+      throw error;
+    }
     return honest;
   }
 
