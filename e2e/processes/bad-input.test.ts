@@ -14,6 +14,8 @@ import { RawClient } from '../raw-client.ts';
 import type { RawFetch, RawProduce } from '../raw-client.ts';
 import { sluice } from '../sluice-command.ts';
 
+/** Whatever was opened, also when what comes after it could not be. */
+const open = new AsyncDisposableStack();
 let cluster: LocalCluster;
 let honest: HonestLoad;
 let raw: RawClient;
@@ -24,21 +26,16 @@ let topic: TopicDescription;
 let leader: string;
 
 beforeAll(async () => {
-  cluster = await LocalCluster.start();
-  honest = await HonestLoad.start(cluster, { topic: 'honest' });
-  raw = new RawClient();
-  client = new Sluice({ bootstrap: cluster.bootstrap });
+  cluster = open.use(await LocalCluster.start());
+  honest = open.use(await HonestLoad.start(cluster, { topic: 'honest' }));
+  raw = open.use(new RawClient());
+  client = open.use(new Sluice({ bootstrap: cluster.bootstrap }));
   producer = client.producer();
   topic = await client.admin.createTopic({ name: 'target', replication: 3, config: { recordBytesMax: '65536' } });
   leader = cluster.node(await cluster.leaderOf('target', 0)).client;
 });
 
-afterAll(async () => {
-  raw[Symbol.dispose]();
-  await client.close({ timeoutMs: 1000 });
-  await honest[Symbol.asyncDispose]();
-  await cluster.stop();
-});
+afterAll(() => open.disposeAsync());
 
 afterEach(() => {
   expect(cluster.nodes.filter(({ pid }) => !isAlive(pid))).toEqual([]);

@@ -14,20 +14,18 @@ import { isAlive } from '../node-processes.ts';
 import { RawClient } from '../raw-client.ts';
 import { until } from '../until.ts';
 
+/** Whatever was opened, also when what comes after it could not be. */
+const open = new AsyncDisposableStack();
 let cluster: LocalCluster;
 let honest: HonestLoad;
 let raw: RawClient;
 
 beforeAll(async () => {
-  cluster = await LocalCluster.start();
-  honest = await HonestLoad.start(cluster, { topic: 'honest' });
-  raw = new RawClient();
+  cluster = open.use(await LocalCluster.start());
+  honest = open.use(await HonestLoad.start(cluster, { topic: 'honest' }));
+  raw = open.use(new RawClient());
 });
-afterAll(async () => {
-  raw[Symbol.dispose]();
-  await honest[Symbol.asyncDispose]();
-  await cluster.stop();
-});
+afterAll(() => open.disposeAsync());
 afterEach(() => {
   expect(cluster.nodes.filter(({ pid }) => !isAlive(pid))).toEqual([]);
 });

@@ -13,6 +13,8 @@ import { until } from '../until.ts';
 const raw = new RawClient();
 afterAll(() => raw[Symbol.dispose]());
 
+/** Of the test that runs. */
+let open = new AsyncDisposableStack();
 let cluster: LocalCluster;
 let honest: HonestLoad;
 /** Who loses its disk, who leads the controller, and the third. */
@@ -21,16 +23,14 @@ let controller: number;
 let third: number;
 
 async function start(): Promise<void> {
-  cluster = await LocalCluster.start();
-  honest = await HonestLoad.start(cluster, { topic: 'kept' });
+  open = new AsyncDisposableStack();
+  cluster = open.use(await LocalCluster.start());
+  honest = open.use(await HonestLoad.start(cluster, { topic: 'kept' }));
   controller = await cluster.controllerLeader();
   [victim = 0, third = 0] = cluster.nodes.map(({ id }) => id).filter((id) => id !== controller);
 }
 
-afterEach(async () => {
-  await honest[Symbol.asyncDispose]();
-  await cluster.stop();
-});
+afterEach(() => open.disposeAsync());
 
 const copyDirectory = (from: string, to: string): void =>
   // The lock is a socket of the process that holds it.

@@ -10,6 +10,7 @@ import { RawClient } from '../raw-client.ts';
 import { Reader } from '../reader.ts';
 import { until } from '../until.ts';
 
+const open = new AsyncDisposableStack();
 let cluster: LocalCluster;
 const inside = (): readonly string[] => cluster.bootstrap;
 /** Another loopback address, and a port that no `sluice dev` uses. */
@@ -17,7 +18,7 @@ const outsideOf = (client: string): string => `127.0.0.2:${Number(client.split('
 const outside = (): readonly string[] => cluster.bootstrap.map(outsideOf);
 
 beforeAll(async () => {
-  cluster = await LocalCluster.start();
+  cluster = open.use(await LocalCluster.start());
   const ids = cluster.nodes.map(({ id }) => id);
   await cluster.kill(...ids);
   for (const node of cluster.nodes) {
@@ -29,7 +30,7 @@ beforeAll(async () => {
   cluster.restart(...ids);
   await cluster.waitHealthy();
 });
-afterAll(() => cluster.stop());
+afterAll(() => open.disposeAsync());
 
 test('metadata through a listener names addresses of that listener alone', async () => {
   using raw = new RawClient();

@@ -11,16 +11,15 @@ import { RawClient } from '../raw-client.ts';
 import type { RawProduce } from '../raw-client.ts';
 import { until } from '../until.ts';
 
+/** Whatever was opened, also when what comes after it could not be. */
+const open = new AsyncDisposableStack();
 let cluster: LocalCluster;
 let raw: RawClient;
 beforeAll(async () => {
-  cluster = await LocalCluster.start();
-  raw = new RawClient();
+  cluster = open.use(await LocalCluster.start());
+  raw = open.use(new RawClient());
 });
-afterAll(async () => {
-  raw[Symbol.dispose]();
-  await cluster.stop();
-});
+afterAll(() => open.disposeAsync());
 
 const sessionTimeoutMs = 1500;
 const name = 'quorum';

@@ -18,6 +18,8 @@ import { until } from '../until.ts';
 
 const main = fileURLToPath(new URL('../../packages/cli/src/main.ts', import.meta.url));
 
+/** Whatever was opened, also when what comes after it could not be. */
+const open = new AsyncDisposableStack();
 let cluster: LocalCluster;
 let honest: HonestLoad;
 /** Of the node that is about to fail. */
@@ -25,14 +27,11 @@ let port: number;
 let count = 0;
 
 beforeAll(async () => {
-  cluster = await LocalCluster.start();
-  honest = await HonestLoad.start(cluster, { topic: 'honest' });
+  cluster = open.use(await LocalCluster.start());
+  honest = open.use(await HonestLoad.start(cluster, { topic: 'honest' }));
   port = await freeBasePort(1);
 });
-afterAll(async () => {
-  await honest[Symbol.asyncDispose]();
-  await cluster.stop();
-});
+afterAll(() => open.disposeAsync());
 afterEach(() => {
   expect(cluster.nodes.filter(({ pid }) => !isAlive(pid))).toEqual([]);
 });

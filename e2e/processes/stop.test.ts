@@ -10,11 +10,12 @@ import { startNode } from '../node-processes.ts';
 import { batchOf } from '../raw-batch.ts';
 import { RawClient } from '../raw-client.ts';
 
+const open = new AsyncDisposableStack();
 let cluster: LocalCluster;
 beforeAll(async () => {
-  cluster = await LocalCluster.start();
+  cluster = open.use(await LocalCluster.start());
 });
-afterAll(() => cluster.stop());
+afterAll(() => open.disposeAsync());
 
 const exitMsMax = 10_000;
 
