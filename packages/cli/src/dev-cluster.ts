@@ -3,11 +3,15 @@
  *
  * V1 A node that ends is reported once and never started again.
  * V2 After `stop` resolved no process of this cluster is left.
+ * V3 Two clusters never share a directory: nothing in it changes before its lock is held. Else a second one with other
+ *    ports would rewrite the configurations by which the nodes of the first are started again.
  */
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { isErrorCode, SluiceError } from '@sluice/base';
+import type { DiskLock } from '@sluice/base';
+import { NodeDisk } from '@sluice/storage';
 import { devConfig, devLayout } from './dev-layout.ts';
 import type { DevNodeLayout } from './dev-layout.ts';
 import { startNodeProcess } from './node-process.ts';
@@ -47,9 +51,11 @@ export class OtherNodeCount extends Error {
 }
 
 export class DevCluster {
+  readonly #lock: DiskLock;
   readonly #running: readonly RunningNode[];
 
-  private constructor(running: readonly RunningNode[]) {
+  private constructor(lock: DiskLock, running: readonly RunningNode[]) {
+    this.#lock = lock;
     this.#running = running;
   }
 
@@ -57,24 +63,25 @@ export class DevCluster {
     return this.#running.map(({ node }) => node);
   }
 
+  /** Rejects with `OtherNodeCount`, `DIRECTORY_LOCKED` or `PORT_IN_USE` before any node is started. */
   static async start(options: DevOptions): Promise<DevCluster> {
-    const { directory, nodes: count, port, environment, onExit } = options;
-    claimDirectory(directory, count);
-    const layout = devLayout(directory, count, port);
-    await checkPortsFree(layout.flatMap(({ client, peer, admin }) => [client, peer, admin]));
-    for (const node of layout) writeFileSync(node.config, devConfig(node, layout));
-    return new DevCluster(
-      layout.map((node) => {
-        const child = startNodeProcess({ config: node.config, log: node.log, environment });
-        const ended = new Promise<void>((resolve) => {
-          child.once('exit', (code, signal) => {
-            onExit({ id: node.id, code, signal });
-            resolve();
-          });
-        });
-        return { node: { ...node, pid: child.pid ?? 0 }, child, ended };
-      }),
-    );
+    const { directory, nodes: count, port } = options;
+    checkNodeCount(directory, count);
+    mkdirSync(directory, { recursive: true });
+    const lock = await new NodeDisk().lock(path.join(directory, 'lock'));
+    try {
+      const layout = devLayout(directory, count, port);
+      await checkPortsFree(layout.flatMap(({ client, peer, admin }) => [client, peer, admin]));
+      writeFileSync(nodeCountFile(directory), `${JSON.stringify({ nodes: count })}\n`);
+      for (const node of layout) writeFileSync(node.config, devConfig(node, layout));
+      return new DevCluster(
+        lock,
+        layout.map((node) => startNode(node, options)),
+      );
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
   }
 
   /** Resolves when every node is registered, a controller is elected and every `/readyz` answers 200. */
@@ -101,20 +108,31 @@ export class DevCluster {
     await sleep(stopMsMax, patience.signal);
     for (const { child } of this.#running) child.kill('SIGKILL');
     await all;
+    await this.#lock.release();
   }
 }
 
-function claimDirectory(directory: string, nodes: number): void {
-  mkdirSync(directory, { recursive: true });
-  const file = path.join(directory, 'cluster.json');
-  if (existsSync(file)) {
-    const { nodes: before } = JSON.parse(readFileSync(file, 'utf8')) as { readonly nodes: number };
-    if (before === nodes) return;
-    throw new OtherNodeCount(
-      `${directory} holds a cluster of ${before} nodes; open it with --nodes ${before}, or choose another --data.`,
-    );
-  }
-  writeFileSync(file, `${JSON.stringify({ nodes })}\n`);
+function startNode(node: DevNodeLayout, { environment, onExit }: DevOptions): RunningNode {
+  const child = startNodeProcess({ config: node.config, log: node.log, environment });
+  const ended = new Promise<void>((resolve) => {
+    child.once('exit', (code, signal) => {
+      onExit({ id: node.id, code, signal });
+      resolve();
+    });
+  });
+  return { node: { ...node, pid: child.pid ?? 0 }, child, ended };
+}
+
+const nodeCountFile = (directory: string): string => path.join(directory, 'cluster.json');
+
+function checkNodeCount(directory: string, nodes: number): void {
+  const file = nodeCountFile(directory);
+  if (!existsSync(file)) return;
+  const { nodes: before } = JSON.parse(readFileSync(file, 'utf8')) as { readonly nodes: number };
+  if (before === nodes) return;
+  throw new OtherNodeCount(
+    `${directory} holds a cluster of ${before} nodes; open it with --nodes ${before}, or choose another --data.`,
+  );
 }
 
 async function isReady(admin: string): Promise<boolean> {
