@@ -111,7 +111,8 @@ export class LocalCluster implements AsyncDisposable {
       status = await this.client.admin.describeCluster();
       const up = status.nodes.length === this.nodes.length && status.nodes.every((node) => node.state === 'up');
       const whole = status.underReplicated + status.underMinIsr + status.leaderless === 0;
-      return up && whole ? true : undefined;
+      // Without a controller leader nobody can say that a node is gone.
+      return up && whole && status.controllerLeader !== null ? true : undefined;
     };
     const standing = (): string => JSON.stringify(status);
     await until(look, { what: 'a healthy cluster', timeoutMs, everyMs: 50, standing });
