@@ -77,7 +77,7 @@ export class BrokerSessions {
     if (this.#streams.has(node)) return;
     const identity = { nodeId: node, brokerEpoch: known.brokerEpoch };
     this.#book.streamClosed(identity, 'refused');
-    if (known.state !== 'fenced') await this.#options.decisions.ask({ type: 'fenceNodes', nodes: [identity] });
+    if (known.state !== 'fenced') await this.#options.decisions.ask({ type: 'fenceEarlierLife', node: identity });
     this.#book.forget(identity);
   }
 

@@ -9,7 +9,13 @@ import { unreachable } from '@sluice/base';
 import { decideAlterPartitions } from './alter-partitions.ts';
 import type { MetadataImage } from './image.ts';
 import { failed } from './metadata-error.ts';
-import { decideDrainNode, decideFenceNodes, decideRegisterNode, decideUnfenceNode } from './nodes.ts';
+import {
+  decideDrainNode,
+  decideFenceEarlierLife,
+  decideFenceNodes,
+  decideRegisterNode,
+  decideUnfenceNode,
+} from './nodes.ts';
 import { decideElectPreferred } from './preferred.ts';
 import { decideAllocateProducerIds } from './producer-ids.ts';
 import { featureLevelMax } from './records.ts';
@@ -29,6 +35,8 @@ export function decide(image: MetadataImage, request: MetadataRequest): Decision
       return decideRegisterNode(image, request);
     case 'unfenceNode':
       return decideUnfenceNode(image, request);
+    case 'fenceEarlierLife':
+      return decideFenceEarlierLife(image, request);
     case 'fenceNodes':
       return decideFenceNodes(image, request);
     case 'drainNode':

@@ -5,7 +5,8 @@
  *     not lossy; else a draining leader goes on; else nobody. A fenced replica is never elected (KAFKA-19522).
  * E2. Nodes that are lost leave the ISR only when one of the others can lead. Otherwise the ISR stays as it is, without
  *     a leader: nothing can be committed without all of its members, so each of them stays complete, and the first to
- *     come back leads. The last member therefore always stays.
+ *     come back leads. The last member therefore always stays. A node that comes back before it was missed is not lost:
+ *     it never leaves the ISR for that (`FenceEarlierLifeRequest`).
  * E3. (D17b) A lossy replica leaves the ISR unless no other member is left, or none that is not lossy too. Then it
  *     stays and is marked: a marked replica is never elected, and the partition waits for a person rather than serve a
  *     log with holes.

@@ -11,6 +11,7 @@ import type { MetadataRecord } from './records.ts';
 import type {
   DecisionFor,
   DrainNodeRequest,
+  FenceEarlierLifeRequest,
   FenceNodesRequest,
   RegisterNodeRequest,
   UnfenceNodeRequest,
@@ -129,6 +130,24 @@ export function decideFenceNodes(image: MetadataImage, request: FenceNodesReques
     ...changes(affected, (partition) => withoutMembers(partition, isGone, phaseOf)),
   ];
   return { records, response: { ok: true, value: { fenced: [...fenced] } } };
+}
+
+/** D18: only what the node led needs another leader; what was lost with its directory, its registration says (E3). */
+export function decideFenceEarlierLife(
+  image: MetadataImage,
+  request: FenceEarlierLifeRequest,
+): DecisionFor<FenceEarlierLifeRequest> {
+  const { nodeId, brokerEpoch } = request.node;
+  const node = image.node(nodeId);
+  if (node === undefined || node.brokerEpoch !== brokerEpoch || node.state === 'fenced') {
+    return { records: [], response: { ok: true, value: { fenced: [] } } };
+  }
+  const phaseOf = phases(image, new Map([[nodeId, 'fenced']]));
+  const records: MetadataRecord[] = [
+    { type: 'nodeFenced', version: 1, nodeId },
+    ...changes(image.ledBy(nodeId), (partition) => ({ ...partition, leader: electLeader(partition, phaseOf) })),
+  ];
+  return { records, response: { ok: true, value: { fenced: [nodeId] } } };
 }
 
 /** D20. Asking again tries again: a follower that joined an ISR meanwhile can take over. */

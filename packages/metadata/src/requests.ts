@@ -67,6 +67,16 @@ export interface FenceNodesRequest {
   readonly nodes: readonly NodeIdentity[];
 }
 
+/**
+ * The node runs again under the directory that it had, and nobody noticed its end. Its leaderships move, but it stays in
+ * sync: a crash that lost nothing keeps membership. Nodes come back one by one when all lost power at once; were each
+ * taken from the ISRs on its way in, those that never come back would be left as the only members.
+ */
+export interface FenceEarlierLifeRequest {
+  readonly type: 'fenceEarlierLife';
+  readonly node: NodeIdentity;
+}
+
 /** Controlled shutdown (D20): leaders move off, the node leaves the ISRs. May be repeated to see how many are left. */
 export interface DrainNodeRequest {
   readonly type: 'drainNode';
@@ -132,6 +142,7 @@ export type MetadataRequest =
   | RegisterNodeRequest
   | UnfenceNodeRequest
   | FenceNodesRequest
+  | FenceEarlierLifeRequest
   | DrainNodeRequest
   | CreateTopicRequest
   | DeleteTopicRequest
@@ -223,6 +234,7 @@ export interface ResponseValues {
   readonly registerNode: RegisterNodeValue;
   readonly unfenceNode: UnfenceNodeValue;
   readonly fenceNodes: FenceNodesValue;
+  readonly fenceEarlierLife: FenceNodesValue;
   readonly drainNode: DrainNodeValue;
   readonly createTopic: CreateTopicValue;
   readonly deleteTopic: DeleteTopicValue;

@@ -61,6 +61,22 @@ describe('all three nodes lose everything unsynced', () => {
   });
 });
 
+test.each(all)(
+  'power is cut everywhere and node %i never answers again: the others serve what was acked',
+  async (lost) => {
+    const { cluster, load } = await underLoad(20 + lost);
+    for (const id of all) cluster.kill(id, 'nothing');
+    const others = all.filter((id) => id !== lost);
+    // A machine without power refuses nothing: it is silent.
+    for (const id of others) cluster.network.cut(`node${lost}`, `node${id}`);
+    const ackedBefore = load.acked.length;
+    await cluster.start(...others);
+    await cluster.simulation.until('acks without it', 30_000, () => load.acked.length >= ackedBefore + 100);
+    await load.stop();
+    expect(isClean(verdict(load.acked, await readBack(cluster, topic), load.sent))).toBe(true);
+  },
+);
+
 describe('a held sync holds the ack', () => {
   // Shorter than any time-out that would move leaders or shrink the in-sync replicas.
   const heldMs = 400;
