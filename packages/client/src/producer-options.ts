@@ -17,7 +17,7 @@ export interface ProducerOptions {
    * could not, which already batches well under load.
    */
   readonly lingerMs?: number;
-  /** Default `none`. `gzip` and `zstd` are built in; others need `ports.compression`. */
+  /** Default `none`. */
   readonly compression?: Codec;
   /**
    * From `send` to the outcome, retries and waiting for room included; up to a sixteenth less for a record that shares

@@ -151,13 +151,13 @@ describe('sending', () => {
     const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders');
     const sluice = cluster.client();
-    for (const compression of ['gzip', 'zstd'] as const) {
+    const codecs = ['gzip', 'snappy', 'lz4', 'zstd'] as const;
+    for (const compression of codecs) {
       const producer = sluice.producer({ compression });
       await cluster.clock.outcome(producer.send('orders', { value: 'x'.repeat(500) }));
     }
-    expect(cluster.received.map(({ header }) => header.codec)).toEqual(['gzip', 'zstd']);
-    expect(cluster.log('orders').values()).toEqual(['x'.repeat(500), 'x'.repeat(500)]);
-    expect(() => sluice.producer({ compression: 'snappy' })).toThrow('snappy');
+    expect(cluster.received.map(({ header }) => header.codec)).toEqual(codecs);
+    expect(cluster.log('orders').values()).toEqual(codecs.map(() => 'x'.repeat(500)));
   });
 });
 
