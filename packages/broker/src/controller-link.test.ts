@@ -124,7 +124,7 @@ test('when no block can be had, everybody who waits is told, and the next one as
 test('ISR proposals travel together, and one without an answer is made again with the epochs of the first', async () => {
   const cluster = new BrokerCluster();
   await cluster.start(1, 2);
-  cluster.createTopic({ partitions: 6 });
+  cluster.createTopic({ partitions: 6, minIsr: 1 });
   await cluster.clock.pass(1_000);
   cluster.refuseAlterations = new SluiceError('CONTROLLER_CHANGED');
   cluster.kill(2);

@@ -127,7 +127,7 @@ export function decideFenceNodes(image: MetadataImage, request: FenceNodesReques
   const affected = new Set([...fenced].flatMap((id) => [...image.replicasOn(id)]));
   const records: MetadataRecord[] = [
     ...[...fenced].map((nodeId): MetadataRecord => ({ type: 'nodeFenced', version: 1, nodeId })),
-    ...changes(affected, (partition) => withoutMembers(partition, isGone, phaseOf)),
+    ...changes(affected, (partition) => withoutMembers(image, partition, { isGone, phaseOf })),
   ];
   return { records, response: { ok: true, value: { fenced: [...fenced] } } };
 }
@@ -158,7 +158,7 @@ export function decideDrainNode(image: MetadataImage, request: DrainNodeRequest)
   if (node.value.state === 'fenced') return { records: [], response: { ok: true, value: { leading: 0 } } };
   const phaseOf = phases(image, new Map([[nodeId, 'draining']]));
   const isGone = (id: NodeId): boolean => id === nodeId;
-  const after = (partition: PartitionState): Membership => withoutMembers(partition, isGone, phaseOf);
+  const after = (partition: PartitionState): Membership => withoutMembers(image, partition, { isGone, phaseOf });
   const moved = changes(image.replicasOn(nodeId), after);
   const leading = [...image.ledBy(nodeId)].filter((partition) => after(partition).leader === nodeId).length;
   const begin: readonly MetadataRecord[] =
@@ -166,8 +166,20 @@ export function decideDrainNode(image: MetadataImage, request: DrainNodeRequest)
   return { records: [...begin, ...moved], response: { ok: true, value: { leading } } };
 }
 
-function withoutMembers(partition: PartitionState, isGone: (id: NodeId) => boolean, phaseOf: PhaseOf): Membership {
-  return partition.isr.some(isGone) ? withoutNodes(partition, isGone, phaseOf) : partition;
+/**
+ * E4. An ISR is never shrunk below `minIsr`: nothing commits below it anyway (D2), so whoever would leave stays complete,
+ * and the first of them to come back can lead. Only the leader moves.
+ */
+function withoutMembers(
+  image: MetadataImage,
+  partition: PartitionState,
+  { isGone, phaseOf }: { readonly isGone: (id: NodeId) => boolean; readonly phaseOf: PhaseOf },
+): Membership {
+  if (!partition.isr.some(isGone)) return partition;
+  const minIsr = image.topic(partition.topicId)?.config.minIsr ?? 1;
+  const left = partition.isr.filter((id) => !isGone(id)).length;
+  if (left < minIsr) return { ...partition, leader: electLeader(partition, phaseOf) };
+  return withoutNodes(partition, isGone, phaseOf);
 }
 
 /** Phases as they will be: those of the image but for `after`. */

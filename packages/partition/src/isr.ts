@@ -38,12 +38,15 @@ export function maybeExpandAny(state: ReplicaState, leader: LeaderRole, fx: Effe
   for (const nodeId of leader.followers.keys()) maybeExpand(state, leader, nodeId, fx);
 }
 
-/** D10, by durable positions: a follower with a hung disk leaves too. */
+/**
+ * D10, by durable positions: a follower with a hung disk leaves too. Never below `minIsr`: nothing commits there (D1), so
+ * whoever is dropped would only lose its right to lead.
+ */
 export function maybeShrink(state: ReplicaState, leader: LeaderRole, fx: EffectsDraft): void {
   if (leader.pendingIsr !== undefined) return;
-  const { isr } = assignmentOf(state);
+  const { isr, minIsr } = assignmentOf(state);
   const kept = isr.filter((nodeId) => nodeId === state.self || !lagsTooLong(state, leader, nodeId));
-  if (kept.length < isr.length) propose(state, leader, { isr: kept, reason: 'shrink' }, fx);
+  if (kept.length < isr.length && kept.length >= minIsr) propose(state, leader, { isr: kept, reason: 'shrink' }, fx);
 }
 
 function lagsTooLong(state: ReplicaState, leader: LeaderRole, nodeId: NodeId): boolean {

@@ -77,6 +77,20 @@ test.each(all)(
   },
 );
 
+test('a cluster stopped in order loses the disk of the last one to stop: the others serve what was acked', async () => {
+  const { cluster, load } = await underLoad(31);
+  await load.stop();
+  const acked = load.acked.length;
+  for (const id of all) await cluster.stop(id);
+  cluster.wipe(3);
+  await cluster.start(...all);
+  await cluster.simulation.until('all nodes ready', 60_000, () => cluster.isReady());
+  await cluster.simulation.until('every replica is in sync', 60_000, () => cluster.isWhole());
+  const read = await readBack(cluster, topic);
+  expect(read).toHaveLength(acked);
+  expect(isClean(verdict(load.acked, read, load.sent))).toBe(true);
+});
+
 describe('a held sync holds the ack', () => {
   // Shorter than any time-out that would move leaders or shrink the in-sync replicas.
   const heldMs = 400;

@@ -81,6 +81,13 @@ export class SimCluster {
     machine.disk.crash({ keep });
   }
 
+  /** SIGTERM: the node stops in order, and its process is gone. */
+  async stop(id: number): Promise<void> {
+    const node = this.node(id);
+    await this.simulation.settle(`node ${id} stops`, 30_000, node.stop());
+    this.kill(id, 'everything');
+  }
+
   /** An empty disk in place of the one there was; the node must be dead. */
   wipe(id: number): void {
     const machine = this.#at(id);
@@ -102,9 +109,16 @@ export class SimCluster {
     return this.node(id).figures().sluice_node_controller_leader === 1;
   }
 
-  /** No partition that any node leads lacks an in-sync replica. */
+  /** Every partition is led and all its replicas are in sync; topics here have a replica on every node. */
   isWhole(): boolean {
-    return this.#machines.every(({ process }) => process?.node.figures().sluice_partitions_under_replicated === 0);
+    const figures = this.#machines.map(({ process }) => process?.node.figures());
+    const sum = (name: 'sluice_partitions_led' | 'sluice_partitions_held'): number =>
+      figures.reduce((total, each) => total + (each?.[name] ?? 0), 0);
+    const led = sum('sluice_partitions_led');
+    return (
+      figures.every((each) => each?.sluice_partitions_under_replicated === 0) &&
+      led * this.#machines.length === sum('sluice_partitions_held')
+    );
   }
 
   isReady(...ids: readonly number[]): boolean {
