@@ -45,7 +45,10 @@ export function startDev({ nodes, directory, port }: DevOptions): Promise<DevPro
   const words = ['dev', '--nodes', `${nodes}`, '--data', directory, '--port', `${port}`, '--json'];
   const child = spawn(process.execPath, [sluice, ...words], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
   return new Promise((resolve, reject) => {
-    child.once('exit', (code) => reject(new Error(`sluice dev ended with ${code} before it was ready`)));
+    // `close` comes after the last line of its output: the reason that it gave is read first.
+    child.once('close', (code, signal) => {
+      reject(new Error(`sluice dev ended (${signal ?? `code ${code}`}) before it was ready`));
+    });
     if (child.stdout === null) throw new Error('sluice dev has no stdout');
     createInterface({ input: child.stdout }).on('line', (text) => {
       const line = JSON.parse(text) as ReadyLine;

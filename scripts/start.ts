@@ -39,7 +39,19 @@ async function run({ once, json, directory }: Options): Promise<number> {
   // With --json stdout carries the result alone.
   const say = (line: string): void => (json ? console.error(line) : console.log(line));
   const stop = interrupted();
-  await using demonstration = await Demonstration.start({ directory, say });
+  let isStopping = false;
+  void stop.then(() => {
+    isStopping = true;
+    say('Stopping the nodes.');
+  });
+  const started = await Demonstration.start({ directory, say }).catch((error: unknown) => error);
+  if (!(started instanceof Demonstration)) {
+    // A cluster that was told to stop while it started has nothing to explain.
+    if (isStopping) return 130;
+    console.error(`The cluster did not start: ${started instanceof Error ? started.message : String(started)}`);
+    return 1;
+  }
+  await using demonstration = started;
   const result = await Promise.race([demonstration.run(), stop]);
   if (result === 'interrupted') return 130;
   if (!once) {

@@ -12,13 +12,3 @@ export function checkedFacts(bytes: Uint8Array): readonly BatchFacts[] {
   }
   return facts;
 }
-
-/** Where the batch of this number begins in bytes that were checked before. */
-export function positionOfBatch(bytes: Uint8Array, batchNumber: number): number {
-  let skipped = 0;
-  for (const found of batchesIn(bytes, 'skip')) {
-    if (!found.ok || skipped === batchNumber) return found.position;
-    skipped += 1;
-  }
-  return bytes.byteLength;
-}

@@ -31,7 +31,6 @@ import type {
 } from '@sluice/partition';
 import { type BatchHeader, patchBatch } from '@sluice/record';
 import type { LogStore } from '@sluice/storage';
-import { positionOfBatch } from './batch-facts.ts';
 
 /** What a host asks of the rest of the broker. */
 export interface HostPorts {
@@ -261,7 +260,7 @@ export class PartitionHost {
           patchBatch(batch, 0, { baseOffset: change.baseOffset, leaderEpoch: change.leaderEpoch });
           this.log.append(batch, { baseOffset: change.baseOffset, endOffset: change.endOffset });
         } else {
-          this.#appendPushed(change.baseOffset, pushed);
+          this.#appendPushed(pushed);
         }
         return;
       case 'truncate':
@@ -273,15 +272,13 @@ export class PartitionHost {
     }
   }
 
-  /** What lies below `from` is in the log already (a push that overlaps). */
-  #appendPushed(from: Offset, pushed: readonly PushedBatches[]): void {
+  /** The machine has seen that they continue the log without a gap. */
+  #appendPushed(pushed: readonly PushedBatches[]): void {
     for (const { bytes, facts } of pushed) {
-      const first = facts.findIndex((batch) => batch.baseOffset >= from);
+      const [first] = facts;
       const last = facts.at(-1);
-      if (first < 0 || last === undefined) continue;
-      const baseOffset = facts[first]?.baseOffset ?? from;
-      const rest = first === 0 ? bytes : bytes.subarray(positionOfBatch(bytes, first));
-      this.log.append(rest, { baseOffset, endOffset: last.endOffset });
+      if (first === undefined || last === undefined) continue;
+      this.log.append(bytes, { baseOffset: first.baseOffset, endOffset: last.endOffset });
     }
   }
 

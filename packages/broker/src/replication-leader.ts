@@ -278,7 +278,10 @@ export class FollowerSession {
         const failure = toSluiceError(error);
         this.#options.logger.error('follower read failed', { err: failure, topic: slot.host.topicName });
         // The other partitions of the stream are none the worse.
-        if (!this.#closed && slot.pushing && slot.round === round) this.#refuse(slot, failure);
+        if (this.#closed || !slot.pushing) return;
+        // A read for an earlier position says nothing of this one.
+        if (slot.round === round) this.#refuse(slot, failure);
+        else this.wake(slot);
       });
   }
 

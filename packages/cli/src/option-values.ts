@@ -3,6 +3,8 @@ import { parseAddress, parseBytes, parseDurationMs } from '@sluice/base';
 import { InvalidArgumentError } from 'commander';
 import { offsetGrammar, parseOffsetSpec } from './offset-spec.ts';
 import type { OffsetSpec } from './offset-spec.ts';
+import { parseRecordFormat, recordFormatGrammar } from './record-format.ts';
+import type { RecordFormat } from './record-format.ts';
 
 type OptionParser<Value> = (text: string) => Value;
 
@@ -24,6 +26,12 @@ export const durationMs: OptionParser<number> = (text) => {
   const value = parseDurationMs(text);
   if (value !== undefined && value > 0) return value;
   throw new InvalidArgumentError('It must be a duration with a unit, such as 500ms, 30s or 2m.');
+};
+
+export const recordFormat: OptionParser<RecordFormat> = (text) => {
+  const format = parseRecordFormat(text);
+  if (format !== undefined) return format;
+  throw new InvalidArgumentError(`It may hold ${recordFormatGrammar}.`);
 };
 
 export const sizeBytes: OptionParser<number> = (text) => {

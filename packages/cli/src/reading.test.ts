@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { parseOffsetSpec } from './offset-spec.ts';
 import { Reading } from './reading.ts';
+import { jsonLine, valueLine } from './record-format.ts';
 import type { ReadBatch, ReadingOptions } from './reading.ts';
 
 const bounds = (highWatermark: number, partition = 0, logStart = 0) => ({
@@ -35,11 +36,11 @@ function reading(options: Partial<ReadingOptions>, ...partitions: ReturnType<typ
 test('until end: stops at the end as it was, though more has come since', () => {
   const made = reading({ until: 'end' }, bounds(3), bounds(0, 1));
   expect(made.assignments).toEqual([{ topic: 't', partition: 0, from: 0 }]);
-  expect(text(made.take(batch(0, 2), false))).toBe('0\n1\n');
+  expect(text(made.take(batch(0, 2), valueLine))).toBe('0\n1\n');
   expect(made.finished).toBe(false);
-  expect(text(made.take(batch(2, 5), false))).toBe('2\n');
+  expect(text(made.take(batch(2, 5), valueLine))).toBe('2\n');
   expect(made.finished).toBe(true);
-  expect(made.take(batch(7, 5), false)).toEqual([]);
+  expect(made.take(batch(7, 5), valueLine)).toEqual([]);
 });
 
 test('until end of nothing is finished at once; without it, an empty topic is waited for', () => {
@@ -50,8 +51,8 @@ test('until end of nothing is finished at once; without it, an empty topic is wa
 
 test('count is the total over partitions', () => {
   const made = reading({ count: 3 }, bounds(9), bounds(9, 1));
-  expect(text(made.take(batch(0, 2), false))).toBe('0\n1\n');
-  expect(text(made.take(batch(0, 2, 1), false))).toBe('0\n');
+  expect(text(made.take(batch(0, 2), valueLine))).toBe('0\n1\n');
+  expect(text(made.take(batch(0, 2, 1), valueLine))).toBe('0\n');
   expect(made.finished).toBe(true);
 });
 
@@ -64,10 +65,10 @@ test('one partition of several, and one that is not there', () => {
 
 test('a time drops what is older, once', () => {
   const made = reading({ offset: parseOffsetSpec('@25') ?? start }, bounds(9));
-  expect(text(made.take(batch(0, 2), false))).toBe('');
-  expect(text(made.take(batch(2, 2), false))).toBe('3\n');
+  expect(text(made.take(batch(0, 2), valueLine))).toBe('');
+  expect(text(made.take(batch(2, 2), valueLine))).toBe('3\n');
   const olderAgain = { ...batch(4, 1), records: () => [{ ...batch(4, 1).records()[0]!, timestamp: 0 }] };
-  expect(text(made.take(olderAgain, false))).toBe('4\n');
+  expect(text(made.take(olderAgain, valueLine))).toBe('4\n');
 });
 
 test('the last n of each partition', () => {
@@ -84,8 +85,8 @@ test('a null value prints nothing, an empty one a newline; as JSON both are line
       { ...record!, offset: 1, value: new Uint8Array(0) },
     ],
   };
-  expect(text(reading({}, bounds(2)).take(two, false))).toBe('\n');
-  const lines = text(reading({}, bounds(2)).take(two, true))
+  expect(text(reading({}, bounds(2)).take(two, valueLine))).toBe('\n');
+  const lines = text(reading({}, bounds(2)).take(two, jsonLine))
     .trimEnd()
     .split('\n');
   expect(lines.map((line) => (JSON.parse(line) as { value: unknown }).value)).toEqual([null, '']);

@@ -6,7 +6,7 @@ import { SluiceError } from '@sluice/base';
 import type { PartitionBounds } from '@sluice/client';
 import { resolveOffset } from './offset-spec.ts';
 import type { OffsetSpec } from './offset-spec.ts';
-import { recordJson } from './record-json.ts';
+import type { RecordFormat } from './record-format.ts';
 import type { ConsumedRecord } from './record-json.ts';
 
 export interface ReadingOptions {
@@ -34,8 +34,6 @@ interface Progress {
   /** Records before this time are dropped until one is not. */
   fromMs: number | undefined;
 }
-
-const newline = Uint8Array.of(0x0a);
 
 /** What is left to print of each partition. */
 export class Reading {
@@ -73,7 +71,7 @@ export class Reading {
   }
 
   /** The bytes to print for a batch. */
-  take(batch: ReadBatch, json: boolean): Uint8Array[] {
+  take(batch: ReadBatch, format: RecordFormat): Uint8Array[] {
     const { topic, partition } = batch;
     const name = `${topic}/${partition}`;
     const progress = this.#open.get(name);
@@ -84,8 +82,7 @@ export class Reading {
       if (progress.fromMs !== undefined && record.timestamp < progress.fromMs) continue;
       progress.fromMs = undefined;
       this.#left -= 1;
-      if (json) printed.push(Buffer.from(`${JSON.stringify(recordJson({ topic, partition, ...record }))}\n`));
-      else if (record.value !== null) printed.push(record.value, newline);
+      printed.push(...format({ topic, partition, ...record }));
     }
     if (batch.nextOffset >= progress.end) this.#open.delete(name);
     return printed;
