@@ -236,7 +236,6 @@ export class ControllerLink {
     if (answer.up && !wasUp) {
       this.#options.logger.info('broker serves', { epoch: this.#epoch });
     }
-    // A fenced broker that has caught up is let in sooner by saying so at once.
     if (answer.mayStop && this.#draining) this.#mayStop?.();
   }
 

@@ -106,9 +106,17 @@ export class ReplicationService {
   #linkTo(leader: NodeId): LeaderLink {
     const known = this.#leaders.get(leader);
     if (known !== undefined) return known;
-    const { feed, liveness, findHost: _findHost, ...shared } = this.#options;
+    const { feed, liveness, identity, nodeLog, rpc, clock, logger } = this.#options;
+    const { windowBytes, heartbeatMs, sessionTimeoutMs } = this.#options;
     const link = new LeaderLink({
-      ...shared,
+      identity,
+      nodeLog,
+      rpc,
+      clock,
+      logger,
+      windowBytes,
+      heartbeatMs,
+      sessionTimeoutMs,
       leader,
       address: () => feed.image.node(leader)?.peerAddress,
       heard: () => liveness.heard(leader),

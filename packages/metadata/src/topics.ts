@@ -92,7 +92,7 @@ export function decideDeleteTopic(image: MetadataImage, request: DeleteTopicRequ
   const { namespace, name } = request;
   const topic = image.topicNamed(namespace, name);
   if (topic === undefined) {
-    const message = `there is no topic ${name.slice(0, 250)} in namespace ${namespace.slice(0, 250)}`;
+    const message = `there is no topic ${name.slice(0, 250)}`;
     return { records: [], response: failed('UNKNOWN_TOPIC', message, { topic: name.slice(0, 250) }) };
   }
   const { topicId } = topic;
