@@ -17,7 +17,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: ['packages/*/src/**/*.test.ts', 'scripts/**/*.test.ts'],
+          include: ['packages/*/src/**/*.test.ts', 'scripts/**/*.test.ts', 'e2e/*.test.ts'],
           // The repository rules run in `--only static`, before anything is executed.
           exclude: [...configDefaults.exclude, 'packages/sim/**', 'scripts/repository.test.ts'],
           testTimeout: 10_000,

@@ -8,8 +8,8 @@ import { freeBasePort } from './free-ports.ts';
 import { Load } from './load.ts';
 import { Reader } from './reader.ts';
 import { until } from './until.ts';
-import { demonstrationResult } from '../scripts/demonstration-result.ts';
-import type { DemonstrationResult } from '../scripts/demonstration-result.ts';
+import { demonstrationResult } from './demonstration-result.ts';
+import type { DemonstrationResult } from './demonstration-result.ts';
 import { verdict } from '@sluice/sim/ledger';
 
 export interface DemonstrationOptions {

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Producer, Sluice } from '@sluice/client';
-import { AckGaps } from '../scripts/ack-gaps.ts';
+import { AckGaps } from './ack-gaps.ts';
 import type { PlacedRecord } from '@sluice/sim/ledger';
 
 export interface LoadOptions {

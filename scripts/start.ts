@@ -5,7 +5,7 @@
 import { parseArgs } from 'node:util';
 import { Demonstration } from '../e2e/demonstration.ts';
 import type { DemonstrationOptions } from '../e2e/demonstration.ts';
-import { exitCodeOf } from './demonstration-result.ts';
+import { exitCodeOf } from '../e2e/demonstration-result.ts';
 
 interface Options extends Omit<DemonstrationOptions, 'say'> {
   readonly once: boolean;
