@@ -8,6 +8,7 @@ export * from './invariant.ts';
 export * from './log-id.ts';
 export * from './logger.ts';
 export * from './quantity.ts';
+export * from './once-per-turn.ts';
 export * from './random.ts';
 export * from './transport.ts';
 export * from './utf8.ts';

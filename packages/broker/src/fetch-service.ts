@@ -8,7 +8,7 @@
  *     not read than the server's window; one run may overdraw the last of either.
  * C4. Subscription numbers grow on a stream: what is under way for an ended one is never taken for another's.
  */
-import { offset, SluiceError, toSluiceError } from '@sluice/base';
+import { offset, SluiceError, toSluiceError, OncePerTurn } from '@sluice/base';
 import type { Clock, Logger, Offset, Timer } from '@sluice/base';
 import type { ReadResult } from '@sluice/storage';
 import { encodeError, methods, SendCredit } from '@sluice/wire';
@@ -60,13 +60,16 @@ class FetchStream implements StreamReceiver<FetchRequest> {
   readonly #credit = new SendCredit();
   #lastSubscription = -1;
   #failures: FetchFailure[] = [];
-  #pumpDue = false;
+  readonly #pumping: OncePerTurn;
   #unread: Timer | undefined;
   #open = false;
   #closed = false;
 
   constructor(options: FetchServiceOptions, sender: StreamSender<FetchResponse>) {
     this.#options = options;
+    this.#pumping = new OncePerTurn(options.clock, () => {
+      if (!this.#closed) this.#pump();
+    });
     this.#sender = sender;
   }
 
@@ -82,7 +85,7 @@ class FetchStream implements StreamReceiver<FetchRequest> {
     for (const start of request.start) this.#start(start);
     // All of it counts: a client grants again only what it received, so what is left out here would never come back.
     this.#credit.grant(request.creditBytes);
-    this.#pumpSoon();
+    this.#pumping.soon();
   }
 
   onEnd(): void {
@@ -97,13 +100,13 @@ class FetchStream implements StreamReceiver<FetchRequest> {
 
   wake(subscription: Subscription): void {
     this.#ready.add(subscription);
-    this.#pumpSoon();
+    this.#pumping.soon();
   }
 
   fail(subscription: Subscription, error: SluiceError): void {
     this.#stop(subscription.number);
     this.#failures.push({ subscription: subscription.number, error: encodeError(error) });
-    this.#pumpSoon();
+    this.#pumping.soon();
   }
 
   #start(start: FetchStart): void {
@@ -142,15 +145,6 @@ class FetchStream implements StreamReceiver<FetchRequest> {
     subscription.host.unwatch(subscription);
   }
 
-  #pumpSoon(): void {
-    if (this.#pumpDue || this.#closed) return;
-    this.#pumpDue = true;
-    this.#options.clock.defer(() => {
-      this.#pumpDue = false;
-      if (!this.#closed) this.#pump();
-    });
-  }
-
   #pump(): void {
     let runs: FetchedRun[] = [];
     let bytes = 0;
@@ -185,7 +179,7 @@ class FetchStream implements StreamReceiver<FetchRequest> {
     if (this.#sender.bufferedBytes + gatheredBytes < windowBytesMax) return true;
     this.#unread ??= clock.setTimer(unreadRetryMs, () => {
       this.#unread = undefined;
-      this.#pumpSoon();
+      this.#pumping.soon();
     });
     return false;
   }

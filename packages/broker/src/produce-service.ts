@@ -5,7 +5,7 @@
  * P2. Results of one turn travel in one message.
  * P3. A bad batch fails alone; a broken stream rule (no open, credit overrun) ends the stream.
  */
-import { SluiceError } from '@sluice/base';
+import { SluiceError, OncePerTurn } from '@sluice/base';
 import type { Clock } from '@sluice/base';
 import { topicConfigTable } from '@sluice/metadata';
 import type { MetadataFeed } from '@sluice/metadata';
@@ -68,19 +68,20 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
   #acks: Acks | undefined;
   #results: ProduceResult[] = [];
   #creditBytes = 0;
-  #flushDue = false;
+  readonly #flushing: OncePerTurn;
   #parkedCount = 0;
   #ended = false;
   #closed = false;
 
   constructor(options: ProduceServiceOptions, sender: StreamSender<ProduceResponse>) {
     this.#options = options;
+    this.#flushing = new OncePerTurn(options.clock, () => this.#flush());
     this.#sender = sender;
     this.#credit = options.budget.open({
       windowBytesMax: options.windowBytesMax,
       onGrant: (bytes) => {
         this.#creditBytes += bytes;
-        this.#flushSoon();
+        this.#flushing.soon();
       },
     });
   }
@@ -151,21 +152,12 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
     this.#parkedCount -= 1;
     if (this.#closed) return;
     this.#results.push(result);
-    this.#flushSoon();
+    this.#flushing.soon();
     // A disk that falls behind is felt as credit that does not come back.
     this.#options.nodeLog.whenRoom(() => {
       if (this.#closed) return;
       this.#creditBytes += this.#credit.release(bytes);
-      this.#flushSoon();
-    });
-  }
-
-  #flushSoon(): void {
-    if (this.#flushDue || this.#closed) return;
-    this.#flushDue = true;
-    this.#options.clock.defer(() => {
-      this.#flushDue = false;
-      this.#flush();
+      this.#flushing.soon();
     });
   }
 

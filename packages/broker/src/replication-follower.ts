@@ -8,7 +8,15 @@
  *     one stream is never given back on the next, which begins with the whole window.
  * F4. A stream speaks for one broker epoch: with a new one it is opened anew, or the leader would refuse all it says.
  */
-import { isSmallPosition, leaderEpoch, offset, sessionNumber, SluiceError, toSluiceError } from '@sluice/base';
+import {
+  isSmallPosition,
+  leaderEpoch,
+  offset,
+  sessionNumber,
+  SluiceError,
+  toSluiceError,
+  OncePerTurn,
+} from '@sluice/base';
 import type { BrokerEpoch, Clock, Logger, NodeId, Timer } from '@sluice/base';
 import type { DurableAck, ReplicationMessage } from '@sluice/partition';
 import type { NodeLog } from '@sluice/storage';
@@ -63,11 +71,12 @@ export class LeaderLink {
   readonly #acks = new Map<number, ReplicaAck>();
   #released: number[] = [];
   #creditBytes = 0;
-  #flushDue = false;
+  readonly #flushing: OncePerTurn;
   #stopped = false;
 
   constructor(options: LeaderLinkOptions) {
     this.#options = options;
+    this.#flushing = new OncePerTurn(options.clock, () => this.#flush());
   }
 
   position(host: PartitionHost, message: Extract<ReplicationMessage, { kind: 'position' }>): void {
@@ -93,7 +102,7 @@ export class LeaderLink {
       lastEpoch: message.lastEpoch ?? -1,
       durableOffset: message.durableOffset,
     });
-    this.#flushSoon();
+    this.#flushing.soon();
   }
 
   ack(host: PartitionHost, ack: DurableAck): void {
@@ -101,7 +110,7 @@ export class LeaderLink {
     if (slot === undefined || !this.#open) return;
     const { leaderEpoch: epoch, session, durableOffset } = ack;
     this.#acks.set(slot, { slot, leaderEpoch: epoch, session, durableOffset });
-    this.#flushSoon();
+    this.#flushing.soon();
   }
 
   /** The host follows another node now, leads, or is gone. */
@@ -115,7 +124,7 @@ export class LeaderLink {
     if (this.#slots.size === 0) return this.#disconnect();
     if (!this.#open) return;
     this.#released.push(slot);
-    this.#flushSoon();
+    this.#flushing.soon();
   }
 
   /** This broker was registered anew (F4). */
@@ -286,16 +295,7 @@ export class LeaderLink {
   #release(bytes: number): void {
     if (!this.#open) return;
     this.#creditBytes += bytes;
-    if (this.#creditBytes * 4 >= this.#options.windowBytes) this.#flushSoon();
-  }
-
-  #flushSoon(): void {
-    if (this.#flushDue) return;
-    this.#flushDue = true;
-    this.#options.clock.defer(() => {
-      this.#flushDue = false;
-      this.#flush();
-    });
+    if (this.#creditBytes * 4 >= this.#options.windowBytes) this.#flushing.soon();
   }
 
   #flush(): void {

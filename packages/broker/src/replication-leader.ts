@@ -6,7 +6,16 @@
  * L2. No more bytes are under way than the follower granted; one push may overdraw the last of it.
  * L3. A slot pushes only between the machine's `startPush` and `stopPush`, under the epoch and session given there.
  */
-import { invariant, isIdentity, isSmallPosition, leaderEpoch, LogKind, logKey, offset } from '@sluice/base';
+import {
+  invariant,
+  isIdentity,
+  isSmallPosition,
+  leaderEpoch,
+  LogKind,
+  logKey,
+  offset,
+  OncePerTurn,
+} from '@sluice/base';
 import { partitionIndex, sessionNumber, SluiceError, topicId, toSluiceError } from '@sluice/base';
 import type { BrokerEpoch, Clock, LogId, Logger, NodeId, Offset } from '@sluice/base';
 import type { ReplicationMessage, StartPush } from '@sluice/partition';
@@ -49,12 +58,15 @@ export class FollowerSession {
   /** Slots with something to push, each once. */
   readonly #ready = new Set<Slot>();
   #outgoing: { divergences: ReplicaDivergence[]; refusals: ReplicaRefusal[] } = { divergences: [], refusals: [] };
-  #pumpDue = false;
+  readonly #pumping: OncePerTurn;
   #watermarkDue = false;
   #closed = false;
 
   constructor(options: FollowerSessionOptions) {
     this.#options = options;
+    this.#pumping = new OncePerTurn(options.clock, () => {
+      if (!this.#closed) this.#pump();
+    });
     this.nodeId = options.nodeId;
     this.brokerEpoch = options.brokerEpoch;
   }
@@ -78,7 +90,7 @@ export class FollowerSession {
     }
     if (request.creditBytes > 0) {
       this.#credit.grant(request.creditBytes);
-      this.#pumpSoon();
+      this.#pumping.soon();
     }
   }
 
@@ -112,14 +124,14 @@ export class FollowerSession {
       const error = encodeError(host.error(message.error));
       this.#outgoing.refusals.push({ slot: slot.number, leaderEpoch: epoch, session, error, logStart });
     }
-    this.#pumpSoon();
+    this.#pumping.soon();
   }
 
   /** The slot has something to push. */
   wake(slot: Slot): void {
     if (!slot.pushing) return;
     this.#ready.add(slot);
-    this.#pumpSoon();
+    this.#pumping.soon();
   }
 
   /** The slot's high watermark moved: it rides on the next push, or goes alone after a moment. */
@@ -131,7 +143,7 @@ export class FollowerSession {
       for (const slot of this.#slots.values()) {
         if (slot.pushing && slot.watermarkSent !== slot.host.replica?.highWatermark) this.#ready.add(slot);
       }
-      this.#pumpSoon();
+      this.#pumping.soon();
     });
   }
 
@@ -195,7 +207,7 @@ export class FollowerSession {
     const error = encodeError(new SluiceError('UNKNOWN_LEADER_EPOCH'));
     const { slot, leaderEpoch: epoch, session } = position;
     this.#outgoing.refusals.push({ slot, leaderEpoch: epoch, session, error, logStart: 0 });
-    this.#pumpSoon();
+    this.#pumping.soon();
   }
 
   #release(number: number): void {
@@ -217,15 +229,6 @@ export class FollowerSession {
     slot.pushing = false;
     slot.round += 1;
     this.#ready.delete(slot);
-  }
-
-  #pumpSoon(): void {
-    if (this.#pumpDue || this.#closed) return;
-    this.#pumpDue = true;
-    this.#options.clock.defer(() => {
-      this.#pumpDue = false;
-      if (!this.#closed) this.#pump();
-    });
   }
 
   /** Gathers what is ready into messages until nothing is ready or the credit is used up. */
@@ -291,7 +294,7 @@ export class FollowerSession {
     const { number, leaderEpoch: epoch, session, host } = slot;
     const logStart = host.replica?.logStart ?? 0;
     this.#outgoing.refusals.push({ slot: number, leaderEpoch: epoch, session, error: encodeError(failure), logStart });
-    this.#pumpSoon();
+    this.#pumping.soon();
   }
 
   #pushOf(slot: Slot, read: ReadResult | undefined): ReplicaPush | undefined {

@@ -5,7 +5,7 @@
  * K1 A subscription number is used once per consumer: what arrives for an ended one finds nobody.
  * K2 Every reader that started here hears of the end of its subscription, once, unless it stopped it itself.
  */
-import { SluiceError } from '@sluice/base';
+import { SluiceError, OncePerTurn } from '@sluice/base';
 import type { FetchedRun, FetchRequest, FetchResponse, FetchStart, RpcClient, StreamSender } from '@sluice/wire';
 import { decodeError, messageBytes, methods } from '@sluice/wire';
 import { connectionLost } from './delivery-errors.ts';
@@ -37,11 +37,14 @@ export class FetchLink {
   #start: FetchStart[] = [];
   #stop: number[] = [];
   #opened = false;
-  #flushDue = false;
+  readonly #flushing: OncePerTurn;
   #over = false;
 
   constructor(options: FetchLinkOptions) {
     this.#options = options;
+    this.#flushing = new OncePerTurn(options.ports.clock, () => {
+      if (!this.#over) this.#flush();
+    });
     this.#credit = new FetchCredit(options.windowBytes);
     this.#sender = options.rpc.stream(methods.broker.fetch, options.address, {
       onMessage: (response) => this.#onResponse(response),
@@ -57,19 +60,19 @@ export class FetchLink {
     const subscription = this.#options.nextSubscription();
     this.#subscribers.set(subscription, subscriber);
     this.#start.push({ ...start, subscription, runBytesMax: 0 });
-    this.#flushSoon();
+    this.#flushing.soon();
     return subscription;
   }
 
   stop(subscription: number): void {
     if (!this.#subscribers.delete(subscription)) return;
     this.#stop.push(subscription);
-    this.#flushSoon();
+    this.#flushing.soon();
   }
 
   release(bytes: number): void {
     this.#credit.release(bytes);
-    this.#flushSoon();
+    this.#flushing.soon();
   }
 
   close(): void {
@@ -77,15 +80,6 @@ export class FetchLink {
     this.#over = true;
     this.#subscribers.clear();
     this.#sender.close(new SluiceError('CLOSED'));
-  }
-
-  #flushSoon(): void {
-    if (this.#flushDue || this.#over) return;
-    this.#flushDue = true;
-    this.#options.ports.clock.defer(() => {
-      this.#flushDue = false;
-      if (!this.#over) this.#flush();
-    });
   }
 
   #flush(): void {

@@ -7,7 +7,7 @@
  * L3 Every attempt ends by its result or with the stream, whichever is first.
  */
 import type { Timer } from '@sluice/base';
-import { SluiceError } from '@sluice/base';
+import { SluiceError, OncePerTurn } from '@sluice/base';
 import type {
   ProduceBatch,
   ProduceRequest,
@@ -60,26 +60,29 @@ export class ProduceLink {
   #stream: OpenStream | undefined;
   #retry: Timer | undefined;
   #watchdog: Timer | undefined;
-  #pumpDue = false;
+  readonly #pumping: OncePerTurn;
   #requestId = 0;
   #closed = false;
 
   constructor(options: ProduceLinkOptions) {
     this.#options = options;
+    this.#pumping = new OncePerTurn(options.ports.clock, () => {
+      if (!this.#closed) this.#pump();
+    });
     this.#backoff = new Backoff(options.ports.random, 20, 1_000);
   }
 
   /** What gathers in one turn is sent together. */
   offer(queue: PartitionQueue): void {
     this.#ready.add(queue);
-    this.#pumpSoon();
+    this.#pumping.soon();
   }
 
   /** The node may be reachable now: no reason to wait any longer. */
   retryNow(): void {
     this.#retry?.cancel();
     this.#retry = undefined;
-    this.#pumpSoon();
+    this.#pumping.soon();
   }
 
   close(): void {
@@ -89,15 +92,6 @@ export class ProduceLink {
     this.#ready.clear();
     this.#stream?.sender.close(new SluiceError('CLOSED'));
     this.#stream = undefined;
-  }
-
-  #pumpSoon(): void {
-    if (this.#pumpDue || this.#closed) return;
-    this.#pumpDue = true;
-    this.#options.ports.clock.defer(() => {
-      this.#pumpDue = false;
-      if (!this.#closed) this.#pump();
-    });
   }
 
   #pump(): void {
@@ -156,7 +150,7 @@ export class ProduceLink {
     stream.opened = true;
     stream.credit.grant(response.creditBytes);
     for (const result of response.results) this.#onResult(stream, result);
-    this.#pumpSoon();
+    this.#pumping.soon();
   }
 
   #onResult(stream: OpenStream, result: ProduceResult): void {

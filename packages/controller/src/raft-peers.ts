@@ -10,7 +10,7 @@
  *     register, and metadata knows an address of registered nodes alone. Addresses of 1,000 such members are kept.
  * N4. What waits for a member that does not read is bounded: beyond that messages are dropped.
  */
-import { isNodeNumber, parseAddress, SluiceError, toSluiceError } from '@sluice/base';
+import { isNodeNumber, parseAddress, SluiceError, toSluiceError, OncePerTurn } from '@sluice/base';
 import type { Clock, Logger, NodeId, Transport } from '@sluice/base';
 import type { MemberId, RaftMessage } from '@sluice/raft';
 import { identityMessage, methods, peerRefusal } from '@sluice/wire';
@@ -179,12 +179,13 @@ class Line {
   #stream: StreamSender<RaftRequest> | undefined;
   #open = false;
   #gathered: Uint8Array[] = [];
-  #flushDue = false;
+  readonly #flushing: OncePerTurn;
   #mayConnectMs = Number.NEGATIVE_INFINITY;
   #stopped = false;
 
   constructor(options: RaftPeersOptions, to: MemberId, ports: LinePorts) {
     this.#options = options;
+    this.#flushing = new OncePerTurn(options.clock, () => this.#flush());
     this.#to = to;
     this.#ports = ports;
   }
@@ -193,7 +194,7 @@ class Line {
     if (this.#stream === undefined) this.#connect();
     if (this.#gathered.length >= gatheredMax) return;
     this.#gathered.push(encodeRaftMessage(message));
-    this.#flushSoon();
+    this.#flushing.soon();
   }
 
   dropUnsent(): void {
@@ -238,7 +239,7 @@ class Line {
     this.#open = true;
     // May withdraw the votes that wait here: before anything is sent.
     this.#options.onRemembered({ term: knownTerm, matchIndex: knownMatchIndex, brokerEpoch: knownBrokerEpoch });
-    this.#flushSoon();
+    this.#flushing.soon();
   }
 
   #onClosed(address: string, error: SluiceError | undefined): void {
@@ -264,16 +265,11 @@ class Line {
     this.#gathered = [];
   }
 
-  #flushSoon(): void {
-    if (this.#flushDue) return;
-    this.#flushDue = true;
-    this.#options.clock.defer(() => {
-      this.#flushDue = false;
-      if (!this.#open || this.#gathered.length === 0) return;
-      const messages = this.#gathered;
-      this.#gathered = [];
-      if (this.#stream === undefined || this.#stream.bufferedBytes > bufferedBytesMax) return;
-      this.#stream.send({ messages });
-    });
+  #flush(): void {
+    if (!this.#open || this.#gathered.length === 0) return;
+    const messages = this.#gathered;
+    this.#gathered = [];
+    if (this.#stream === undefined || this.#stream.bufferedBytes > bufferedBytesMax) return;
+    this.#stream.send({ messages });
   }
 }
