@@ -34,6 +34,7 @@ export const layers: Readonly<Record<string, Layer>> = {
       'grpc-probe.ts',
       'grpc-server-tuning.ts',
       'manual-clock.ts',
+      'native-crc32c.ts',
       'proto-codec.ts',
       'system-clock.ts',
       'system-random.ts',

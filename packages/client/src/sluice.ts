@@ -1,7 +1,8 @@
 /** The client of one cluster: owns the metadata watch and the transport, and everything made from it. */
 import type { Transport } from '@sluice/base';
 import { SluiceError } from '@sluice/base';
-import { defaultLimits, GrpcTransport, RpcClient, SystemClock, systemRandom } from '@sluice/wire';
+import { installCrc32c } from '@sluice/record';
+import { defaultLimits, GrpcTransport, nativeCrc32c, RpcClient, SystemClock, systemRandom } from '@sluice/wire';
 import { Admin, type AdminContext } from './admin.ts';
 import type { CloseOptions, ConsumerOptions } from './consumer-options.ts';
 import { Consumer } from './consumer.ts';
@@ -41,6 +42,7 @@ export class Sluice implements AsyncDisposable {
     if (bootstrap.length === 0) {
       throw new SluiceError('INVALID_CONFIG', { message: 'bootstrap needs the address of at least one node.' });
     }
+    installChecksum();
     const clock = options.ports?.clock ?? new SystemClock();
     const { messageBytesMax } = defaultLimits.client;
     const transport = options.ports?.transport ?? new GrpcTransport({ clock, messageBytesMax });
@@ -101,4 +103,10 @@ export class Sluice implements AsyncDisposable {
   #checkOpen(): void {
     if (this.#closing !== undefined) throw new SluiceError('CLOSED');
   }
+}
+
+/** For the whole process; where there is no native one, the checksums are right all the same, only slower. */
+function installChecksum(): void {
+  const native = nativeCrc32c();
+  if (typeof native !== 'string') installCrc32c(native);
 }

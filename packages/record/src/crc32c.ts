@@ -9,7 +9,10 @@ export type Crc32c = (bytes: Uint8Array, seed?: number) => number;
 const polynomialReversed = 0x82f6_3b78;
 const slices = 16;
 
-/** Where a native call begins to pay: measured, both take 110 ns at 128 B; at 512 B it is 250 ns here and 165 native. */
+/**
+ * Where a native call begins to pay: measured, both take 80 ns at 96 B; at 512 B it is 240 ns here and 140 native, at
+ * 256 KiB 2.9 GB/s and 8.0.
+ */
 const nativeBytesMin = 128;
 
 /** Entry `slice * 256 + byte`: what `byte` followed by `slice` zero bytes contributes. */

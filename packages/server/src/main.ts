@@ -11,8 +11,9 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { SluiceError, toSluiceError } from '@sluice/base';
 import type { Halt, Logger } from '@sluice/base';
+import { installCrc32c } from '@sluice/record';
 import { NodeDisk } from '@sluice/storage';
-import { defaultLimits, GrpcTransport, SystemClock, systemRandom } from '@sluice/wire';
+import { defaultLimits, GrpcTransport, nativeCrc32c, SystemClock, systemRandom } from '@sluice/wire';
 import { startAdmin } from './admin.ts';
 import { loadConfig } from './config/load.ts';
 import type { NodeConfig } from './config/table.ts';
@@ -79,6 +80,7 @@ interface Opened {
 
 async function openNode(config: NodeConfig, logger: Logger, open: AsyncDisposableStack): Promise<Opened> {
   const halt = haltProcess(logger);
+  installChecksum(logger);
   const clock = new SystemClock();
   const metrics: Metrics = new Metrics(() => ({
     ...node.figures(),
@@ -103,6 +105,13 @@ async function openNode(config: NodeConfig, logger: Logger, open: AsyncDisposabl
   });
   open.defer(() => admin.close());
   return { node, metrics };
+}
+
+/** Batches, frames and files are right without it, only slower. */
+function installChecksum(logger: Logger): void {
+  const native = nativeCrc32c();
+  const reason = typeof native === 'string' ? native : installCrc32c(native);
+  if (reason !== undefined) logger.debug('checksums are computed in JavaScript', { reason });
 }
 
 function haltProcess(logger: Logger): Halt {
