@@ -10,8 +10,8 @@ export interface RaftConfig {
    */
   readonly electionTimeoutMsMin: number;
   readonly electionTimeoutMsMax: number;
-  /** A member whose leader's machine refused it campaigns after a random time up to this. */
-  readonly refusedElectionDelayMsMax: number;
+  /** A member that just started, or whose leader's machine refused it, campaigns after a random time up to this. */
+  readonly leaderlessElectionDelayMsMax: number;
   /** Payload and overhead of one append message; a single larger entry travels alone. */
   readonly appendBytesMax: number;
   /** Append messages sent to one peer and not yet acknowledged. */
@@ -26,7 +26,7 @@ export const defaultRaftConfig: RaftConfig = {
   heartbeatMs: 100,
   electionTimeoutMsMin: 1000,
   electionTimeoutMsMax: 2000,
-  refusedElectionDelayMsMax: 150,
+  leaderlessElectionDelayMsMax: 150,
   appendBytesMax: 1024 * 1024,
   inflightMessagesMax: 64,
   inflightBytesMax: 8 * 1024 * 1024,
@@ -41,7 +41,7 @@ export function assertRaftConfig(config: RaftConfig): void {
   invariant(
     config.heartbeatMs * 3 <= config.electionTimeoutMsMin &&
       config.electionTimeoutMsMin < config.electionTimeoutMsMax &&
-      config.refusedElectionDelayMsMax <= config.electionTimeoutMsMin,
+      config.leaderlessElectionDelayMsMax <= config.electionTimeoutMsMin,
     'raft config: heartbeat, refused delay and election timeouts do not fit together',
     { config },
   );

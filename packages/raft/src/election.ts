@@ -21,7 +21,7 @@ const noPayload = new Uint8Array(0);
 export function preCampaign(state: RaftState): void {
   becomeFollower(state);
   state.role = 'pre-candidate';
-  if (state.refusedRounds !== undefined) state.refusedRounds += 1;
+  if (state.leaderlessRounds !== undefined) state.leaderlessRounds += 1;
   drawElectionDeadline(state);
   state.out.trace({ kind: 'pre-campaign', term: state.term });
   state.grants = new Set([state.self]);
@@ -75,7 +75,7 @@ export function onVoteRequest(state: RaftState, from: MemberId, message: VoteReq
   if (!pre) {
     state.recordVote(from);
     // The one voted for gets its time, also when the old leader's machine was seen to refuse.
-    if (state.refusedRounds === 0) state.refusedRounds = 1;
+    if (state.leaderlessRounds === 0) state.leaderlessRounds = 1;
     drawElectionDeadline(state);
   }
   state.out.sendAfterPersist(from, { kind: 'vote-reply', pre, term: message.term, granted: true });
@@ -120,7 +120,7 @@ function becomeLeader(state: RaftState): void {
   });
   state.role = 'leader';
   state.leader = state.self;
-  state.refusedRounds = undefined;
+  state.leaderlessRounds = undefined;
   state.grants.clear();
   const { lastIndex } = state.log;
   const inherited = state.log.range(nextIndex(state.commitIndex), lastIndex);
@@ -147,7 +147,7 @@ export function onPeerRefused(state: RaftState, peer: MemberId): void {
   state.out.trace({ kind: 'leader-refused', term: state.term, leader: peer });
   state.leader = undefined;
   state.nextObserveMs = state.nowMs;
-  state.refusedRounds = 0;
+  state.leaderlessRounds = 0;
   drawElectionDeadline(state);
 }
 

@@ -64,7 +64,7 @@ function follow(state: RaftState, leader: MemberId): void {
   }
   becomeFollower(state);
   state.leader = leader;
-  state.refusedRounds = undefined;
+  state.leaderlessRounds = undefined;
   drawElectionDeadline(state);
   state.out.trace({ kind: 'following', term: state.term, leader });
 }

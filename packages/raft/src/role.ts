@@ -10,20 +10,22 @@ export function isLeaderAlive(state: RaftState): boolean {
   return state.leader !== undefined && state.nowMs - state.leaderContactMs < state.config.electionTimeoutMsMin;
 }
 
-/** A new random time to the next campaign (paper §5.2); much shorter while the leader is known to be gone. */
+/** A new random time to the next campaign (paper §5.2); much shorter while no leader is known that might live. */
 export function drawElectionDeadline(state: RaftState): void {
   state.electionDeadlineMs = state.nowMs + electionDelayMs(state);
 }
 
 /**
- * After a refusal the rounds back off from `refusedElectionDelayMsMax`, doubling, until they are as rare as ordinary
- * ones: a round that failed because others had not noticed yet is repeated soon, yet a slow network is not stormed.
+ * After a refusal, and after the own start, the rounds back off from `leaderlessElectionDelayMsMax`, doubling, until
+ * they are as rare as ordinary ones: a round that failed because others had not noticed yet, or not started, is repeated
+ * soon, yet a slow network is not stormed. A member that comes back to a living leader harms nobody by it: its pre-vote
+ * is refused (E2).
  */
 function electionDelayMs(state: RaftState): number {
-  const { electionTimeoutMsMin, electionTimeoutMsMax, refusedElectionDelayMsMax } = state.config;
-  if (state.refusedRounds !== undefined) {
-    if (state.refusedRounds === 0) return state.random.below(refusedElectionDelayMsMax + 1);
-    const delayMs = refusedElectionDelayMsMax * 2 ** (state.refusedRounds - 1);
+  const { electionTimeoutMsMin, electionTimeoutMsMax, leaderlessElectionDelayMsMax } = state.config;
+  if (state.leaderlessRounds !== undefined) {
+    if (state.leaderlessRounds === 0) return state.random.below(leaderlessElectionDelayMsMax + 1);
+    const delayMs = leaderlessElectionDelayMsMax * 2 ** (state.leaderlessRounds - 1);
     if (delayMs * 2 <= electionTimeoutMsMin) return delayMs + state.random.below(delayMs + 1);
   }
   return electionTimeoutMsMin + state.random.below(electionTimeoutMsMax - electionTimeoutMsMin + 1);

@@ -52,8 +52,8 @@ export class RaftState {
   /** Follower: its log is known to equal that of this term's leader up to here; beyond, a commit index says nothing. */
   matchedIndex: LogIndex = logIndex(0);
   electionDeadlineMs: number;
-  /** How many rounds have begun since the leader's machine refused this member; undefined when it did not. */
-  refusedRounds: number | undefined;
+  /** How many rounds have begun since the own start, or since the leader's machine refused; undefined: it may live. */
+  leaderlessRounds: number | undefined = 0;
   /** Who granted the round under way. */
   grants = new Set<MemberId>();
   /** The persist that makes this candidate's own vote durable; only then it counts (P6). */

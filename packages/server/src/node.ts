@@ -196,7 +196,7 @@ class AssembledNode implements Node {
           heartbeatMs: config['raft.heartbeatMs'],
           electionTimeoutMsMin: electionTimeoutMs,
           electionTimeoutMsMax: electionTimeoutMs * 2,
-          refusedElectionDelayMsMax: Math.min(defaultRaftConfig.refusedElectionDelayMsMax, electionTimeoutMs),
+          leaderlessElectionDelayMsMax: Math.min(defaultRaftConfig.leaderlessElectionDelayMsMax, electionTimeoutMs),
         },
         sessionTimeoutMs: config.sessionTimeoutMs,
         preferredElectionMs: config.preferredElectionMs,
