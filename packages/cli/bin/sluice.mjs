@@ -1,11 +1,15 @@
 #!/usr/bin/env node
 /** The `sluice` command: runs `src/main.ts` here when this Node can, else under the installed Node 24. */
+import module from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { findNode, isNewEnough, launch } from './launch.mjs';
+import { compileCache, findNode, isNewEnough, launch } from './launch.mjs';
 
 const main = new URL('../src/main.ts', import.meta.url);
 
 if (isNewEnough(process.versions.node)) {
+  // For the nodes that it starts, too.
+  process.env['NODE_COMPILE_CACHE'] ??= compileCache;
+  module.enableCompileCache(process.env['NODE_COMPILE_CACHE']);
   await import(main.href);
 } else {
   const node = findNode(import.meta.url);

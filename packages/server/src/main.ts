@@ -6,9 +6,10 @@
  * - A halt (failed sync, broken invariant, unhandled error) says why and exits at once with 1: nothing more is acked.
  */
 import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
+import { createRequire, flushCompileCache } from 'node:module';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
 import { SluiceError, toSluiceError } from '@sluice/base';
 import type { Halt, Logger } from '@sluice/base';
 import { installCrc32c } from '@sluice/record';
@@ -34,6 +35,7 @@ const { version } = createRequire(import.meta.url)('../package.json') as { reado
 /** Resolves to the exit code when the node has stopped. */
 export async function runServer(options: ServerOptions): Promise<0 | 1> {
   const stop = stopSignal();
+  accountBuffersWithTheHeap();
   let logger = pinoLogger({ level: 'info' });
   try {
     const config = await readConfig(options);
@@ -41,6 +43,8 @@ export async function runServer(options: ServerOptions): Promise<0 | 1> {
     await using open = new AsyncDisposableStack();
     const { node, metrics } = await openNode(config, logger, open);
     await Promise.race([node.start(), aborted(stop)]);
+    // For the next start, also when this process is killed.
+    flushCompileCache();
     if (!stop.aborted) metrics.setFilesystem(await filesystemOf(config.dataDirectory));
     await aborted(stop);
     await node.stop();
@@ -105,6 +109,14 @@ async function openNode(config: NodeConfig, logger: Logger, open: AsyncDisposabl
   });
   open.defer(() => admin.close());
   return { node, metrics };
+}
+
+/**
+ * Else V8 collects the whole heap each time that 64 MiB of buffers were allocated since the last collection, however
+ * few live: at 50 MB/s of records eight times a second, a quarter of all processor time.
+ */
+function accountBuffersWithTheHeap(): void {
+  setFlagsFromString('--external-memory-accounted-in-global-limit');
 }
 
 /** Batches, frames and files are right without it, only slower. */
