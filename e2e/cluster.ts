@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Sluice } from '@sluice/client';
 import type { ClusterDescription } from '@sluice/client';
-import { freeBasePort } from './free-ports.ts';
+import { freeBasePort } from '@sluice/cli/free-ports';
 import { end, isAlive, startDev, startNode } from './node-processes.ts';
 import type { DevProcess, NodeFacts } from './node-processes.ts';
 import { until } from './until.ts';

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Sluice } from '@sluice/client';
 import type { TopicDescription } from '@sluice/client';
 import { LocalCluster } from './cluster.ts';
-import { freeBasePort } from './free-ports.ts';
+import { freeBasePort } from '@sluice/cli/free-ports';
 import { Load } from './load.ts';
 import { Reader } from './reader.ts';
 import { until } from './until.ts';

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { LocalCluster } from '../cluster.ts';
-import { freeBasePort } from '../free-ports.ts';
+import { freeBasePort } from '@sluice/cli/free-ports';
 import { holds } from '../holds.ts';
 import { HonestLoad, unharmed } from '../honest-load.ts';
 import { readNodeFile, writeNodeFile } from '../node-config.ts';

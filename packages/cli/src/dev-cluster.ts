@@ -15,6 +15,7 @@ import { NodeDisk } from '@sluice/storage';
 import { devConfig, devLayout } from './dev-layout.ts';
 import type { DevNodeLayout } from './dev-layout.ts';
 import { startNodeProcess } from './node-process.ts';
+import { isNodeReady } from './node-ready.ts';
 import { checkPortsFree } from './port-check.ts';
 import { sleep } from './sleep.ts';
 
@@ -88,7 +89,7 @@ export class DevCluster {
   async ready(timeoutMs: number, signal: AbortSignal): Promise<void> {
     const deadlineMs = performance.now() + timeoutMs;
     for (const { node, child } of this.#running) {
-      while (!signal.aborted && !(await isReady(node.admin))) {
+      while (!signal.aborted && !(await isNodeReady(node.admin))) {
         if (child.exitCode !== null || child.signalCode !== null) throw didNotStart(node);
         if (performance.now() > deadlineMs) {
           throw new SluiceError('TIMEOUT', {
@@ -133,16 +134,6 @@ function checkNodeCount(directory: string, nodes: number): void {
   throw new OtherNodeCount(
     `${directory} holds a cluster of ${before} nodes; open it with --nodes ${before}, or choose another --data.`,
   );
-}
-
-async function isReady(admin: string): Promise<boolean> {
-  try {
-    const response = await fetch(`http://${admin}/readyz`, { signal: AbortSignal.timeout(1000) });
-    await response.text();
-    return response.status === 200;
-  } catch {
-    return false; // Not listening yet; the caller keeps the time.
-  }
 }
 
 /** The last line of a node that ended says why. */

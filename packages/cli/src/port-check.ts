@@ -5,7 +5,7 @@ import { parseAddress, SluiceError } from '@sluice/base';
 export async function checkPortsFree(addresses: readonly string[]): Promise<void> {
   for (const address of addresses) {
     const { host, port } = parseAddress(address) ?? { host: address, port: 0 };
-    if (await isFree(host, port)) continue;
+    if (await isPortFree(host, port)) continue;
     throw new SluiceError('PORT_IN_USE', {
       message: `${address} is taken by another process; stop it, or choose other ports with --port.`,
       details: { address },
@@ -13,7 +13,7 @@ export async function checkPortsFree(addresses: readonly string[]): Promise<void
   }
 }
 
-function isFree(host: string, port: number): Promise<boolean> {
+export function isPortFree(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once('error', () => resolve(false));

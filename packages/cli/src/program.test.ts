@@ -37,6 +37,11 @@ const commands = [
   ['cluster', 'status'],
   ['bench'],
   ['bench', 'produce'],
+  ['bench', 'consume'],
+  ['bench', 'end-to-end'],
+  ['bench', 'failover'],
+  ['bench', 'cold-start'],
+  ['bench', 'idle'],
 ];
 
 test.each(commands)('help of sluice %s %s', async (...words) => {

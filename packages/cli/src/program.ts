@@ -1,6 +1,6 @@
 /** The command tree: global options, every command, and how each run ends. */
 import { Command, CommanderError, Option } from 'commander';
-import { addBenchCommands } from './bench-command.ts';
+import { addBenchCommands } from './bench/command.ts';
 import { addClusterCommands } from './cluster-command.ts';
 import { commandContext } from './command-context.ts';
 import type { GlobalOptions, ReadContexts, RunCommand } from './command-context.ts';
