@@ -19,6 +19,11 @@ export interface TransportStream {
   end(): void;
   /** Ends the stream now in both directions. On the server the caller sees `error`; absent means success. */
   close(error?: SluiceError): void;
+  /**
+   * The layer above took the first message and left the call open: its sender is no stranger any more, and the
+   * transport may let it have more under way. Said by the serving end, at most once.
+   */
+  greeted(): void;
   /** Bytes taken by `send` that the transport has not passed on: a safety net, not the flow control. */
   readonly bufferedBytes: number;
 }

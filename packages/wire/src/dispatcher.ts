@@ -218,6 +218,10 @@ class OpenCall {
     );
   }
 
+  greeted(): void {
+    if (this.#open) this.#stream.greeted();
+  }
+
   end(): void {
     if (!this.#open) return;
     this.#over();
@@ -317,8 +321,14 @@ function serveStream<Request, Response>(
       return call.bufferedBytes;
     },
   });
+  let isGreeted = false;
   return {
-    onMessage: (message) => receiver.onMessage(method.request.decode(message)),
+    onMessage: (message) => {
+      receiver.onMessage(method.request.decode(message));
+      if (isGreeted) return;
+      isGreeted = true;
+      call.greeted();
+    },
     onEnd: () => receiver.onEnd?.(),
     onClose: (error) => receiver.onClose(error),
   };

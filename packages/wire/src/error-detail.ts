@@ -85,6 +85,24 @@ export const grpcStatus: Readonly<Record<StatusName | 'OK' | 'UNKNOWN' | 'UNAUTH
   UNAUTHENTICATED: 16,
 };
 
+const statusTextCharactersMax = 1_024;
+
+/** The sentence as a status carries it. A cut must not leave half of a character, which no header can hold. */
+export const statusText = (error: SluiceError): string =>
+  error.message.slice(0, statusTextCharactersMax).toWellFormed();
+
+/** The error of a call that had a connection; undefined for success. */
+export function statusError(code: number, text: string, trailer: Uint8Array | undefined): SluiceError | undefined {
+  if (code === grpcStatus.OK) return undefined;
+  const sent = trailer === undefined ? undefined : decodeErrorTrailer(trailer);
+  if (sent !== undefined) return sent;
+  // Our servers put a trailer on every failure of their own, and we did not cancel: the connection broke.
+  if (code === grpcStatus.CANCELLED || code === grpcStatus.INTERNAL) {
+    return new SluiceError('CONNECTION_LOST', { details: { grpcStatus: code, text } });
+  }
+  return foreignError(code, text);
+}
+
 export const statusOf = (error: SluiceError): number => grpcStatus[errorTable[error.code].status];
 
 /** What a status without our trailer means: it comes from a library or a proxy in between, not from a handler. */

@@ -10,6 +10,7 @@ import type { Clock, Message, OpenOptions, StreamHandlers, Timer, TransportStrea
 import { SluiceError } from '@sluice/base';
 import { deserializeChunks, serializeChunks } from './grpc-message.ts';
 import { errorFromStatus, metadataFrom } from './grpc-status.ts';
+import { writeTimeout } from './grpc-timeout.ts';
 import { OutgoingQueue } from './outgoing-queue.ts';
 
 export interface ClientStreamOptions {
@@ -20,9 +21,6 @@ export interface ClientStreamOptions {
   readonly clock: Clock;
   readonly onOver: (stream: GrpcClientStream) => void;
 }
-
-/** The header holds at most eight digits. */
-const timeoutHeaderMsMax = 99_999_999;
 
 export class GrpcClientStream implements TransportStream {
   readonly #options: ClientStreamOptions;
@@ -41,6 +39,10 @@ export class GrpcClientStream implements TransportStream {
 
   get bufferedBytes(): number {
     return this.#queue.bufferedBytes;
+  }
+
+  greeted(): void {
+    // A caller's windows are as large as they get from the start.
   }
 
   send(message: Message): void {
@@ -91,8 +93,7 @@ export class GrpcClientStream implements TransportStream {
     const { call, clock } = this.#options;
     const metadata = metadataFrom(call.metadata);
     if (call.timeoutMs !== undefined) {
-      const leftMs = Math.ceil(call.timeoutMs - (clock.monotonicMs() - this.#startedMs));
-      metadata.set('grpc-timeout', `${Math.min(Math.max(leftMs, 1), timeoutHeaderMsMax)}m`);
+      metadata.set('grpc-timeout', writeTimeout(call.timeoutMs - (clock.monotonicMs() - this.#startedMs)));
     }
     return metadata;
   }

@@ -1,14 +1,20 @@
-/** Adapter: one bound address; sockets are ours, HTTP/2 and gRPC on them are grpc-js's. */
+/**
+ * Adapter: one bound address. Sockets are ours; the first bytes of each decide whether HTTP/2 and gRPC on it are ours
+ * too (the fast lane) or grpc-js's.
+ */
 import type { Server as NetServer, Socket } from 'node:net';
 import { createServer } from 'node:net';
-import type { ConnectionInjector } from '@grpc/grpc-js';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Acceptor, Clock, Listening } from '@sluice/base';
 import { parseAddress, SluiceError } from '@sluice/base';
+import { FastServer } from './fast-server.ts';
 import { deserializeChunks, serializeChunks } from './grpc-message.ts';
 import { serverOptions } from './grpc-options.ts';
 import { tuneServer } from './grpc-server-tuning.ts';
+import type { Lane } from './lane-classifier.ts';
+import { LaneClassifier } from './lane-classifier.ts';
 import { PartialMessages } from './partial-messages.ts';
+import type { ReceiveBudget } from './receive-budget.ts';
 import { serveCall } from './grpc-server-stream.ts';
 
 export interface GrpcListenOptions {
@@ -19,48 +25,85 @@ export interface GrpcListenOptions {
   readonly connectionsMax: number;
   /** Bytes of messages that have begun to arrive, over all connections. */
   readonly partialBytesMax: number;
-  /** A connection that has not spoken HTTP/2 after this time is closed. */
+  readonly receiveBudget: ReceiveBudget;
+  /** A connection that has not said its hello after this time is closed. */
   readonly handshakeTimeoutMs: number;
   readonly methods: readonly string[];
 }
 
-/** Preface and an empty SETTINGS frame: the least that an HTTP/2 client begins with. */
-const handshakeBytesMin = 24 + 9;
+/** Connections that have not said their hello. */
+const unclassifiedMax = 256;
+
+const lingerMs = 5_000;
 
 export async function listenGrpc(options: GrpcListenOptions): Promise<Listening> {
-  const { address, accept, clock, messageBytesMax, methods } = options;
+  const { address, clock, connectionsMax, handshakeTimeoutMs } = options;
+  const partial = new PartialMessages(options.partialBytesMax);
+  const fast = new FastServer({ ...options, partial, budget: options.receiveBudget });
+  const slow = slowLane(options, partial);
+  const sockets = new Set<Socket>();
+  const hasRoom = (): boolean => sockets.size < connectionsMax;
+  const onLane = (socket: Socket, lane: Lane): void => {
+    if (!hasRoom()) return void socket.destroy();
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    boundLinger(socket, clock);
+    if (lane === 'fast') fast.take(socket);
+    else slow.take(socket);
+  };
+  const waitingMax = unclassifiedMax;
+  const classifier = new LaneClassifier({ clock, helloTimeoutMs: handshakeTimeoutMs, waitingMax, onLane });
+  const net = createServer({ noDelay: true }, (socket) => {
+    // A socket that fails closes; there is nobody else to tell.
+    socket.on('error', () => undefined);
+    if (hasRoom()) classifier.admit(socket);
+    else socket.destroy();
+  });
+  const port = await bind(net, address);
+  const host = address.slice(0, address.lastIndexOf(':'));
+  const close = (graceMs: number): Promise<void> =>
+    new Promise((resolve) => {
+      // What is still open after the grace is cut.
+      const grace = clock.setTimer(graceMs, () => {
+        for (const socket of sockets) socket.destroy();
+      });
+      net.close(() => {
+        grace.cancel();
+        resolve();
+      });
+      classifier.close();
+      fast.drain();
+      slow.drain();
+    });
+  return { address: `${host}:${port}`, close };
+}
+
+/** The other end may never close its half of a socket that this side has ended. */
+function boundLinger(socket: Socket, clock: Clock): void {
+  socket.once('finish', () => {
+    const linger = clock.setTimer(lingerMs, () => socket.destroy());
+    socket.once('close', () => linger.cancel());
+  });
+}
+
+interface SlowLane {
+  take(socket: Socket): void;
+  /** GOAWAY on every connection: each closes with its last call. */
+  drain(): void;
+}
+
+function slowLane({ accept, clock, messageBytesMax, methods }: GrpcListenOptions, partial: PartialMessages): SlowLane {
   const server = new Server(serverOptions(messageBytesMax));
   for (const method of methods) {
     const serve = (call: Parameters<typeof serveCall>[0]): void => serveCall(call, accept, clock);
     server.register(method, serve, serializeChunks, deserializeChunks, 'bidi');
   }
-  const partial = new PartialMessages(options.partialBytesMax);
   const credentials = ServerCredentials.createInsecure();
   const injector = tuneServer(server, partial, () => server.createConnectionInjector(credentials));
-  const sockets = new Set<Socket>();
-  const net = createServer({ noDelay: true }, (socket) => admit(socket, sockets, injector, options));
-  const port = await bind(net, address);
-  const host = address.slice(0, address.lastIndexOf(':'));
-  return { address: `${host}:${port}`, close: (graceMs) => drain({ net, server, sockets, clock, graceMs }) };
-}
-
-function admit(socket: Socket, sockets: Set<Socket>, injector: ConnectionInjector, options: GrpcListenOptions): void {
-  const { clock, connectionsMax, handshakeTimeoutMs } = options;
-  // A socket that fails closes; there is nobody else to tell.
-  socket.on('error', () => undefined);
-  if (sockets.size >= connectionsMax) {
-    socket.destroy();
-    return;
-  }
-  sockets.add(socket);
-  const handshake = clock.setTimer(handshakeTimeoutMs, () => {
-    if (socket.bytesRead < handshakeBytesMin) socket.destroy();
-  });
-  socket.on('close', () => {
-    handshake.cancel();
-    sockets.delete(socket);
-  });
-  injector.injectConnection(socket);
+  return {
+    take: (socket) => injector.injectConnection(socket),
+    drain: () => server.tryShutdown(() => undefined),
+  };
 }
 
 function bind(net: NetServer, address: string): Promise<number> {
@@ -87,29 +130,5 @@ function bindError(address: string, cause: NodeJS.ErrnoException): SluiceError {
     message: `Cannot listen on ${address}: ${cause.message}.`,
     details,
     cause,
-  });
-}
-
-interface Draining {
-  readonly net: NetServer;
-  readonly server: Server;
-  readonly sockets: ReadonlySet<Socket>;
-  readonly clock: Clock;
-  readonly graceMs: number;
-}
-
-/** GOAWAY on every connection; what is still open after the grace is cut. */
-function drain({ net, server, sockets, clock, graceMs }: Draining): Promise<void> {
-  return new Promise((resolve) => {
-    const grace = clock.setTimer(graceMs, () => {
-      for (const socket of sockets) socket.destroy();
-    });
-    server.tryShutdown(() => undefined);
-    net.close(() => {
-      grace.cancel();
-      resolve();
-    });
-    // A connection that never spoke HTTP/2 has no session to say goodbye to.
-    for (const socket of sockets) if (socket.bytesRead < handshakeBytesMin) socket.destroy();
   });
 }

@@ -1,18 +1,20 @@
-/** Adapter: what grpc-js is told, once for all channels and listeners. */
+/** Adapter: limits that hold on both lanes, and what grpc-js is told, once for all channels and listeners. */
 import type { ChannelOptions, ServerOptions } from '@grpc/grpc-js';
 
 /** Unread bytes that the other side may have under way, for a stream and for its whole connection. */
 export const clientWindowBytes = 8 * 1_048_576;
 
 /** Dead connections are found by the kernel's answer or, when there is none, by these. */
-const keepaliveTimeMs = 10_000;
-const keepaliveTimeoutMs = 10_000;
+export const keepaliveTimeMs = 10_000;
+export const keepaliveTimeoutMs = 10_000;
 
 /** The client's is shorter, so that a call never meets a connection that the server is closing for idleness. */
-const clientIdleMs = 5 * 60_000;
-const serverIdleMs = 10 * 60_000;
+export const clientIdleMs = 5 * 60_000;
+export const serverIdleMs = 10 * 60_000;
 
 export const streamsPerConnectionMax = 512;
+export const headerListBytesMax = 16_384;
+export const headerPairsMax = 64;
 
 export const channelOptions = (messageBytesMax: number): ChannelOptions => ({
   // Else channels with equal options share one connection, and a long push delays a heartbeat.

@@ -46,6 +46,10 @@ class GrpcServerStream implements TransportStream {
     return this.#queue.bufferedBytes;
   }
 
+  greeted(): void {
+    // The windows of this lane never grow.
+  }
+
   send(message: Message): void {
     this.#queue.push(message);
   }

@@ -7,14 +7,12 @@ import type { Http2Server, ServerHttp2Session, ServerHttp2Stream, ServerOptions 
 import { constants } from 'node:http2';
 import type { Server } from '@grpc/grpc-js';
 import { invariant } from '@sluice/base';
+import { headerListBytesMax, headerPairsMax } from './grpc-options.ts';
 import type { PartialMessages } from './partial-messages.ts';
 
 /** Unread bytes that one call, and one connection, may have under way to us. */
 export const serverStreamWindowBytes = 1_048_576;
 export const serverConnectionWindowBytes = 4 * 1_048_576;
-
-const headerListBytesMax = 16_384;
-const headerPairsMax = 64;
 
 interface Internals {
   commonServerOptions?: ServerOptions;

@@ -1,4 +1,7 @@
-/** Adapter: the `Transport` port over grpc-js. Every call is a bidirectional stream with identity codecs. */
+/**
+ * Adapter: the `Transport` port over gRPC, in two lanes of one protocol: the hot streams are spoken directly on
+ * `node:http2`, everything else by grpc-js. Every call is a bidirectional stream with identity codecs.
+ */
 import type {
   Acceptor,
   Clock,
@@ -11,11 +14,15 @@ import type {
   TransportStream,
 } from '@sluice/base';
 import { SluiceError } from '@sluice/base';
+import type { FastClientStreamOptions } from './fast-client-stream.ts';
+import { FastClientStream } from './fast-client-stream.ts';
+import { FastConnection } from './fast-connection.ts';
 import { GrpcClientStream } from './grpc-client-stream.ts';
 import { GrpcConnection } from './grpc-connection.ts';
 import { listenGrpc } from './grpc-listener.ts';
 import { probeTcp } from './grpc-probe.ts';
 import { allMethods, methods } from './methods.ts';
+import { ReceiveBudget } from './receive-budget.ts';
 
 export interface GrpcTransportOptions {
   readonly clock: Clock;
@@ -27,14 +34,17 @@ export interface GrpcTransportOptions {
   readonly partialBytesMax?: number;
   /** Default 5 s. */
   readonly connectTimeoutMs?: number;
-  /** A connection that has not begun to speak HTTP/2 after this time is closed. Default 5 s. */
+  /** A connection that has not said preface and settings after this time is closed. Default 2 s. */
   readonly handshakeTimeoutMs?: number;
+  /** What all connections of the fast lane, of all listeners, may have under way beyond 64 KiB each. Default 256 MiB. */
+  readonly receiveBytesMax?: number;
 }
 
 /** Calls of one class share a connection to an address, so that a long push never delays a heartbeat. */
-type ChannelClass = 'control' | 'produce' | 'fetch' | 'replicate';
+type HotChannel = 'produce' | 'fetch' | 'replicate';
 
-const channelClasses: ReadonlyMap<string, ChannelClass> = new Map([
+/** The methods of the fast lane; all others go by grpc-js. */
+const hotChannels: ReadonlyMap<string, HotChannel> = new Map([
   [methods.broker.produce.path, 'produce'],
   [methods.broker.fetch.path, 'fetch'],
   [methods.replication.replicate.path, 'replicate'],
@@ -42,28 +52,31 @@ const channelClasses: ReadonlyMap<string, ChannelClass> = new Map([
 
 export class GrpcTransport implements Transport {
   readonly #options: Required<GrpcTransportOptions>;
+  readonly #receiveBudget: ReceiveBudget;
   readonly #connections = new Map<string, GrpcConnection>();
-  readonly #streams = new Set<GrpcClientStream>();
+  readonly #fastConnections = new Map<string, FastConnection>();
+  readonly #streams = new Set<TransportStream>();
 
   constructor(options: GrpcTransportOptions) {
     this.#options = {
       connectionsMax: 1_000,
       partialBytesMax: 256 * 1_048_576,
       connectTimeoutMs: 5_000,
-      handshakeTimeoutMs: 5_000,
+      handshakeTimeoutMs: 2_000,
+      receiveBytesMax: 256 * 1_048_576,
       ...options,
     };
+    this.#receiveBudget = new ReceiveBudget(this.#options.receiveBytesMax);
   }
 
   open(address: string, method: string, handlers: StreamHandlers, options: OpenOptions = {}): TransportStream {
-    const connection = this.#connection(address, method);
-    const { clock } = this.#options;
+    const { clock, messageBytesMax } = this.#options;
+    const call = { address, method, handlers, call: options, clock, messageBytesMax };
+    const channel = hotChannels.get(method);
+    if (channel !== undefined) return this.#openFast(call, channel);
+    const connection = this.#connection(address);
     const stream = new GrpcClientStream({
-      address,
-      method,
-      handlers,
-      call: options,
-      clock,
+      ...call,
       onOver: (over) => {
         this.#streams.delete(over);
         connection.over(over);
@@ -76,7 +89,8 @@ export class GrpcTransport implements Transport {
 
   listen(address: string, accept: Acceptor, options: ListenOptions = {}): Promise<Listening> {
     const paths = allMethods().map((method) => method.path);
-    return listenGrpc({ ...this.#options, ...options, address, accept, methods: paths });
+    const receiveBudget = this.#receiveBudget;
+    return listenGrpc({ ...this.#options, ...options, address, accept, methods: paths, receiveBudget });
   }
 
   probe(address: string, timeoutMs: number): Promise<ProbeResult> {
@@ -86,11 +100,25 @@ export class GrpcTransport implements Transport {
   close(): void {
     for (const stream of this.#streams) stream.close(new SluiceError('CLOSED'));
     for (const connection of this.#connections.values()) connection.close();
+    for (const connection of this.#fastConnections.values()) connection.close();
   }
 
-  #connection(address: string, method: string): GrpcConnection {
-    const key = `${channelClasses.get(method) ?? 'control'} ${address}`;
-    const known = this.#connections.get(key);
+  #openFast(call: Omit<FastClientStreamOptions, 'onOver'>, channel: HotChannel): TransportStream {
+    const connection = this.#fastConnection(call.address, channel);
+    const stream = new FastClientStream({
+      ...call,
+      onOver: (over) => {
+        this.#streams.delete(over);
+        connection.over(over);
+      },
+    });
+    this.#streams.add(stream);
+    connection.carry(stream);
+    return stream;
+  }
+
+  #connection(address: string): GrpcConnection {
+    const known = this.#connections.get(address);
     if (known !== undefined && !known.gone) return known;
     const { clock, messageBytesMax, connectTimeoutMs } = this.#options;
     const connection = new GrpcConnection({
@@ -99,10 +127,27 @@ export class GrpcTransport implements Transport {
       messageBytesMax,
       connectTimeoutMs,
       onGone: (gone) => {
-        if (this.#connections.get(key) === gone) this.#connections.delete(key);
+        if (this.#connections.get(address) === gone) this.#connections.delete(address);
       },
     });
-    this.#connections.set(key, connection);
+    this.#connections.set(address, connection);
+    return connection;
+  }
+
+  #fastConnection(address: string, channel: HotChannel): FastConnection {
+    const key = `${channel} ${address}`;
+    const known = this.#fastConnections.get(key);
+    if (known !== undefined && !known.gone) return known;
+    const { clock, connectTimeoutMs } = this.#options;
+    const connection = new FastConnection({
+      address,
+      clock,
+      connectTimeoutMs,
+      onGone: (gone) => {
+        if (this.#fastConnections.get(key) === gone) this.#fastConnections.delete(key);
+      },
+    });
+    this.#fastConnections.set(key, connection);
     return connection;
   }
 }

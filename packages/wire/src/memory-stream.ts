@@ -45,6 +45,10 @@ export class MemoryStream implements TransportStream {
     return this.#underWayBytes;
   }
 
+  greeted(): void {
+    // Memory has no windows.
+  }
+
   attach(handlers: StreamHandlers): void {
     this.#handlers = handlers;
   }

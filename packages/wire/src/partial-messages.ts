@@ -15,10 +15,13 @@ export class PartialMessages {
   }
 
   open(): PartialMessage {
-    return new PartialMessage((bytes) => {
-      this.#bytes += bytes;
-      return this.#bytes <= this.#bytesMax;
-    });
+    return new PartialMessage((bytes) => this.charge(bytes));
+  }
+
+  /** Adds to what is held, or gives back; false when it is more than may be. */
+  charge(bytes: number): boolean {
+    this.#bytes += bytes;
+    return this.#bytes <= this.#bytesMax;
   }
 }
 

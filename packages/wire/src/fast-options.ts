@@ -1,0 +1,47 @@
+/** Adapter: what `node:http2` is told, once for all connections and listeners of the fast lane. */
+import type { SecureClientSessionOptions, ServerOptions } from 'node:http2';
+import { laneSettingId, laneVersion } from './fast-lane-hello.ts';
+import { clientWindowBytes, headerListBytesMax, headerPairsMax, streamsPerConnectionMax } from './grpc-options.ts';
+
+/**
+ * What a connection may have under way to a server that has taken its hello, for a stream and in all. Until then it is
+ * the 64 KiB that HTTP/2 starts with.
+ */
+export const grownStreamWindowBytes = 4 * 1_048_576;
+export const grownConnectionWindowBytes = 4 * 1_048_576;
+
+const announcement = { customSettings: { [laneSettingId]: laneVersion } };
+
+/** In MiB, of bookkeeping: streams, headers and queued frames, not bodies. Node's 10 fail honest bursts of calls. */
+const serverSessionMemory = 64;
+
+/** Frames that only cost the other side nothing and us work. */
+const abuseLimits = {
+  maxOutstandingPings: 10,
+  maxOutstandingSettings: 10,
+  maxSessionInvalidFrames: 100,
+  maxSessionRejectedStreams: 100,
+};
+
+export const fastServerOptions: ServerOptions = {
+  ...abuseLimits,
+  maxHeaderListPairs: headerPairsMax,
+  maxSessionMemory: serverSessionMemory,
+  remoteCustomSettings: [laneSettingId],
+  // A call that is cancelled is reset; more than these at once, and then a second, end the connection.
+  streamResetBurst: 1_000,
+  streamResetRate: 33,
+  settings: {
+    ...announcement,
+    maxConcurrentStreams: streamsPerConnectionMax,
+    maxHeaderListSize: headerListBytesMax,
+  },
+};
+
+export const fastClientOptions: SecureClientSessionOptions = {
+  ...abuseLimits,
+  maxSessionMemory: Number.MAX_SAFE_INTEGER,
+  maxReservedRemoteStreams: 0,
+  remoteCustomSettings: [laneSettingId],
+  settings: { ...announcement, initialWindowSize: clientWindowBytes, enablePush: false },
+};
