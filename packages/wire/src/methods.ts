@@ -2,18 +2,32 @@
 import type * as admin from './messages-admin.ts';
 import type * as broker from './messages-broker.ts';
 import type * as peer from './messages-peer.ts';
+import type { Codec } from './codec.ts';
+import { fetchRequestCodec, fetchResponseCodec } from './fetch-codec.ts';
 import type { Face, Method, Operation } from './method.ts';
+import { produceRequestCodec, produceResponseCodec } from './produce-codec.ts';
 import { methodCodec } from './proto-codec.ts';
+import { replicateRequestCodec, replicateResponseCodec } from './replicate-codec.ts';
+
+/** By hand for the streams that carry batches, from the contract for everything else. */
+interface Codecs<Request, Response> {
+  readonly request: Codec<Request>;
+  readonly response: Codec<Response>;
+}
 
 const define =
   (face: Face, kind: 'unary' | 'stream') =>
-  <Request, Response>(path: string, operation: Operation): Method<Request, Response> => ({
+  <Request, Response>(
+    path: string,
+    operation: Operation,
+    codecs?: Codecs<Request, Response>,
+  ): Method<Request, Response> => ({
     path,
     kind,
     face,
     operation,
-    request: methodCodec<Request>(path, 'request'),
-    response: methodCodec<Response>(path, 'response'),
+    request: codecs?.request ?? methodCodec<Request>(path, 'request'),
+    response: codecs?.response ?? methodCodec<Response>(path, 'response'),
   });
 
 const clientUnary = define('client', 'unary');
@@ -23,8 +37,14 @@ const peerStream = define('peer', 'stream');
 
 export const methods = {
   broker: {
-    produce: clientStream<broker.ProduceRequest, broker.ProduceResponse>('/sluice.v1.Broker/Produce', 'topic:write'),
-    fetch: clientStream<broker.FetchRequest, broker.FetchResponse>('/sluice.v1.Broker/Fetch', 'topic:read'),
+    produce: clientStream<broker.ProduceRequest, broker.ProduceResponse>('/sluice.v1.Broker/Produce', 'topic:write', {
+      request: produceRequestCodec,
+      response: produceResponseCodec,
+    }),
+    fetch: clientStream<broker.FetchRequest, broker.FetchResponse>('/sluice.v1.Broker/Fetch', 'topic:read', {
+      request: fetchRequestCodec,
+      response: fetchResponseCodec,
+    }),
     initProducer: clientUnary<broker.InitProducerRequest, broker.InitProducerResponse>(
       '/sluice.v1.Broker/InitProducer',
       'topic:write',
@@ -89,6 +109,7 @@ export const methods = {
     replicate: peerStream<peer.ReplicateRequest, peer.ReplicateResponse>(
       '/sluice.peer.v1.Replication/Replicate',
       'cluster:act',
+      { request: replicateRequestCodec, response: replicateResponseCodec },
     ),
   },
   node: {
