@@ -93,19 +93,20 @@ async function oneRound(
   { cluster, sluice, stop }: OwnTarget,
   pauses: AckPauses,
 ): Promise<Round> {
+  const steadyMs = steadySeconds * 1000;
   await pauses.steady(flowTimeoutMs, stop);
   const node = await leaderOf(sluice);
   pauses.takeLongestMs();
   await fail(cluster, node, fault);
   // The pause has begun before anyone looks whether acks flow.
-  await sleep((steadySeconds * 1000) / 2, stop);
+  await sleep(steadyMs / 2, stop);
   await pauses.steady(flowTimeoutMs, stop);
   const failedMs = pauses.takeLongestMs();
   if (fault === 'pause') cluster.signal(node, 'SIGCONT');
   else cluster.spawn(node);
-  await sleep(1000, stop);
+  await sleep(steadyMs / 3, stop);
   await inSync(sluice, stop);
-  await sleep(2000, stop);
+  await sleep((steadyMs * 2) / 3, stop);
   return { node, failedMs, backMs: pauses.takeLongestMs() };
 }
 
