@@ -4,7 +4,8 @@
  *
  * - Paths are absolute within the disk, parts joined by `/`.
  * - Every method rejects with `DiskError` when the disk fails; a short write is finished by the implementation.
- * - Nothing survives a power cut before its `sync` resolved: bytes by `DiskFile.sync`, names by `syncDirectory`.
+ * - Nothing survives a power cut before it was made durable: bytes by `DiskFile.sync` or `writeDurable`, names by
+ *   `syncDirectory`.
  * - After a rejected `sync` the state of the file is unknown: never sync again (S2), stop.
  */
 export interface Disk {
@@ -27,8 +28,14 @@ export interface DiskFile {
   read(target: Uint8Array, position: number): Promise<number>;
   /** Writes all buffers one after another from `position`. */
   write(buffers: readonly Uint8Array[], position: number): Promise<void>;
+  /**
+   * Writes as `write` does, and resolves when these bytes, and whatever it takes to read them back, are on stable media.
+   * Says nothing of earlier writes. To be rejected means what a rejected `sync` means.
+   */
+  writeDurable(buffers: readonly Uint8Array[], position: number): Promise<void>;
   /** Resolves when all bytes written before the call are on stable media. */
   sync(): Promise<void>;
+  /** Cuts the file there, or makes it longer: what is added reads as zeros. */
   truncate(bytes: number): Promise<void>;
   size(): Promise<number>;
   close(): Promise<void>;

@@ -1,6 +1,7 @@
 /**
  * The table of metrics (design §6): base units, `_total` on counters, few labels.
- * Stages of produced batches. Of each group commit: `queue` until its write began, `append` its write, `fsync` its sync.
+ * Stages of produced batches. Of each group commit: `queue` until it was its turn, `append` until its bytes were made,
+ * `fsync` until they were written and synced.
  * Of each batch: `replicate` until it was durable on all in-sync replicas, `ack` from its arrival to its answer.
  */
 export interface MetricRow {

@@ -159,10 +159,10 @@ class AssembledNode implements Node {
   #openLog(directory: DataDirectory): Promise<NodeLog> {
     const { clock, halt, logger, observeStage } = this.#ports;
     const { journalBytesMax, groupBytesMax, tailBytesMax, receiveBudgetBytes } = this.#config;
-    const onGroup = ({ appendToDurableMs, writeMs, syncMs }: GroupStats): void => {
-      observeStage('queue', Math.max(0, appendToDurableMs - writeMs - syncMs));
-      observeStage('append', writeMs);
-      observeStage('fsync', syncMs);
+    const onGroup = ({ queueMs, prepareMs, writeMs }: GroupStats): void => {
+      observeStage('queue', queueMs);
+      observeStage('append', prepareMs);
+      observeStage('fsync', writeMs);
     };
     return openNodeLog({
       directory,

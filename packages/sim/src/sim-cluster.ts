@@ -5,7 +5,7 @@
 import type { Halt, LogFields, Logger, Random } from '@sluice/base';
 import { assembleNode, loadConfig } from '@sluice/server';
 import type { Node, NodeConfig } from '@sluice/server';
-import { MemoryDisk } from '@sluice/storage';
+import { type DiskOperationKind, MemoryDisk } from '@sluice/storage';
 import { MemoryNetwork, MemoryTransport } from '@sluice/wire';
 import { SimClock, Simulation } from './simulation.ts';
 import { lyingAboutLogSyncs } from './unsynced-disk.ts';
@@ -13,6 +13,7 @@ import { lyingAboutLogSyncs } from './unsynced-disk.ts';
 /** Simulated machines are slower than loopback and faster than a wide network. */
 const networkDelayUs = { min: 100, max: 600 };
 const diskDelayMs = { sync: 1.5, other: 0.1 };
+const flushes: ReadonlySet<DiskOperationKind> = new Set(['sync', 'syncDirectory', 'writeDurable']);
 
 export interface LogLine {
   readonly atMs: number;
@@ -145,7 +146,7 @@ export class SimCluster {
     return new MemoryDisk({
       clock,
       complete: (run) => clock.defer(run),
-      delayMs: ({ kind }) => (kind === 'sync' || kind === 'syncDirectory' ? diskDelayMs.sync : diskDelayMs.other),
+      delayMs: ({ kind }) => (flushes.has(kind) ? diskDelayMs.sync : diskDelayMs.other),
     });
   }
 

@@ -21,6 +21,8 @@ export function lyingAboutLogSyncs(disk: Disk, isLying: () => boolean): Disk {
 const lying = (file: DiskFile, isLying: () => boolean): DiskFile => ({
   read: (target, position) => file.read(target, position),
   write: (buffers, position) => file.write(buffers, position),
+  writeDurable: (buffers, position) =>
+    isLying() ? file.write(buffers, position) : file.writeDurable(buffers, position),
   sync: () => (isLying() ? Promise.resolve() : file.sync()),
   truncate: (bytes) => file.truncate(bytes),
   size: () => file.size(),

@@ -17,10 +17,19 @@ export class DataDirectory {
     this.#lock = lock;
   }
 
-  /** Creates the directory when absent and locks it; rejects with `DIRECTORY_LOCKED` when another process holds it. */
+  /**
+   * Creates the directory when absent and locks it; rejects with `DIRECTORY_LOCKED` when another process holds it. Names
+   * that a killed process left are durable before anybody goes by them.
+   */
   static async open(disk: Disk, path: string): Promise<DataDirectory> {
     await disk.makeDirectory(path);
     const lock = await disk.lock(`${path}/lock`);
+    try {
+      await disk.syncDirectory(path);
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
     return new DataDirectory(disk, path, lock);
   }
 

@@ -55,6 +55,50 @@ function fileRules(subject: () => DiskUnderTest): void {
     await file.close();
   });
 
+  test('a durable write lands as any other, between what was written before and after', async () => {
+    const { disk, directory } = subject();
+    const file = await disk.open(`${directory}/f`, 'create');
+    await file.write([bytesOf(100, 1)], 0);
+    await file.writeDurable([bytesOf(20, 50), new Uint8Array(0), bytesOf(10, 90)], 40);
+    await file.write([bytesOf(5, 7)], 68);
+    await file.writeDurable([bytesOf(8, 3)], 200);
+    await file.writeDurable([], 300);
+    const target = new Uint8Array(400);
+    expect(await file.read(target, 0)).toBe(208);
+    const expected = new Uint8Array(400);
+    for (const [bytes, position] of [
+      [bytesOf(100, 1), 0],
+      [bytesOf(20, 50), 40],
+      [bytesOf(10, 90), 60],
+      [bytesOf(5, 7), 68],
+      [bytesOf(8, 3), 200],
+    ] as const) {
+      expected.set(bytes, position);
+    }
+    expect(target).toEqual(expected);
+    await file.close();
+    expect(await codeOf(file.writeDurable([bytesOf(1, 1)], 0))).toBe('EBADF');
+  });
+
+  test('a file is made longer by truncate, with zeros, which durable writes go into', async () => {
+    const { disk, directory } = subject();
+    const file = await disk.open(`${directory}/f`, 'create');
+    await file.writeDurable([bytesOf(10, 1)], 0);
+    await file.truncate(300_000);
+    expect(await file.size()).toBe(300_000);
+    await file.writeDurable([bytesOf(10, 5)], 200_000);
+    expect(await file.size()).toBe(300_000);
+    const target = new Uint8Array(300_001).fill(9);
+    expect(await file.read(target, 0)).toBe(300_000);
+    const expected = new Uint8Array(300_000);
+    expected.set(bytesOf(10, 1));
+    expected.set(bytesOf(10, 5), 200_000);
+    expect(Buffer.compare(target.subarray(0, 300_000), expected)).toBe(0);
+    await file.truncate(200_005);
+    expect(await file.size()).toBe(200_005);
+    await file.close();
+  });
+
   test('a read past the end is short, and a gap reads as zeros', async () => {
     const { disk, directory } = subject();
     const file = await disk.open(`${directory}/f`, 'create');

@@ -6,6 +6,8 @@ const windowBytes = 1024 * 1024;
 export class FileWindow {
   readonly #file: DiskFile;
   readonly size: number;
+  /** What is read at a time, at least. */
+  readonly loadBytes = windowBytes;
   #bytes: Uint8Array = new Uint8Array(0);
   #position = 0;
 

@@ -48,6 +48,7 @@ export class GroupCommit {
 
   constructor(options: GroupCommitOptions) {
     this.#options = options;
+    options.journal.onFailure = (error) => this.#fail(error);
     this.#nextGroup = options.nextGroup;
     this.#lastIsEmpty = options.lastIsEmpty;
   }
@@ -140,9 +141,10 @@ export class GroupCommit {
   async #commit(group: Group): Promise<void> {
     const { journal, replay, clock, onGroup } = this.#options;
     const startMs = clock.monotonicMs();
-    const encoded = await journal.write(group);
-    const writtenMs = clock.monotonicMs();
-    await journal.sync(group, encoded);
+    let writeMs = startMs;
+    const encoded = await journal.commit(group, () => {
+      writeMs = clock.monotonicMs();
+    });
     const durableMs = clock.monotonicMs();
     this.#groups += 1;
     this.#bytesWritten += encoded.bytes;
@@ -152,9 +154,9 @@ export class GroupCommit {
     for (const member of group.members) member.onGroupDurable(group.number);
     onGroup(group.number, {
       bytes: encoded.bytes,
-      appendToDurableMs: durableMs - group.openedAtMs,
-      writeMs: writtenMs - startMs,
-      syncMs: durableMs - writtenMs,
+      queueMs: startMs - group.openedAtMs,
+      prepareMs: writeMs - startMs,
+      writeMs: durableMs - writeMs,
     });
   }
 
@@ -168,6 +170,7 @@ export class GroupCommit {
   }
 
   #fail(thrown: unknown): void {
+    if (this.#failed !== undefined) return;
     const cause = thrown instanceof Error ? thrown : new Error(String(thrown));
     const error =
       cause instanceof DiskError

@@ -76,6 +76,66 @@ test('a sync covers the writes before it and no others', async () => {
   expect(disk.durableBytes('/d/f')).toEqual(bytes(1));
 });
 
+test('a durable write survives, also behind what made the file longer; what was written before it need not', async () => {
+  const disk = await prepared();
+  const file = await disk.open('/d/f', 'create');
+  await disk.syncDirectory('/d');
+  await file.truncate(8);
+  await file.write([bytes(1, 1, 1, 1)], 0);
+  await file.writeDurable([bytes(2, 2)], 1);
+  disk.crash({ keep: 'nothing' });
+  expect(disk.durableBytes('/d/f')).toEqual(bytes(0, 2, 2, 0, 0, 0, 0, 0));
+});
+
+test('what lies under a durable write does not come back over it', async () => {
+  const disk = await prepared();
+  const file = await disk.open('/d/f', 'create');
+  await disk.syncDirectory('/d');
+  await file.write([bytes(1, 1, 1, 1, 1)], 0);
+  await file.writeDurable([bytes(2, 2)], 1);
+  disk.crash({ keep: 'everything' });
+  expect(disk.durableBytes('/d/f')).toEqual(bytes(1, 2, 2, 1, 1));
+});
+
+test('a durable write is held, and fails, as a sync does', async () => {
+  const disk = await prepared();
+  const file = await disk.open('/d/f', 'create');
+  await disk.syncDirectory('/d');
+  disk.holdSyncs();
+  let durable = false;
+  const written = file.writeDurable([bytes(1)], 0).then(() => {
+    durable = true;
+  });
+  await file.size();
+  expect(durable).toBe(false);
+  expect(disk.durableBytes('/d/f')).toEqual(bytes());
+  disk.releaseSyncs();
+  await written;
+  disk.failSyncs(1);
+  await expect(file.writeDurable([bytes(2)], 0)).rejects.toMatchObject({ code: 'EIO' });
+  await file.sync();
+  disk.failWrites('ENOSPC');
+  await expect(file.writeDurable([bytes(3, 3)], 0)).rejects.toMatchObject({ code: 'ENOSPC' });
+  disk.crash({ keep: 'nothing' });
+  expect(disk.durableBytes('/d/f')).toEqual(bytes(1));
+});
+
+test('what a killed process wrote is there for the next one, and still not durable', async () => {
+  const disk = await prepared();
+  const file = await disk.open('/d/f', 'create');
+  await disk.syncDirectory('/d');
+  await disk.lock('/d/lock');
+  await file.write([bytes(1)], 0);
+  disk.killProcess();
+  await expect(file.write([bytes(2)], 0)).rejects.toBeInstanceOf(DiskError);
+  await disk.lock('/d/lock');
+  const target = bytes(0);
+  expect(await (await disk.open('/d/f', 'existing')).read(target, 0)).toBe(1);
+  expect(target).toEqual(bytes(1));
+  disk.crash({ keep: 'nothing' });
+  expect(disk.durableBytes('/d/f')).toEqual(bytes());
+});
+
 test('after a crash nothing from before completes and no handle from before works', async () => {
   const disk = await prepared();
   const file = await disk.open('/d/f', 'create');

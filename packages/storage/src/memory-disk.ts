@@ -2,10 +2,12 @@
  * `Disk` in memory, which keeps what is synced and what is not apart: `crash` drops the difference, or part of it.
  * Embedded brokers and the simulator run on it.
  *
- * M1 A write lives in `unsynced` until a `sync` that was submitted after it completes; only then is it in the image.
+ * M1 A write lives in `unsynced` until a `sync` that was submitted after it completes; only then is it in the image. A
+ *    durable write that completes takes itself there, and with it only what it cannot be read back without: the size of
+ *    the file, and what was written before that changed.
  * M2 A name lives in `unsyncedNames` until `syncDirectory` completes; a rename is one change. Directories themselves
  *    are durable at once, as `NodeDisk.makeDirectory` makes them.
- * M3 After `crash` nothing that was submitted before ever completes, and no handle or lock from before works: the
+ * M3 After `crash` or `killProcess` nothing that was submitted before ever completes, and no handle or lock from before works: the
  *    process that held them is gone.
  */
 import type { Clock, Disk, DiskFile, DiskLock, Random } from '@sluice/base';
@@ -23,6 +25,7 @@ export type DiskOperationKind =
   | 'lock'
   | 'read'
   | 'write'
+  | 'writeDurable'
   | 'sync'
   | 'truncate'
   | 'size'
@@ -190,6 +193,14 @@ export class MemoryDisk implements Disk {
     }
   }
 
+  /** The process is killed, the machine goes on: what it wrote is there, and still not durable. */
+  killProcess(): void {
+    this.#life += 1;
+    this.#locks.clear();
+    this.#heldSyncs = [];
+  }
+
+  /** Of files and of durable writes. */
   holdSyncs(): void {
     this.#syncsHeld = true;
   }
@@ -201,7 +212,7 @@ export class MemoryDisk implements Disk {
     for (const run of held) run();
   }
 
-  /** The next `count` syncs of files fail with EIO, and what they should have made durable is gone (S2). */
+  /** The next `count` syncs of files, or durable writes, fail with EIO, and what they should have made durable is gone (S2). */
   failSyncs(count = Number.POSITIVE_INFINITY): void {
     this.#syncFailures = count;
   }
@@ -269,6 +280,7 @@ export class MemoryDisk implements Disk {
           path,
           alive(() => this.#write(path, inode, { buffers, position })),
         ),
+      writeDurable: (buffers, position) => this.#writeDurable(path, inode, { buffers, position, alive }),
       sync: () => this.#sync(path, inode),
       truncate: (bytes) =>
         this.#run(
@@ -304,16 +316,45 @@ export class MemoryDisk implements Disk {
       'sync',
       path,
       () => undefined,
-      () => {
-        const done = inode.unsynced.filter((change) => covered.has(change));
-        inode.unsynced = inode.unsynced.filter((change) => !covered.has(change));
-        if (this.#syncFailures > 0) {
-          this.#syncFailures -= 1;
-          throw new DiskError('EIO', path, `sync ${path}: EIO`);
-        }
-        for (const change of done) apply(inode.image, change);
-      },
+      () => this.#land(path, inode, covered),
     );
+  }
+
+  /** As a write and a sync of it alone (M1). */
+  #writeDurable(
+    path: string,
+    inode: Inode,
+    what: { buffers: readonly Uint8Array[]; position: number; alive: <T>(run: () => T) => () => T },
+  ): Promise<void> {
+    let covered: ReadonlySet<FileChange> = new Set();
+    return this.#run(
+      'writeDurable',
+      path,
+      what.alive(() => {
+        const older = inode.unsynced;
+        inode.unsynced = [];
+        try {
+          this.#write(path, inode, what);
+        } finally {
+          const own = inode.unsynced;
+          const left = withoutBytesUnder(older, own);
+          covered = new Set([...left.slice(0, left.findLastIndex(({ kind }) => kind === 'truncate') + 1), ...own]);
+          inode.unsynced = [...left, ...own];
+        }
+      }),
+      () => this.#land(path, inode, covered),
+    );
+  }
+
+  /** These changes are durable now, or, when the disk is made to fail, gone. */
+  #land(path: string, inode: Inode, covered: ReadonlySet<FileChange>): void {
+    const done = inode.unsynced.filter((change) => covered.has(change));
+    inode.unsynced = inode.unsynced.filter((change) => !covered.has(change));
+    if (this.#syncFailures > 0) {
+      this.#syncFailures -= 1;
+      throw new DiskError('EIO', path, `sync ${path}: EIO`);
+    }
+    for (const change of done) apply(inode.image, change);
   }
 
   #changeNames(change: NameChange): void {
@@ -338,7 +379,7 @@ export class MemoryDisk implements Disk {
         else if (outcome.ok) resolve(outcome.value);
       };
       const land = (): void => {
-        if (kind === 'sync' && this.#syncsHeld) this.#heldSyncs.push(settle);
+        if ((kind === 'sync' || kind === 'writeDurable') && this.#syncsHeld) this.#heldSyncs.push(settle);
         else settle();
       };
       this.#later(operation, land);
@@ -398,6 +439,23 @@ function torn(changes: readonly FileChange[], random: Random): readonly FileChan
       ? { ...change, bytes: change.bytes.subarray(0, random.below(change.bytes.length)) }
       : change,
   );
+}
+
+/** What lies under a newer write must not come back over it later. */
+function withoutBytesUnder(older: readonly FileChange[], [newer]: readonly FileChange[]): FileChange[] {
+  if (newer?.kind !== 'write') return [...older];
+  const end = newer.position + newer.bytes.length;
+  return older.flatMap((change): FileChange[] => {
+    if (change.kind === 'truncate') return [change];
+    const changeEnd = change.position + change.bytes.length;
+    if (changeEnd <= newer.position || change.position >= end) return [change];
+    const before = change.bytes.subarray(0, Math.max(0, newer.position - change.position));
+    const behind = change.bytes.subarray(Math.min(change.bytes.length, Math.max(0, end - change.position)));
+    return [
+      ...(before.length > 0 ? [{ ...change, bytes: before }] : []),
+      ...(behind.length > 0 ? [{ ...change, position: changeEnd - behind.length, bytes: behind }] : []),
+    ];
+  });
 }
 
 /** What a reader sees: the image with the unsynced changes over it. */

@@ -14,6 +14,9 @@ const buffersPerWriteMax = 1024;
 /** How long the holder of a lock may take to tell its process id. */
 const holderAnswerMs = 1000;
 
+/** On macOS `O_DSYNC` leaves the bytes in the cache of the drive; what Node calls `fdatasync` there does not. */
+const hasDurableWrites = process.platform === 'linux';
+
 type Done<T> = (error: NodeJS.ErrnoException | null, value: T) => void;
 
 export class NodeDisk implements Disk {
@@ -28,7 +31,7 @@ export class NodeDisk implements Disk {
     const { O_RDWR, O_CREAT, O_EXCL } = fs.constants;
     const flags = mode === 'create' ? O_RDWR | O_CREAT | O_EXCL : O_RDWR;
     const descriptor = await call<number>('open', path, (done) => fs.open(this.#at(path), flags, 0o640, done));
-    return new NodeDiskFile(path, descriptor);
+    return new NodeDiskFile({ path, at: this.#at(path) }, descriptor);
   }
 
   /** Durable on return, with every parent that had to be made. */
@@ -83,10 +86,15 @@ export class NodeDisk implements Disk {
 
 class NodeDiskFile implements DiskFile {
   readonly #path: string;
+  /** On this machine; where a second descriptor is opened. */
+  readonly #at: string;
   readonly #descriptor: number;
+  /** Opened by the first `writeDurable`. */
+  #durable: Promise<number> | undefined;
 
-  constructor(path: string, descriptor: number) {
+  constructor({ path, at }: { path: string; at: string }, descriptor: number) {
     this.#path = path;
+    this.#at = at;
     this.#descriptor = descriptor;
   }
 
@@ -104,10 +112,18 @@ class NodeDiskFile implements DiskFile {
   }
 
   async write(buffers: readonly Uint8Array[], position: number): Promise<void> {
-    let at = position;
-    for (let first = 0; first < buffers.length; first += buffersPerWriteMax) {
-      at = await this.#writeAll(buffers.slice(first, first + buffersPerWriteMax), at);
+    await this.#write(this.#descriptor, buffers, position);
+  }
+
+  /** One system call, where there is `O_DSYNC`, in place of two: a hop to the thread pool and back is a fifth of it. */
+  async writeDurable(buffers: readonly Uint8Array[], position: number): Promise<void> {
+    if (!hasDurableWrites) {
+      await this.#write(this.#descriptor, buffers, position);
+      await this.sync();
+      return;
     }
+    this.#durable ??= this.#openDurable();
+    await this.#write(await this.#durable, buffers, position);
   }
 
   sync(): Promise<void> {
@@ -119,22 +135,47 @@ class NodeDiskFile implements DiskFile {
   }
 
   async size(): Promise<number> {
-    const stats = await call<fs.Stats>('stat', this.#path, (done) => fs.fstat(this.#descriptor, done));
-    return stats.size;
+    return (await this.#stat(this.#descriptor)).size;
   }
 
-  close(): Promise<void> {
-    return callVoid('close', this.#path, (done) => fs.close(this.#descriptor, done));
+  async close(): Promise<void> {
+    const durable = await this.#durable?.catch(() => undefined);
+    if (durable !== undefined) await this.#close(durable);
+    await this.#close(this.#descriptor);
+  }
+
+  #close(descriptor: number): Promise<void> {
+    return callVoid('close', this.#path, (done) => fs.close(descriptor, done));
+  }
+
+  async #openDurable(): Promise<number> {
+    const flags = fs.constants.O_RDWR | fs.constants.O_DSYNC;
+    const descriptor = await call<number>('open', this.#path, (done) => fs.open(this.#at, flags, done));
+    const [own, found] = await Promise.all([this.#stat(this.#descriptor), this.#stat(descriptor)]);
+    if (own.ino === found.ino && own.dev === found.dev) return descriptor;
+    await this.#close(descriptor);
+    throw new DiskError('ESTALE', this.#path, `write ${this.#path}: another file has this name now`);
+  }
+
+  #stat(descriptor: number): Promise<fs.Stats> {
+    return call<fs.Stats>('stat', this.#path, (done) => fs.fstat(descriptor, done));
+  }
+
+  async #write(descriptor: number, buffers: readonly Uint8Array[], position: number): Promise<void> {
+    let at = position;
+    for (let first = 0; first < buffers.length; first += buffersPerWriteMax) {
+      at = await this.#writeAll(descriptor, buffers.slice(first, first + buffersPerWriteMax), at);
+    }
   }
 
   /** Returns the position after the last byte. A short write goes on with what is left (S11). */
-  async #writeAll(buffers: readonly Uint8Array[], position: number): Promise<number> {
+  async #writeAll(descriptor: number, buffers: readonly Uint8Array[], position: number): Promise<number> {
     let left = buffers.filter((buffer) => buffer.byteLength > 0);
     let at = position;
     while (left.length > 0) {
       const list = left;
       const from = at;
-      const written = await call<number>('write', this.#path, (done) => fs.writev(this.#descriptor, list, from, done));
+      const written = await call<number>('write', this.#path, (done) => fs.writev(descriptor, list, from, done));
       if (written === 0) throw new DiskError('EIO', this.#path, `write ${this.#path}: the system wrote nothing`);
       at += written;
       left = after(list, written);

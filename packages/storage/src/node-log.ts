@@ -15,14 +15,20 @@ export interface NodeLogLimits {
   readonly pendingBytesMax: number;
   /** An empty group seals the last one after this time without writes; default 200 ms. */
   readonly sealAfterIdleMs: number;
+  /** The open journal file is made longer by this much before groups need it; default 16 MiB. */
+  readonly spaceAheadBytes: number;
+  /** Zeros written behind the last group while little is written; default 2 MiB. */
+  readonly zerosAheadBytes: number;
 }
 
 export interface GroupStats {
   readonly bytes: number;
-  /** From the first append of the group to its durability. */
-  readonly appendToDurableMs: number;
+  /** From the first append of the group until it was its turn. */
+  readonly queueMs: number;
+  /** Until its bytes were made and there was room for them in a file. */
+  readonly prepareMs: number;
+  /** Until they were durable. */
   readonly writeMs: number;
-  readonly syncMs: number;
 }
 
 export interface NodeLogOptions {

@@ -22,6 +22,8 @@ export const defaultLimits: NodeLogLimits = {
   tailBytesMax: 64 * 1024 * 1024,
   pendingBytesMax: 64 * 1024 * 1024,
   sealAfterIdleMs: 200,
+  spaceAheadBytes: 16 * 1024 * 1024,
+  zerosAheadBytes: 2 * 1024 * 1024,
 };
 
 /**
@@ -60,7 +62,7 @@ class JournalNodeLog implements NodeLog {
     const { lossy, raftDoubtful } = recovered.replay.settle();
     this.#newlyLossy = lossy;
     this.#raftNewlyDoubtful = raftDoubtful;
-    this.#journal = new Journal(options.directory, recovered, this.#limits);
+    this.#journal = new Journal(options.directory, recovered, { limits: this.#limits, clock: options.clock });
     this.#tail = new Tail(this.#limits.tailBytesMax);
     this.#cold = new ColdReader(options.directory, () => this.#journal.openFileId);
     this.#commit = new GroupCommit({

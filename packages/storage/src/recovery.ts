@@ -1,6 +1,7 @@
 /**
  * Brings the durable state back from the files that the manifest names: footers of finished files, a scan of the last.
- * Safe to be interrupted anywhere and to run again: it changes files only by cutting a torn end.
+ * Safe to be interrupted anywhere and to run again: it changes files only by cutting a torn end, and zeros from behind a
+ * footer. What it found in the last file is durable before anything is said of it.
  */
 import type { Disk, DiskFile, Logger } from '@sluice/base';
 import { DiskError, SluiceError } from '@sluice/base';
@@ -26,7 +27,9 @@ export interface Recovered {
   /** Files that take no more writes, in log order. */
   readonly finished: readonly ManifestFile[];
   /** The file to go on with; undefined when a new one must be made. */
-  readonly open: { readonly file: DiskFile; readonly fileId: number; readonly position: number } | undefined;
+  readonly open:
+    | { readonly file: DiskFile; readonly fileId: number; readonly position: number; readonly size: number }
+    | undefined;
   readonly nextGroup: number;
   readonly checksum: number;
   readonly nextFileId: number;
@@ -151,6 +154,8 @@ class Recovery {
     this.#nextGroup = end.nextGroup;
     this.#checksum = end.checksum;
     if (end.kind === 'footer') {
+      if ((await file.size()) > end.end) await file.truncate(end.end);
+      await file.sync();
       this.#replay.finishFile(fileId, damage ? undefined : end.footer);
       this.#finished.push(damage ? { fileId } : { fileId, footerAt: end.position });
       return false;
@@ -158,7 +163,9 @@ class Recovery {
     const whole = !damage && what.header !== undefined;
     if (what.isLast && whole) {
       if (end.kind === 'torn') await this.#cut(file, fileId, end.position);
-      this.#open = { file, fileId, position: end.position };
+      // What a process that was killed had written is there, and nobody knows whether it is durable.
+      await file.sync();
+      this.#open = { file, fileId, position: end.position, size: await file.size() };
       return true;
     }
     if (!what.isLast && end.kind === 'torn') this.#endInDoubt = this.#path(fileId);
@@ -191,7 +198,6 @@ class Recovery {
   async #cut(file: DiskFile, fileId: number, position: number): Promise<void> {
     this.#logger.warn('torn group cut from the journal', { file: this.#path(fileId), position });
     await file.truncate(position);
-    await file.sync();
   }
 
   /** Undefined when any of them is damaged. */

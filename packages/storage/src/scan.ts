@@ -4,6 +4,9 @@
  * Group n + 1 is written only after the sync of n returned. So a frame header that is whole and of a later number, found
  * anywhere behind, proves that group n was durable: what is wrong with n is then corruption, and nothing is cut. Damage
  * with nothing valid behind it is the write that a crash interrupted.
+ *
+ * Space is made ahead of the groups (`space-ahead.ts`): zeros from the last group to the end of the file are its end, and
+ * no damage. They are read once, and there are no more of them than one step of that space.
  */
 import type { DiskFile } from '@sluice/base';
 import { batchesIn, crc32c } from '@sluice/record';
@@ -41,6 +44,8 @@ export interface ScanEnd {
   readonly kind: 'clean' | 'torn' | 'footer';
   /** Where the next frame belongs, or where the footer lies. */
   readonly position: number;
+  /** Where the next frame belongs, or where the footer ends. */
+  readonly end: number;
   readonly nextGroup: number;
   readonly checksum: number;
   readonly footer?: Footer;
@@ -80,20 +85,37 @@ class Scan {
       if (frame !== undefined && this.#isNext(frame)) {
         if (frame.header.kind === FrameKind.footer) {
           const footer = await this.#footer(frame);
-          if (footer !== undefined) return this.#end('footer', footer);
+          if (footer !== undefined) return this.#end('footer', footer, frameBytes(frame.header));
         } else if (await this.#takeGroup(frame)) continue;
       }
+      if (frame === undefined && (await this.#isZeroFrom(this.#position))) return this.#end('clean');
       // Inside a frame whose header is whole lie only its own bytes, whatever they look like.
       const behind = this.#position + (frame === undefined ? frameAlignment : frameBytes(frame.header));
       const later = await this.#findLater(behind);
-      if (later === undefined) return this.#end(this.#position < this.#window.size ? 'torn' : 'clean');
+      if (later === undefined) return this.#end('torn');
       this.#skipTo(later);
     }
   }
 
-  #end(kind: ScanEnd['kind'], footer?: Footer): ScanEnd {
-    const end = { kind, position: this.#position, nextGroup: this.#next, checksum: this.#checksum ?? 0 };
+  #end(kind: ScanEnd['kind'], footer?: Footer, footerBytes = 0): ScanEnd {
+    const end = {
+      kind,
+      position: this.#position,
+      end: this.#position + footerBytes,
+      nextGroup: this.#next,
+      checksum: this.#checksum ?? 0,
+    };
     return footer === undefined ? end : { ...end, footer };
+  }
+
+  /** Also at the end of the file. */
+  async #isZeroFrom(position: number): Promise<boolean> {
+    for (let at = position; at < this.#window.size; ) {
+      const bytes = await this.#window.at(at, this.#window.loadBytes);
+      if (bytes.length === 0 || !isZero(bytes)) return false;
+      at += bytes.length;
+    }
+    return true;
   }
 
   async #frameAt(position: number): Promise<FrameFound | undefined> {
@@ -176,6 +198,16 @@ function decodeRows(table: Uint8Array, rowCount: number): readonly Row[] | undef
     rows.push(row);
   }
   return reader.left === 0 ? rows : undefined;
+}
+
+/** By words: what lies ahead of the groups is megabytes. */
+function isZero(bytes: Uint8Array): boolean {
+  const lead = Math.min(bytes.length, -bytes.byteOffset & 3);
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset + lead, (bytes.length - lead) >>> 2);
+  for (let at = 0; at < words.length; at += 1) if (words[at] !== 0) return false;
+  for (let at = 0; at < lead; at += 1) if (bytes[at] !== 0) return false;
+  for (let at = lead + words.byteLength; at < bytes.length; at += 1) if (bytes[at] !== 0) return false;
+  return true;
 }
 
 function isWhole(row: Row, payload: Uint8Array): boolean {
