@@ -1,5 +1,5 @@
 /** Record batches for tests that need them whole, stamped, or wrong in one place. */
-import { BatchBuilder, crc32c, unstamped } from '@sluice/record';
+import { BatchBuilder, crc32c, draftOf, unstamped } from '@sluice/record';
 import type { BatchStamp } from '@sluice/record';
 
 /** Byte positions of record batch v2 (docs/reference/record-batch.md), as another implementation would write them. */
@@ -22,7 +22,7 @@ export const at = {
 export function batchOf(values: readonly string[], stamp: BatchStamp = unstamped): Uint8Array {
   const builder = new BatchBuilder();
   const timestamp = Date.now();
-  for (const value of values) builder.append({ timestamp, key: null, value: Buffer.from(value), headers: [] });
+  for (const value of values) builder.append(draftOf({ timestamp, key: null, value: Buffer.from(value), headers: [] }));
   return builder.build(stamp);
 }
 

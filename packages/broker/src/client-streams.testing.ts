@@ -1,6 +1,6 @@
 /** A client's ends of the produce and fetch streams, without any cleverness: what is sent and heard is the test's. */
 import type { SluiceError, TopicId } from '@sluice/base';
-import { BatchBuilder, batchesIn, unstamped } from '@sluice/record';
+import { BatchBuilder, batchesIn, draftOf, unstamped } from '@sluice/record';
 import type { BatchStamp } from '@sluice/record';
 import { Acks, decodeError, methods } from '@sluice/wire';
 import type { FetchedRun, FetchRequest, Partially, ProduceRequest, StreamSender } from '@sluice/wire';
@@ -12,12 +12,8 @@ export function producedBatch(options: { valueBytes?: number; records?: number; 
   const { valueBytes = 10, records = 1, stamp = unstamped } = options;
   const builder = new BatchBuilder();
   for (let at = 0; at < records; at += 1) {
-    builder.append({
-      timestamp: 1_700_000_000_000,
-      key: null,
-      value: new Uint8Array(valueBytes).fill(at),
-      headers: [],
-    });
+    const value = new Uint8Array(valueBytes).fill(at);
+    builder.append(draftOf({ timestamp: 1_700_000_000_000, key: null, value, headers: [] }));
   }
   return builder.build(stamp);
 }

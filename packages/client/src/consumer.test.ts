@@ -1,5 +1,5 @@
 import { SluiceError } from '@sluice/base';
-import { BatchBuilder, unstamped } from '@sluice/record';
+import { BatchBuilder, draftOf, unstamped } from '@sluice/record';
 import { describe, expect, test } from 'vitest';
 import type { ConsumerOptions, StartPosition } from './consumer-options.ts';
 import type { Consumer } from './consumer.ts';
@@ -13,7 +13,7 @@ const text = (bytes: Uint8Array | null): string => new TextDecoder().decode(byte
 function write(cluster: ScriptedCluster, topic: string, values: readonly string[], partition = 0): void {
   const builder = new BatchBuilder();
   for (const value of values) {
-    builder.append({ timestamp: 0, key: null, value: new TextEncoder().encode(value), headers: [] });
+    builder.append(draftOf({ timestamp: 0, key: null, value: new TextEncoder().encode(value), headers: [] }));
   }
   cluster.log(topic, partition).append(builder.build(unstamped), 0);
   for (const node of cluster.nodes.values()) for (const stream of node.fetchStreams) stream.pump();

@@ -1,5 +1,5 @@
 import { SeededRandom, SluiceError } from '@sluice/base';
-import { readBatchHeader } from '@sluice/record';
+import { draftOf, readBatchHeader } from '@sluice/record';
 import { expect, test } from 'vitest';
 import { nodeCompression } from './node-compression.ts';
 import { PartitionQueue, type QueuePorts } from './partition-queue.ts';
@@ -38,8 +38,7 @@ test('when all epochs of a producer id are used up, a fresh id is asked for', ()
     waiting.begin(asked.length);
   });
   const failOne = (): { producerId: number; producerEpoch: number; baseSequence: number } => {
-    const record = { timestamp: 0, key: null, value: null, headers: [] };
-    queue.append({ record, bufferedBytes: 1, deadlineMs: 1_000, generation: 0, onDelivery: () => undefined });
+    queue.append(draftOf({ timestamp: 0, key: null, value: null, headers: [] }), undefined, 1_000, 0);
     const taken = queue.takeFor(1)!;
     const header = readBatchHeader(taken.bytes);
     queue.onFailed(taken.attempt, new SluiceError('CORRUPT_BATCH'));

@@ -25,14 +25,13 @@
  */
 import type { Clock, Random, Timer } from '@sluice/base';
 import { SluiceError } from '@sluice/base';
-import type { BatchStamp, Compressor, Decompress, LogRecord } from '@sluice/record';
+import type { BatchStamp, Compressor, Decompress, RecordDraft } from '@sluice/record';
 import { sequenceAfter } from '@sluice/record';
 import type { PartitionMetadata } from '@sluice/wire';
 import { Backoff } from './backoff.ts';
 import { expired, isRetriable, withDefinite, withDetails } from './delivery-errors.ts';
 import { Fifo } from './fifo.ts';
-import { type Attempt, PendingBatch } from './pending-batch.ts';
-import type { OnDelivery } from './producer-record.ts';
+import { type Attempt, PendingBatch, type RecordOwner } from './pending-batch.ts';
 
 export interface QueuePorts {
   readonly clock: Clock;
@@ -61,14 +60,6 @@ export interface QueueOptions {
   readonly compressor: Compressor | undefined;
 }
 
-export interface NewRecord {
-  readonly record: LogRecord;
-  readonly bufferedBytes: number;
-  readonly deadlineMs: number;
-  readonly generation: number;
-  readonly onDelivery: OnDelivery | undefined;
-}
-
 /** One numbering (Q1). */
 interface Series {
   readonly producerId: number;
@@ -85,6 +76,8 @@ export class PartitionQueue {
   readonly options: QueueOptions;
   readonly partition: number;
   readonly #ports: QueuePorts;
+  /** How much of its time a record may lose to the batch that it joins. */
+  readonly #joinMs: number;
   readonly #backoff: Backoff;
   readonly #window: PendingBatch[] = [];
   readonly #sealed = new Fifo<PendingBatch>();
@@ -104,6 +97,7 @@ export class PartitionQueue {
     this.#leaderEpoch = metadata.leaderEpoch;
     this.#ports = ports;
     this.#backoff = new Backoff(ports.random, 40, 1_000);
+    this.#joinMs = Math.max(options.lingerMs, options.deliveryTimeoutMs / 16);
   }
 
   /** Node that the batches go to, 0 when there is none. */
@@ -111,28 +105,22 @@ export class PartitionQueue {
     return this.#leader;
   }
 
-  /** The batch that the next record joins, unless it is full. */
-  get openBatch(): PendingBatch | undefined {
-    return this.#open;
-  }
-
-  /** The open batch has room for the record. */
-  fits(record: LogRecord): boolean {
-    return this.#open !== undefined && this.#open.bytesWith(record) <= this.options.batchBytesMax;
-  }
-
   get nextDeadlineMs(): number | undefined {
     const first = this.#window.find((batch) => !batch.decided) ?? this.#sealed.first ?? this.#open;
     return first?.deadlineMs;
   }
 
-  /** Returns the batch that took the record. */
-  append(added: NewRecord): PendingBatch {
-    const { record } = added;
-    if (this.#open !== undefined && !this.#joins(this.#open, added)) this.seal();
-    const batch = this.#open ?? this.#begin(added);
-    batch.append(record, added.bufferedBytes, added.onDelivery);
-    if (batch.recordCount === 1 || this.options.lingerMs === 0) this.#ports.wake(this);
+  /** Returns the batch that took the record, which is of this generation of `flush` if it is a new one. */
+  append(record: RecordDraft, owner: RecordOwner, deadlineMs: number, generation: number): PendingBatch {
+    const { batchBytesMax } = this.options;
+    const open = this.#open;
+    // A batch expires with its first record: nobody joins who would lose much of the own time by it.
+    const inTime = open !== undefined && deadlineMs - open.deadlineMs <= this.#joinMs;
+    if (inTime && open.append(record, owner, batchBytesMax)) return open;
+    this.seal();
+    const batch = this.#begin(deadlineMs, generation);
+    batch.append(record, owner, batchBytesMax);
+    this.#ports.wake(this);
     return batch;
   }
 
@@ -243,22 +231,11 @@ export class PartitionQueue {
     this.#noticeIdle();
   }
 
-  /** A batch expires with its first record: nobody joins who would lose much of the own time by it. */
-  #joins(open: PendingBatch, { record, deadlineMs }: NewRecord): boolean {
-    const { lingerMs, deliveryTimeoutMs } = this.options;
-    return deadlineMs - open.deadlineMs <= Math.max(lingerMs, deliveryTimeoutMs / 16) && this.fits(record);
-  }
-
-  #begin(first: NewRecord): PendingBatch {
+  #begin(deadlineMs: number, generation: number): PendingBatch {
     const { clock } = this.#ports;
     const { lingerMs } = this.options;
-    const nowMs = clock.monotonicMs();
-    const batch = new PendingBatch({
-      capacityBytes: this.#capacityBytes,
-      deadlineMs: first.deadlineMs,
-      dueMs: nowMs + lingerMs,
-      generation: first.generation,
-    });
+    const dueMs = clock.monotonicMs() + lingerMs;
+    const batch = new PendingBatch({ capacityBytes: this.#capacityBytes, deadlineMs, dueMs, generation });
     if (lingerMs > 0) clock.setTimer(lingerMs, () => this.#ports.wake(this));
     this.#open = batch;
     if (!this.#busy) {

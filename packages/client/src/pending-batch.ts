@@ -7,9 +7,10 @@
  */
 import type { SluiceError } from '@sluice/base';
 import { invariant } from '@sluice/base';
-import type { BatchStamp, Decompress, LogRecord } from '@sluice/record';
-import { BatchBuilder, decodeRecords } from '@sluice/record';
+import type { BatchStamp, Decompress, LogRecord, RecordDraft } from '@sluice/record';
+import { BatchBuilder, decodeRecords, draftOf } from '@sluice/record';
 import type { OnDelivery } from './producer-record.ts';
+import { bufferedBytes } from './record-input.ts';
 
 /** One sending of a batch; the answer to any but the newest is ignored. */
 export interface Attempt {
@@ -24,6 +25,18 @@ export interface Attempt {
  * - `delivered`, `failed`: decided
  */
 export type BatchState = 'waiting' | 'sent' | 'delivered' | 'failed';
+
+/** Who hears what became of a record: a callback for each, a call for many of them, or nobody. */
+export type RecordOwner = OnDelivery | ManyOwner | undefined;
+
+/** Told once for each run of its records in a batch, which lie one behind the other there. */
+export interface ManyOwner {
+  /** The record of this index was the last to join the batch. */
+  onPlaced(index: number, batch: PendingBatch): void;
+  /** It never joined one. */
+  onRefused(index: number, error: SluiceError): void;
+  onDecided(batch: PendingBatch, recordCount: number, outcome: Outcome): void;
+}
 
 export interface PendingBatchOptions {
   readonly capacityBytes: number;
@@ -47,7 +60,11 @@ export class PendingBatch {
   lastError: SluiceError | undefined;
   /** Which series of sequences it was numbered in; undefined: not numbered. */
   series: object | undefined;
-  readonly #onDeliveries: (OnDelivery | undefined)[] = [];
+  recordCount = 0;
+  /** Of runs of records, in their order, with how many each has: one call costs the same however many it brought. */
+  readonly #owners: RecordOwner[] = [];
+  readonly #counts: number[] = [];
+  #lastOwner: RecordOwner;
   #builder: BatchBuilder | undefined;
   #bytes: Uint8Array | undefined;
   /** Copies of what was sent under an earlier stamp, to be encoded anew. */
@@ -58,10 +75,6 @@ export class PendingBatch {
     this.dueMs = options.dueMs;
     this.generation = options.generation;
     this.#builder = new BatchBuilder({ capacityBytes: options.capacityBytes });
-  }
-
-  get recordCount(): number {
-    return this.#onDeliveries.length;
   }
 
   get decided(): boolean {
@@ -77,16 +90,20 @@ export class PendingBatch {
     return this.#builder?.batchBytes ?? this.#bytes?.byteLength ?? 0;
   }
 
-  bytesWith(record: LogRecord): number {
+  /** False: it has no room for the record; an empty one has room for any. */
+  append(record: RecordDraft, owner: RecordOwner, bytesMax: number): boolean {
     invariant(this.#builder !== undefined, 'B1: a record for a batch that was encoded');
-    return this.#builder.bytesWith(record);
-  }
-
-  append(record: LogRecord, bufferedBytes: number, onDelivery: OnDelivery | undefined): void {
-    invariant(this.#builder !== undefined, 'B1: a record for a batch that was encoded');
-    this.#builder.append(record);
-    this.#onDeliveries.push(onDelivery);
-    this.bufferedBytes += bufferedBytes;
+    if (this.#builder.append(record, bytesMax) < 0) return false;
+    this.recordCount += 1;
+    this.bufferedBytes += bufferedBytes(record);
+    const last = this.#owners.length - 1;
+    if (last >= 0 && owner === this.#lastOwner) this.#counts[last] = (this.#counts[last] as number) + 1;
+    else {
+      this.#owners.push(owner);
+      this.#counts.push(1);
+      this.#lastOwner = owner;
+    }
+    return true;
   }
 
   /** Numbers and encodes it, unless it is. */
@@ -95,7 +112,7 @@ export class PendingBatch {
     let builder = this.#builder;
     if (builder === undefined) {
       builder = new BatchBuilder();
-      for (const record of this.#records ?? []) builder.append(record);
+      for (const record of this.#records ?? []) builder.append(draftOf(record));
     }
     this.#bytes = builder.build(stamp());
     this.#builder = undefined;
@@ -123,24 +140,31 @@ export class PendingBatch {
   /** B2. Returns true when there is a record whose sender did not ask to be called. */
   settle(outcome: Outcome): boolean {
     invariant(!this.decided, 'B2: a batch was decided twice', { state: this.state });
-    const { error, partition, baseOffset, onThrown } = outcome;
-    this.state = error === undefined ? 'delivered' : 'failed';
+    this.state = outcome.error === undefined ? 'delivered' : 'failed';
     this.attempt = undefined;
     this.#bytes = undefined;
     this.#builder = undefined;
     let unheard = false;
-    for (const [at, onDelivery] of this.#onDeliveries.entries()) {
-      if (onDelivery === undefined) {
-        unheard = true;
-        continue;
-      }
-      try {
-        onDelivery(error, { partition, offset: error === undefined ? baseOffset + at : -1 });
-      } catch (thrown) {
-        onThrown(thrown);
-      }
+    let at = 0;
+    for (const [run, owner] of this.#owners.entries()) {
+      const count = this.#counts[run] as number;
+      if (owner === undefined) unheard = true;
+      else if (typeof owner === 'function') tellEach(owner, outcome, at, count);
+      else owner.onDecided(this, count, outcome);
+      at += count;
     }
     return unheard;
+  }
+}
+
+function tellEach(onDelivery: OnDelivery, outcome: Outcome, from: number, count: number): void {
+  const { error, partition, baseOffset, onThrown } = outcome;
+  for (let at = from; at < from + count; at += 1) {
+    try {
+      onDelivery(error, { partition, offset: error === undefined ? baseOffset + at : -1 });
+    } catch (thrown) {
+      onThrown(thrown);
+    }
   }
 }
 

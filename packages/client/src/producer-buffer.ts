@@ -8,10 +8,15 @@ import type { SluiceError } from '@sluice/base';
 import { Fifo } from './fifo.ts';
 
 export interface Waiting {
+  /** Of the first record of it that waits. */
   readonly bytes: number;
   readonly deadlineMs: number;
-  /** There is room, and it is taken. */
-  admit(): void;
+  /** Of `flush`. */
+  readonly generation: number;
+  /** Some of it was admitted before. */
+  readonly begun: boolean;
+  /** There is room for that record, and it is taken. True: nothing more waits; false: `bytes` are those of the next. */
+  admit(): boolean;
   fail(error: SluiceError): void;
 }
 
@@ -20,6 +25,7 @@ export class ProducerBuffer {
   readonly #waiting = new Fifo<Waiting>();
   readonly #onRoom: (() => void)[] = [];
   #bytes = 0;
+  #admitting = false;
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
@@ -60,6 +66,11 @@ export class ProducerBuffer {
     this.#admit();
   }
 
+  /** What was taken turns out to be more or less. */
+  resize(byBytes: number): void {
+    this.#bytes += byBytes;
+  }
+
   /** Calls back once there is room for a record. */
   whenRoom(run: () => void): void {
     if (this.#hasRoom) run();
@@ -89,12 +100,15 @@ export class ProducerBuffer {
   }
 
   #admit(): void {
+    // Called from inside an admission whose record failed at once: that one goes on.
+    if (this.#admitting) return;
+    this.#admitting = true;
     for (let first = this.#waiting.first; first !== undefined; first = this.#waiting.first) {
       if (this.#bytes + first.bytes > this.#bytesMax) break;
-      this.#waiting.shift();
       this.#bytes += first.bytes;
-      first.admit();
+      if (first.admit()) this.#waiting.shift();
     }
+    this.#admitting = false;
     if (this.#onRoom.length > 0 && this.#hasRoom) for (const run of this.#onRoom.splice(0)) run();
   }
 }

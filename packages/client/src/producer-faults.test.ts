@@ -2,6 +2,7 @@
 import { isSluiceError, SeededRandom, SluiceError } from '@sluice/base';
 import { expect, test } from 'vitest';
 import type { Delivery } from './producer-record.ts';
+import type { Producer } from './producer.ts';
 import { ScriptedCluster } from './scripted-cluster.testing.ts';
 
 const refusals = ['NOT_ENOUGH_REPLICAS', 'NOT_LEADER', 'UNKNOWN_PRODUCER_ID', 'LEADER_NOT_AVAILABLE'] as const;
@@ -10,7 +11,8 @@ const doubts = ['TIMEOUT', 'LEADERSHIP_LOST', 'STORAGE_FAILED', 'NOT_ENOUGH_REPL
 interface Sent {
   readonly value: string;
   readonly partition: number;
-  outcome: Delivery | SluiceError | undefined;
+  /** `delivered`: somewhere. */
+  outcome: Delivery | SluiceError | 'delivered' | undefined;
 }
 
 interface Figures {
@@ -43,18 +45,17 @@ async function run(seed: number, figures: Figures): Promise<void> {
   const producer = sluice.producer({ batchBytesMax: 200, deliveryTimeoutMs: 2_000, requestTimeoutMs: 500 });
   const sent: Sent[] = [];
   for (let turn = 0; turn < 60; turn += 1) {
-    for (let count = random.below(8); count > 0; count -= 1) {
-      const one: Sent = {
-        value: `${sent.length} ${'x'.repeat(random.below(60))}`,
+    const calls = Array.from(
+      { length: random.below(8) },
+      (): Sent => ({
+        value: `${turn}/${random.below(1_000_000)} ${'x'.repeat(random.below(60))}`,
         partition: random.below(2),
         outcome: undefined,
-      };
-      sent.push(one);
-      producer.send('orders', { value: one.value, partition: one.partition }).then(
-        (delivery) => (one.outcome = delivery),
-        (thrown: unknown) => (one.outcome = isSluiceError(thrown) ? thrown : undefined),
-      );
-    }
+      }),
+    );
+    sent.push(...calls);
+    if (chance(50)) sendMany(producer, calls);
+    else for (const one of calls) send(producer, one);
     const node = 1 + random.below(3);
     if (chance(5)) cluster.network.disconnect('client', `node-${node}`);
     if (chance(3)) cluster.network.cut('client', `node-${node}`);
@@ -72,6 +73,32 @@ async function run(seed: number, figures: Figures): Promise<void> {
   await cluster.clock.outcome(sluice.close());
 }
 
+function send(producer: Producer, one: Sent): void {
+  producer.send('orders', { value: one.value, partition: one.partition }).then(
+    (delivery) => (one.outcome = delivery),
+    (thrown: unknown) => (one.outcome = isSluiceError(thrown) ? thrown : undefined),
+  );
+}
+
+/** One call; of those that fail it tells which, and nothing of where the others are. */
+function sendMany(producer: Producer, calls: readonly Sent[]): void {
+  const onFailed = (index: number, error: SluiceError): void => {
+    calls[index]!.outcome = error;
+  };
+  producer.sendMany('orders', calls, { onFailed }).then(
+    (deliveries) => {
+      for (const [index, one] of calls.entries()) one.outcome = deliveries.at(index);
+    },
+    (thrown: unknown) => {
+      if (!isSluiceError(thrown)) throw thrown;
+      for (const one of calls) one.outcome ??= 'delivered';
+      const failed = calls.filter(({ outcome }) => isSluiceError(outcome));
+      expect(failed).toHaveLength(thrown.details['failed'] as number);
+      if (thrown.definite) expect(failed.every(({ outcome }) => (outcome as SluiceError).definite)).toBe(true);
+    },
+  );
+}
+
 function check(cluster: ScriptedCluster, sent: readonly Sent[], partition: number, figures: Figures): void {
   const log = cluster.log('orders', partition).values();
   let previous = -1;
@@ -87,7 +114,7 @@ function check(cluster: ScriptedCluster, sent: readonly Sent[], partition: numbe
       continue;
     }
     figures.delivered += 1;
-    const at = outcome?.offset ?? -1;
+    const at = typeof outcome === 'object' ? outcome.offset : log.indexOf(value);
     expect(log[at], `${value} was delivered at ${at}`).toBe(value);
     expect(copies, `${value} was delivered`).toBe(1);
     expect(at, `${value} came before its predecessor`).toBeGreaterThan(previous);

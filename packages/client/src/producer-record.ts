@@ -1,20 +1,15 @@
 import type { SluiceError } from '@sluice/base';
+import type { RecordContent } from '@sluice/record';
+import type { SignalOption } from './consumer-options.ts';
 
-/** Text is sent as UTF-8. */
-export type Bytes = string | Uint8Array;
+export type { Bytes, ContentHeader as ProducerHeader } from '@sluice/record';
 
-export interface ProducerHeader {
-  readonly key: string;
-  readonly value: Bytes | null;
-}
-
-/** One record to send. Its bytes are read during the call, or, when the call has to wait, later: do not change them. */
-export interface ProducerRecord {
-  /** Records with equal keys go to one partition. Absent or null: any partition. */
-  readonly key?: Bytes | null;
-  readonly value: Bytes | null;
-  /** A list, because a key may occur twice and order counts; or an object. */
-  readonly headers?: readonly ProducerHeader[] | Readonly<Record<string, Bytes | null>>;
+/**
+ * One record to send: `value`, and if wanted `key` and `headers`, text being sent as UTF-8. Records with equal keys go
+ * to one partition; without a key, to any. Its bytes are read during the call, or, when the call has to wait, later: do
+ * not change them.
+ */
+export interface ProducerRecord extends RecordContent {
   /** From 0; overrides the key. */
   readonly partition?: number;
   /** Milliseconds since the Unix epoch; now when absent. */
@@ -30,3 +25,8 @@ export interface Delivery {
 
 /** The outcome of a posted record: `error` is undefined exactly when it was delivered. */
 export type OnDelivery = (error: SluiceError | undefined, delivery: Delivery) => void;
+
+export interface SendManyOptions extends SignalOption {
+  /** Called for each record that failed, by its place in the call, before the promise rejects. */
+  readonly onFailed?: (index: number, error: SluiceError) => void;
+}

@@ -1,12 +1,17 @@
 /** A topic as a producer sees it, for as long as its id lives: its partitions' queues, and who gets keyless records. */
 import type { Random } from '@sluice/base';
 import { SluiceError } from '@sluice/base';
-import { partitionForKey } from '@sluice/record';
+import type { RecordDraft } from '@sluice/record';
+import { batchHeaderBytes } from '@sluice/record';
 import type { TopicMetadata } from '@sluice/wire';
-import type { NewRecord, PartitionQueue } from './partition-queue.ts';
-import type { PendingBatch } from './pending-batch.ts';
+import type { PartitionQueue } from './partition-queue.ts';
 import type { TopicLimits } from './record-input.ts';
 import { topicLimits } from './record-input.ts';
+
+/** Lets a trickle of records reach all partitions; at any higher rate a batch is full sooner, or hardly smaller. */
+const stickyMs = 20;
+/** Length, attributes, timestamp and offset of a record in a batch, roughly. */
+const recordPrefixBytes = 8;
 
 export class ProducerTopic {
   readonly name: string;
@@ -16,8 +21,10 @@ export class ProducerTopic {
   readonly #queues: (PartitionQueue | undefined)[] = [];
   #metadata: TopicMetadata;
   #limits: TopicLimits;
-  /** Keyless records go where the last one went, until its batch is closed: large batches, evenly spread. */
-  #sticky: { readonly queue: PartitionQueue; readonly batch: PendingBatch } | undefined;
+  /** Where keyless records go, until that partition had a batch of them or its time: large batches, evenly spread. */
+  #sticky: PartitionQueue | undefined;
+  #stickyBytesLeft = 0;
+  #stickyUntilMs = 0;
 
   constructor(
     metadata: TopicMetadata,
@@ -54,25 +61,26 @@ export class ProducerTopic {
     });
   }
 
-  /** Returns the batch that took the record, or `UNKNOWN_PARTITION`. */
-  append(added: NewRecord, chosen: number | undefined): PendingBatch | SluiceError {
+  /** The queue of the record's partition, or `UNKNOWN_PARTITION`. */
+  queueFor(record: RecordDraft, chosen: number | undefined, nowMs: number): PartitionQueue | SluiceError {
     const count = this.#metadata.partitions.length;
     if (chosen !== undefined) {
       if (!Number.isInteger(chosen) || chosen < 0 || chosen >= count) return unknownPartition(this.name, chosen, count);
-      return this.#queue(chosen).append(added);
+      return this.#queue(chosen);
     }
-    const { key } = added.record;
-    if (key !== null) return this.#queue(partitionForKey(key, count)).append(added);
-    return this.#appendSticky(added);
+    return record.hasKey ? this.#queue(record.partition(count)) : this.#stickyQueue(record.contentBytes, nowMs);
   }
 
-  #appendSticky(added: NewRecord): PendingBatch {
-    const last = this.#sticky;
-    const full = last === undefined || last.queue.openBatch !== last.batch || !last.queue.fits(added.record);
-    const queue = full ? this.#queue(this.#draw()) : last.queue;
-    const batch = queue.append(added);
-    if (batch !== last?.batch) this.#sticky = { queue, batch };
-    return batch;
+  #stickyQueue(bytes: number, nowMs: number): PartitionQueue {
+    this.#stickyBytesLeft -= bytes + recordPrefixBytes;
+    if (this.#sticky !== undefined && this.#stickyBytesLeft >= 0 && nowMs < this.#stickyUntilMs) return this.#sticky;
+    // Its batch is as full as it gets.
+    if (this.#stickyBytesLeft < 0) this.#sticky?.seal();
+    const queue = this.#queue(this.#draw());
+    this.#sticky = queue;
+    this.#stickyBytesLeft = queue.options.batchBytesMax - batchHeaderBytes - bytes - recordPrefixBytes;
+    this.#stickyUntilMs = nowMs + stickyMs;
+    return queue;
   }
 
   /** A partition that has a leader, if any has. */

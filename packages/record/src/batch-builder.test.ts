@@ -8,7 +8,8 @@ import { BatchBuilder, unstamped } from './batch-builder.ts';
 import { checkProduceBatch } from './batch-check.ts';
 import type { Compressor, Decompress } from './codec.ts';
 import type { LogRecord } from './record.ts';
-import { recordProblem, recordTimestampMax } from './record.ts';
+import { recordTimestampMax, timestampProblem } from './record.ts';
+import { draftOf } from './record-draft.ts';
 import { decodeRecords } from './record-decoder.ts';
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -32,7 +33,7 @@ const anyRecord: fc.Arbitrary<LogRecord> = fc.record({
 
 function filled(records: readonly LogRecord[], capacityBytes?: number): BatchBuilder {
   const builder = new BatchBuilder(capacityBytes === undefined ? {} : { capacityBytes });
-  for (const record of records) builder.append(record);
+  for (const record of records) builder.append(draftOf(record));
   return builder;
 }
 
@@ -96,8 +97,8 @@ describe('BatchBuilder', () => {
       fc.property(fc.array(anyRecord, { minLength: 1, maxLength: 20 }), (records) => {
         const builder = new BatchBuilder({ capacityBytes: 64 });
         for (const record of records) {
-          const expected = builder.bytesWith(record);
-          expect(builder.append(record)).toBe(expected);
+          const expected = builder.bytesWith(draftOf(record));
+          expect(builder.append(draftOf(record))).toBe(expected);
           expect(builder.batchBytes).toBe(expected);
         }
         expect(builder.recordCount).toBe(records.length);
@@ -130,7 +131,7 @@ describe('BatchBuilder', () => {
   test('takes no record after build, and builds once and never nothing', () => {
     const builder = filled([plain('x')]);
     builder.build(unstamped);
-    expect(() => builder.append(plain('y'))).toThrow(InvariantError);
+    expect(() => builder.append(draftOf(plain('y')))).toThrow(InvariantError);
     expect(() => builder.build(unstamped)).toThrow(InvariantError);
     expect(() => new BatchBuilder().build(unstamped)).toThrow(InvariantError);
   });
@@ -144,13 +145,13 @@ describe('BatchBuilder', () => {
   });
 });
 
-describe('recordProblem', () => {
+describe('timestampProblem', () => {
   test.each([0, 1_700_000_000_000, recordTimestampMax])('a record at %d ms is encodable', (timestamp) => {
-    expect(recordProblem(plain('x', timestamp))).toBeUndefined();
+    expect(timestampProblem(timestamp)).toBeUndefined();
   });
 
   test.each([-1, 0.5, Number.NaN, Infinity, recordTimestampMax + 1])('a record at %d ms is not', (timestamp) => {
-    expect(recordProblem(plain('x', timestamp))).toMatchObject({ code: 'INVALID_BATCH', rule: 'range' });
-    expect(() => new BatchBuilder().append(plain('x', timestamp))).toThrow(InvariantError);
+    expect(timestampProblem(timestamp)).toMatchObject({ code: 'INVALID_BATCH', rule: 'range' });
+    expect(() => draftOf(plain('x', timestamp))).toThrow(InvariantError);
   });
 });

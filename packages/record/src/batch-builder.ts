@@ -6,7 +6,7 @@
  *     timestamp.
  * B2. After `build` the buffer belongs to the caller and the builder refuses everything.
  */
-import { invariant, utf8Encode } from '@sluice/base';
+import { invariant } from '@sluice/base';
 import { writeInt64 } from './batch-header.ts';
 import type { Compressor } from './codec.ts';
 import { crc32c } from './crc32c.ts';
@@ -29,8 +29,7 @@ import {
   producerIdAt,
   recordCountAt,
 } from './layout.ts';
-import type { LogRecord } from './record.ts';
-import { recordProblem } from './record.ts';
+import type { RecordDraft } from './record-draft.ts';
 import { varintBytes, varlongBytes, writeVarint, writeVarlong } from './varint.ts';
 
 export interface BatchBuilderOptions {
@@ -72,26 +71,34 @@ export class BatchBuilder {
   }
 
   /** Bytes that the batch would have with this record too, before compression: exact. */
-  bytesWith(record: LogRecord): number {
+  bytesWith(record: RecordDraft): number {
     const body = this.#bodyBytes(record);
     return this.#end + varintBytes(body) + body;
   }
 
-  /** Adds the record, for which `recordProblem` was undefined, and returns `batchBytes`. Copies its bytes. */
-  append(record: LogRecord): number {
+  /**
+   * Adds a copy of the record and returns `batchBytes`. When that would be more than `bytesMax`, nothing is added and the
+   * result is −1; an empty builder takes any record.
+   */
+  append(record: RecordDraft, bytesMax = Infinity): number {
     invariant(!this.#built, 'B2: append after build');
-    invariant(recordProblem(record) === undefined, 'append of a record that was not checked', { at: record.timestamp });
-    if (this.#count === 0) {
-      this.#baseTimestamp = record.timestamp;
-      this.#maxTimestamp = record.timestamp;
-    } else if (record.timestamp > this.#maxTimestamp) {
-      this.#maxTimestamp = record.timestamp;
-    }
     const body = this.#bodyBytes(record);
     const end = this.#end + varintBytes(body) + body;
+    const { timestamp } = record;
+    if (this.#count === 0) {
+      this.#baseTimestamp = timestamp;
+      this.#maxTimestamp = timestamp;
+    } else {
+      if (end > bytesMax) return -1;
+      if (timestamp > this.#maxTimestamp) this.#maxTimestamp = timestamp;
+    }
     if (end > this.#buffer.length) this.#grow(end);
-    const written = this.#write(record, body);
-    invariant(written === end, 'B1: a record took other bytes than counted', { written, end });
+    const target = this.#buffer;
+    let at = writeVarint(target, this.#end, body);
+    target[at] = 0;
+    at = writeVarlong(target, at + 1, timestamp - this.#baseTimestamp);
+    at = record.write(target, writeVarint(target, at, this.#count));
+    invariant(at === end, 'B1: a record took other bytes than counted');
     this.#end = end;
     this.#count += 1;
     return end;
@@ -135,31 +142,9 @@ export class BatchBuilder {
   }
 
   /** Bytes of the record after its length field. */
-  #bodyBytes(record: LogRecord): number {
+  #bodyBytes(record: RecordDraft): number {
     const delta = this.#count === 0 ? 0 : record.timestamp - this.#baseTimestamp;
-    let bytes = 1 + varlongBytes(delta) + varintBytes(this.#count) + blobBytes(record.key) + blobBytes(record.value);
-    bytes += varintBytes(record.headers.length);
-    for (const header of record.headers) {
-      const keyBytes = utf8Bytes(header.key);
-      bytes += varintBytes(keyBytes) + keyBytes + blobBytes(header.value);
-    }
-    return bytes;
-  }
-
-  #write(record: LogRecord, body: number): number {
-    const target = this.#buffer;
-    let at = writeVarint(target, this.#end, body);
-    target[at] = 0;
-    at = writeVarlong(target, at + 1, record.timestamp - this.#baseTimestamp);
-    at = writeVarint(target, at, this.#count);
-    at = writeBlob(target, at, record.key);
-    at = writeBlob(target, at, record.value);
-    at = writeVarint(target, at, record.headers.length);
-    for (const header of record.headers) {
-      at = writeText(target, at, header.key);
-      at = writeBlob(target, at, header.value);
-    }
-    return at;
+    return 1 + varlongBytes(delta) + varintBytes(this.#count) + record.contentBytes;
   }
 
   #grow(bytesNeeded: number): void {
@@ -167,44 +152,4 @@ export class BatchBuilder {
     grown.set(this.#buffer.subarray(0, this.#end));
     this.#buffer = grown;
   }
-}
-
-const blobBytes = (blob: Uint8Array | null): number => (blob === null ? 1 : varintBytes(blob.length) + blob.length);
-
-function writeBlob(target: Uint8Array, at: number, blob: Uint8Array | null): number {
-  if (blob === null) return writeVarint(target, at, -1);
-  const start = writeVarint(target, at, blob.length);
-  target.set(blob, start);
-  return start + blob.length;
-}
-
-/** Bytes of the text in UTF-8; half a surrogate pair counts as U+FFFD, three bytes, as it will be encoded. */
-function utf8Bytes(text: string): number {
-  let bytes = text.length;
-  for (let at = 0; at < text.length; at += 1) {
-    const unit = text.charCodeAt(at);
-    if (unit < 0x80) continue;
-    if (unit < 0x800) bytes += 1;
-    else if (isHigh(unit) && isLow(text.charCodeAt(at + 1))) {
-      // Two units, four bytes.
-      bytes += 2;
-      at += 1;
-    } else bytes += 2;
-  }
-  return bytes;
-}
-
-const isHigh = (unit: number): boolean => unit >= 0xd800 && unit < 0xdc00;
-const isLow = (unit: number): boolean => unit >= 0xdc00 && unit < 0xe000;
-
-/** Header keys are mostly short ASCII: written without a detour through another buffer. */
-function writeText(target: Uint8Array, at: number, text: string): number {
-  const bytes = utf8Bytes(text);
-  const start = writeVarint(target, at, bytes);
-  if (bytes === text.length) {
-    for (let index = 0; index < bytes; index += 1) target[start + index] = text.charCodeAt(index);
-  } else {
-    target.set(utf8Encode(text), start);
-  }
-  return start + bytes;
 }

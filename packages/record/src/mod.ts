@@ -17,6 +17,7 @@ export { batchHeaderBytes, type Codec, codecs } from './layout.ts';
 export * from './partition-for-key.ts';
 export * from './record.ts';
 export * from './record-decoder.ts';
+export { draftOf, RecordDraft } from './record-draft.ts';
 export { type BatchProblem, type BatchRule, batchError, type Result } from './result.ts';
 export * from './sequence.ts';
 export * from './varint.ts';

@@ -1,6 +1,22 @@
 import type { Offset } from '@sluice/base';
 import type { BatchProblem } from './result.ts';
 
+/** Text is written as UTF-8. */
+export type Bytes = string | Uint8Array;
+
+/** What a batch takes of a record, beside its timestamp, in any form that callers have it in. */
+export interface RecordContent {
+  readonly key?: Bytes | null;
+  readonly value: Bytes | null;
+  /** A list, because a key may occur twice and order counts; or an object. */
+  readonly headers?: readonly ContentHeader[] | Readonly<Record<string, Bytes | null>>;
+}
+
+export interface ContentHeader {
+  readonly key: string;
+  readonly value: Bytes | null;
+}
+
 export interface RecordHeader {
   readonly key: string;
   readonly value: Uint8Array | null;
@@ -22,9 +38,8 @@ export interface DecodedRecord extends LogRecord {
 
 export const recordTimestampMax = 8.64e15;
 
-/** What makes a record impossible to encode, to be asked before `BatchBuilder.append`. */
-export function recordProblem(record: LogRecord): BatchProblem | undefined {
-  const { timestamp } = record;
+/** What makes a record of this time impossible to encode, to be asked before it is. */
+export function timestampProblem(timestamp: number): BatchProblem | undefined {
   if (Number.isInteger(timestamp) && timestamp >= 0 && timestamp <= recordTimestampMax) return undefined;
   return {
     code: 'INVALID_BATCH',

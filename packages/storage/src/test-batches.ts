@@ -1,7 +1,7 @@
 /** Real batches for tests of this package: written by the encoder, patched as a leader does. */
 import type { Offset } from '@sluice/base';
 import { leaderEpoch, offset } from '@sluice/base';
-import { BatchBuilder, patchBatch, unstamped } from '@sluice/record';
+import { BatchBuilder, draftOf, patchBatch, unstamped } from '@sluice/record';
 import type { OffsetSpan } from './log-store.ts';
 
 export interface TestBatch {
@@ -19,7 +19,7 @@ export function testBatch(what: TestBatch): Uint8Array {
   const builder = new BatchBuilder();
   for (let at = 0; at < records; at += 1) {
     const value = new Uint8Array(valueBytes).fill((mark * 31 + base + at) % 256);
-    builder.append({ timestamp: 1_700_000_000_000 + mark, key: null, value, headers: [] });
+    builder.append(draftOf({ timestamp: 1_700_000_000_000 + mark, key: null, value, headers: [] }));
   }
   const batch = builder.build(unstamped);
   patchBatch(batch, 0, { baseOffset: offset(base), leaderEpoch: leaderEpoch(epoch) });
