@@ -1,0 +1,5 @@
+/** The micro-benchmarks by name. Each measures one layer by itself, beside the limit that it runs into. */
+import type { Benchmark } from './figure.ts';
+import { wire } from './wire.ts';
+
+export const benchmarks: Readonly<Record<string, Benchmark>> = { wire };
