@@ -23,6 +23,7 @@ const outstandingBytesMax = 32 * 1024 * 1024;
 
 /** Resolves when everything that was sent is acked; rejects with the first failure. */
 export async function sendAtFullSpeed(load: FullSpeedLoad): Promise<void> {
+  const { producer, topic } = load;
   const chunks = chunksOf(load.payloads);
   const outstanding = new Outstanding(Math.max(1, Math.floor(outstandingBytesMax / sizeOf(load.payloads))));
   let sent = 0;
@@ -33,27 +34,14 @@ export async function sendAtFullSpeed(load: FullSpeedLoad): Promise<void> {
     const fromMs = performance.now();
     outstanding.add(
       chunk.length,
-      sendChunk(load, chunk).then(() => load.onAcked(chunk.length, performance.now() - fromMs)),
+      producer.sendMany(topic, chunk).then(() => load.onAcked(chunk.length, performance.now() - fromMs)),
     );
     sent += chunk.length;
     // Acks and the producer's own writes get their turn between chunks.
     await new Promise((resolve) => setImmediate(resolve));
   }
+  await producer.flush();
   await outstanding.none();
-}
-
-function sendChunk({ producer, topic }: FullSpeedLoad, chunk: readonly ProducerRecord[]): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let left = chunk.length;
-    for (const record of chunk) {
-      const taken = producer.post(topic, record, (error) => {
-        left -= 1;
-        if (error !== undefined) reject(error);
-        else if (left === 0) resolve();
-      });
-      if (!taken) throw new Error('the producer buffers less than the load keeps undecided');
-    }
-  });
 }
 
 const sizeOf = (payloads: readonly Uint8Array[]): number => payloads[0]?.length ?? 1;

@@ -92,11 +92,9 @@ async function measure(context: CommandContext, options: ProduceOptions, target:
     latencyMs: latencies.summary(),
   };
   const work = produceWork({ recordBytes, rate, tuned: isTuned(options) });
-  const api = rate === undefined ? fullSpeedApi : 'post';
+  const api = rate === undefined ? 'sendMany' : 'post';
   await printFigure(context, { work, settings: { ...settings, api }, found, text: ratesText(found) });
 }
-
-const fullSpeedApi = 'post';
 
 interface Phase {
   readonly producer: Producer;
