@@ -30,4 +30,14 @@ export function latencyFigures({ latenciesMs, bytes, elapsedMs, cpuUs }: Sample)
   };
 }
 
+export function together(samples: readonly Sample[]): Sample {
+  const sum = (of: (sample: Sample) => number): number => samples.reduce((total, sample) => total + of(sample), 0);
+  return {
+    latenciesMs: samples.flatMap(({ latenciesMs }) => latenciesMs),
+    bytes: sum(({ bytes }) => bytes),
+    elapsedMs: sum(({ elapsedMs }) => elapsedMs),
+    cpuUs: sum(({ cpuUs }) => cpuUs),
+  };
+}
+
 export const rounded = (value: number, digits: number): number => Number(value.toFixed(digits));

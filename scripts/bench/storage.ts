@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { LogKind, leaderEpoch, offset, partitionIndex, silentLogger, topicId } from '../../packages/base/src/mod.ts';
-import { BatchBuilder, installCrc32c, patchBatch, unstamped } from '../../packages/record/src/mod.ts';
+import { BatchBuilder, installCrc32c, draftOf, patchBatch, unstamped } from '../../packages/record/src/mod.ts';
 import { nativeCrc32c } from '../../packages/wire/src/native-crc32c.ts';
 import { SystemClock } from '../../packages/wire/src/system-clock.ts';
 import { DataDirectory, type LogStore, type NodeLog, NodeDisk, openNodeLog } from '../../packages/storage/src/mod.ts';
@@ -186,6 +186,6 @@ function batchOf(batchBytes: number): Uint8Array {
   const builder = new BatchBuilder();
   const overheadBytes = 75;
   const value = new Uint8Array(Math.max(0, batchBytes - overheadBytes)).fill(7);
-  builder.append({ timestamp: 1_700_000_000_000, key: null, value, headers: [] });
+  builder.append(draftOf({ timestamp: 1_700_000_000_000, key: null, value, headers: [] }));
   return builder.build(unstamped);
 }
