@@ -1,5 +1,6 @@
 /** The micro-benchmarks by name. Each measures one layer by itself, beside the limit that it runs into. */
 import type { Benchmark } from './figure.ts';
+import { storage } from './storage.ts';
 import { wire } from './wire.ts';
 
-export const benchmarks: Readonly<Record<string, Benchmark>> = { wire };
+export const benchmarks: Readonly<Record<string, Benchmark>> = { storage, wire };
