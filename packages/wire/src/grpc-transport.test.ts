@@ -1,23 +1,40 @@
 import type { Server, Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
+import type { Transport } from '@sluice/base';
 import { afterEach, describe, expect, test } from 'vitest';
 import { GrpcTransport } from './grpc-transport.ts';
 import { methods } from './methods.ts';
 import { SystemClock } from './system-clock.ts';
+import { ProxiedTransport } from './stripping-proxy.testing.ts';
+import type { TransportPair } from './transport-conformance.ts';
 import { Heard, transportConformance } from './transport-conformance.ts';
 
 const clock = new SystemClock();
 const { produce, initProducer } = methods.broker;
 
-transportConformance('GrpcTransport', async () => ({
+const pair = (front: (server: Transport) => Transport = (server) => server): TransportPair => ({
   caller: new GrpcTransport({ clock, messageBytesMax: 8 * 1_048_576 }),
-  server: new GrpcTransport({ clock, messageBytesMax: 8 * 1_048_576 }),
+  server: front(new GrpcTransport({ clock, messageBytesMax: 8 * 1_048_576 })),
   bindAddress: '127.0.0.1:0',
   // Port 1 is reserved and unused on any machine that tests run on.
   deadAddress: '127.0.0.1:1',
-}));
+});
 
-describe('another program on the port', () => {
+transportConformance('GrpcTransport, the fast lane', async () => pair());
+
+transportConformance('GrpcTransport, the slow lane', async () => pair(), {
+  method: methods.raft.exchange.path,
+  other: methods.controller.heartbeat.path,
+});
+
+transportConformance('GrpcTransport, the fast lane behind a proxy that strips the setting', async () =>
+  pair((server) => new ProxiedTransport(server)),
+);
+
+describe.each([
+  ['the fast lane', produce.path],
+  ['the slow lane', initProducer.path],
+])('another program on the port, %s', (_lane, path) => {
   let server: Server | undefined;
   const sockets = new Set<Socket>();
   afterEach(() => {
@@ -42,8 +59,8 @@ describe('another program on the port', () => {
     const transport = new GrpcTransport({ clock, messageBytesMax: 1_000, connectTimeoutMs: 1_000 });
     const [timed, untimed] = [new Heard(), new Heard()];
     const startedMs = clock.monotonicMs();
-    transport.open(address, initProducer.path, timed, { timeoutMs: 100 }).send([]);
-    transport.open(address, initProducer.path, untimed).send([]);
+    transport.open(address, path, timed, { timeoutMs: 100 }).send([]);
+    transport.open(address, path, untimed).send([]);
     await timed.untilClosed();
     expect(clock.monotonicMs() - startedMs).toBeLessThan(900);
     await untimed.untilClosed();
@@ -56,44 +73,47 @@ describe('another program on the port', () => {
     const address = await listen((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
     const transport = new GrpcTransport({ clock, messageBytesMax: 1_000 });
     const heard = new Heard();
-    transport.open(address, initProducer.path, heard).send([]);
+    transport.open(address, path, heard).send([]);
     await heard.untilClosed();
     expect(heard.error).toMatchObject({ code: 'UNREACHABLE', definite: true });
     transport.close();
   });
 });
 
-test('a server that dies with a call open: the caller cannot know, so the failure is indefinite', async () => {
-  const transport = new GrpcTransport({ clock, messageBytesMax: 1_000 });
-  const listening = await transport.listen('127.0.0.1:0', () => new Heard());
-  const target = listening.address;
-  // A process that dies resets its sockets: here a wire in between does.
-  const wires: Socket[] = [];
-  const proxy = createServer((near) => {
-    const port = Number(target.split(':')[1]);
-    const far = connect(port, '127.0.0.1');
-    near.on('error', () => undefined);
-    far.on('error', () => undefined);
-    near.pipe(far).pipe(near);
-    wires.push(near, far);
-  });
-  const address = await new Promise<string>((resolve) =>
-    proxy.listen(0, '127.0.0.1', () => {
-      const bound = proxy.address();
-      resolve(`127.0.0.1:${typeof bound === 'object' ? bound?.port : ''}`);
-    }),
-  );
-  const heard = new Heard();
-  const stream = transport.open(address, initProducer.path, heard);
-  stream.send([new Uint8Array(1)]);
-  while (stream.bufferedBytes > 0) await new Promise(setImmediate);
-  for (const wire of wires) wire.resetAndDestroy();
-  await heard.untilClosed();
-  expect(heard.error).toMatchObject({ code: 'CONNECTION_LOST', definite: false });
-  transport.close();
-  proxy.close();
-  await listening.close(1_000);
-});
+test.each([produce.path, initProducer.path])(
+  'a server that dies with a call of %s open: the caller cannot know, so the failure is indefinite',
+  async (path) => {
+    const transport = new GrpcTransport({ clock, messageBytesMax: 1_000 });
+    const listening = await transport.listen('127.0.0.1:0', () => new Heard());
+    const target = listening.address;
+    // A process that dies resets its sockets: here a wire in between does.
+    const wires: Socket[] = [];
+    const proxy = createServer((near) => {
+      const port = Number(target.split(':')[1]);
+      const far = connect(port, '127.0.0.1');
+      near.on('error', () => undefined);
+      far.on('error', () => undefined);
+      near.pipe(far).pipe(near);
+      wires.push(near, far);
+    });
+    const address = await new Promise<string>((resolve) =>
+      proxy.listen(0, '127.0.0.1', () => {
+        const bound = proxy.address();
+        resolve(`127.0.0.1:${typeof bound === 'object' ? bound?.port : ''}`);
+      }),
+    );
+    const heard = new Heard();
+    const stream = transport.open(address, path, heard);
+    stream.send([new Uint8Array(1)]);
+    while (stream.bufferedBytes > 0) await new Promise(setImmediate);
+    for (const wire of wires) wire.resetAndDestroy();
+    await heard.untilClosed();
+    expect(heard.error).toMatchObject({ code: 'CONNECTION_LOST', definite: false });
+    transport.close();
+    proxy.close();
+    await listening.close(1_000);
+  },
+);
 
 test('each class of calls has its own connection, and calls of one class share theirs', async () => {
   const transport = new GrpcTransport({ clock, messageBytesMax: 1_000 });
@@ -134,10 +154,12 @@ test.each(['[::1]:0', 'localhost:0'])('listens on and calls %s', async (bindAddr
     return new Heard();
   });
   expect(await transport.probe(listening.address, 1_000)).toBe('open');
-  const heard = new Heard();
-  transport.open(listening.address, initProducer.path, heard).end();
-  await heard.untilClosed();
-  expect(heard.error).toBeUndefined();
+  for (const method of [produce, initProducer]) {
+    const heard = new Heard();
+    transport.open(listening.address, method.path, heard).end();
+    await heard.untilClosed();
+    expect(heard.error).toBeUndefined();
+  }
   transport.close();
   await listening.close(1_000);
 });

@@ -21,7 +21,14 @@ export interface TransportPair {
   readonly deadAddress: string;
 }
 
-const method = methods.broker.produce.path;
+/** Methods to call, for a transport that treats them differently; no two need share a connection. */
+export interface ConformanceMethods {
+  readonly method: string;
+  readonly other: string;
+}
+
+const hotMethods: ConformanceMethods = { method: methods.broker.produce.path, other: methods.broker.fetch.path };
+
 const text = (value: string): Message => [new TextEncoder().encode(value)];
 const textOf = (message: Message): string => Buffer.concat(message).toString();
 
@@ -84,7 +91,11 @@ class Calls {
   }
 }
 
-export function transportConformance(name: string, make: () => Promise<TransportPair>): void {
+export function transportConformance(
+  name: string,
+  make: () => Promise<TransportPair>,
+  { method, other }: ConformanceMethods = hotMethods,
+): void {
   describe(name, () => {
     const open: { pair: TransportPair; listening: Listening }[] = [];
     const start = async (accept?: Acceptor) => {
@@ -311,11 +322,11 @@ export function transportConformance(name: string, make: () => Promise<Transport
       for (;;) {
         // The news that the server takes no more calls may travel behind this one.
         const attempt = new Heard();
-        caller.open(address, methods.broker.fetch.path, attempt).end();
+        caller.open(address, other, attempt).end();
         await Promise.race([attempt.untilClosed(), calls.next().then((call) => call.stream.end())]);
         if (attempt.error?.code === 'UNREACHABLE') break;
       }
-      caller.open(address, methods.broker.fetch.path, late).send(text('x'));
+      caller.open(address, other, late).send(text('x'));
       await late.untilClosed();
       expect(late.events).toEqual(['close UNREACHABLE']);
       expect(closed).toBe(false);
@@ -346,7 +357,7 @@ export function transportConformance(name: string, make: () => Promise<Transport
       caller.open(address, method, heard).send(text('x'));
       const served = await calls.next();
       const pending = new Heard();
-      caller.open(address, methods.broker.fetch.path, pending);
+      caller.open(address, other, pending);
       caller.close();
       await heard.untilClosed();
       await pending.untilClosed();
