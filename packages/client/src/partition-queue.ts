@@ -69,6 +69,12 @@ interface Series {
 
 /** Q3 */
 export const windowBatchesMax = 5;
+/**
+ * With this much under way a batch that has room waits for more records, or for an answer: each batch costs three nodes
+ * the same, however small. Measured on two cores: batches of 240 KiB instead of 182 at full speed. A trickle never
+ * reaches it and waits for nothing; waiting for every answer instead took p50 at 10,000 records/s from 6.3 to 8.5 ms.
+ */
+const gatherAboveBytes = 16 * 1024;
 const producerEpochMax = 0x7fff;
 const capacityBytesMin = 512;
 
@@ -252,11 +258,18 @@ export class PartitionQueue {
     }
     if (this.#window.length >= windowBatchesMax) return undefined;
     const { clock } = this.#ports;
-    if (this.#sealed.size === 0 && (this.#open?.dueMs ?? Infinity) <= clock.monotonicMs()) this.seal();
+    const due = (this.#open?.dueMs ?? Infinity) <= clock.monotonicMs();
+    if (this.#sealed.size === 0 && due && this.#bytesInFlight < gatherAboveBytes) this.seal();
     if (this.#sealed.size === 0 || !this.#hasSeries()) return undefined;
     const batch = this.#sealed.shift();
     if (batch !== undefined) this.#window.push(batch);
     return batch;
+  }
+
+  get #bytesInFlight(): number {
+    let bytes = 0;
+    for (const batch of this.#window) if (!batch.decided) bytes += batch.batchBytes;
+    return bytes;
   }
 
   #hasSeries(): boolean {

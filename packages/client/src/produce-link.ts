@@ -5,6 +5,8 @@
  * L1 No batch is sent without credit, so none is sent before the server answered the opening.
  * L2 Batches of one partition go out in the order in which its queue gives them; a message holds one of each at most.
  * L3 Every attempt ends by its result or with the stream, whichever is first.
+ * L4 A large batch goes in parts, in turn with those of others and behind whatever is whole; its queue gives nothing
+ *    else before the last part is on its way (L2).
  */
 import type { Timer } from '@sluice/base';
 import { SluiceError, OncePerTurn } from '@sluice/base';
@@ -16,7 +18,16 @@ import type {
   RpcClient,
   StreamSender,
 } from '@sluice/wire';
-import { Acks, decodeError, methods, SendCredit } from '@sluice/wire';
+import {
+  Acks,
+  BatchParts,
+  decodeError,
+  methods,
+  partsBufferedBytesMax,
+  partsRetryMs,
+  SendCredit,
+  wholeBytesMax,
+} from '@sluice/wire';
 import { Backoff } from './backoff.ts';
 import { connectionLost, isRefusal } from './delivery-errors.ts';
 import type { PartitionQueue } from './partition-queue.ts';
@@ -40,17 +51,24 @@ interface UnderWay {
   readonly attempt: Attempt;
 }
 
+interface InParts {
+  readonly requestId: number;
+  readonly parts: BatchParts;
+}
+
 interface OpenStream {
   readonly sender: StreamSender<ProduceRequest>;
   readonly credit: SendCredit;
   /** By request id, oldest first. */
   readonly underWay: Map<number, UnderWay>;
+  /** Batches of which parts are to be sent, by their queue (L4). */
+  readonly inParts: Map<PartitionQueue, InParts>;
   readonly sinceMs: number;
   opened: boolean;
 }
 
 /** Design §4: messages of 128 to 512 KiB. */
-const messageBytesMax = 512 * 1024;
+const messageBytesMax = wholeBytesMax;
 
 export class ProduceLink {
   readonly #options: ProduceLinkOptions;
@@ -60,6 +78,7 @@ export class ProduceLink {
   #stream: OpenStream | undefined;
   #retry: Timer | undefined;
   #watchdog: Timer | undefined;
+  #nextPart: Timer | undefined;
   readonly #pumping: OncePerTurn;
   #requestId = 0;
   #closed = false;
@@ -89,16 +108,18 @@ export class ProduceLink {
     this.#closed = true;
     this.#retry?.cancel();
     this.#watchdog?.cancel();
+    this.#nextPart?.cancel();
     this.#ready.clear();
     this.#stream?.sender.close(new SluiceError('CLOSED'));
     this.#stream = undefined;
   }
 
   #pump(): void {
-    if (this.#ready.size === 0) return;
-    if (this.#stream === undefined) return this.#open();
-    while (this.#ready.size > 0 && this.#stream.credit.canSend) this.#sendMessage(this.#stream);
-    this.#watch(this.#stream);
+    const stream = this.#stream;
+    if (stream === undefined) return this.#ready.size === 0 ? undefined : this.#open();
+    while (this.#ready.size > 0 && stream.credit.canSend) this.#sendMessage(stream);
+    if (stream.inParts.size > 0) this.#sendParts(stream);
+    this.#watch(stream);
   }
 
   /** One message: a batch of each ready queue, until it is large enough or credit is used up. */
@@ -110,18 +131,51 @@ export class ProduceLink {
     for (const queue of turn) {
       if (bytes >= messageBytesMax || !stream.credit.canSend) break;
       this.#ready.delete(queue);
+      if (stream.inParts.has(queue)) continue;
       const taken = queue.takeFor(this.#options.node);
       if (taken === undefined) continue;
       stream.credit.take(taken.bytes.byteLength);
-      bytes += taken.bytes.byteLength;
       this.#requestId += 1;
       stream.underWay.set(this.#requestId, { queue, attempt: taken.attempt });
+      if (taken.bytes.byteLength > wholeBytesMax) {
+        stream.inParts.set(queue, { requestId: this.#requestId, parts: new BatchParts(taken.bytes) });
+        continue;
+      }
+      bytes += taken.bytes.byteLength;
       const { topicId } = queue.options;
-      batches.push({ requestId: this.#requestId, topicId, partition: queue.partition, batch: taken.bytes });
+      batches.push({
+        requestId: this.#requestId,
+        topicId,
+        partition: queue.partition,
+        batch: taken.bytes,
+        moreBytes: 0,
+      });
       // To the end of the line: it may have more.
       this.#ready.add(queue);
     }
     if (batches.length > 0) stream.sender.send({ batches });
+  }
+
+  /** A part of each large batch in turn, as far as the transport takes them at once (L4). */
+  #sendParts(stream: OpenStream): void {
+    for (const [queue, inParts] of stream.inParts) {
+      const { requestId, parts } = inParts;
+      if (stream.sender.bufferedBytes >= partsBufferedBytesMax) return this.#sendPartsLater();
+      const { bytes: batch, moreBytes, continues } = parts.next();
+      const target = continues ? {} : { topicId: queue.options.topicId, partition: queue.partition };
+      stream.sender.send({ batches: [{ requestId, ...target, batch, moreBytes }] });
+      // To the end of the line, which this loop reaches again.
+      stream.inParts.delete(queue);
+      if (moreBytes > 0) stream.inParts.set(queue, inParts);
+      else this.offer(queue);
+    }
+  }
+
+  #sendPartsLater(): void {
+    this.#nextPart ??= this.#options.ports.clock.setTimer(partsRetryMs, () => {
+      this.#nextPart = undefined;
+      this.#pumping.soon();
+    });
   }
 
   #open(): void {
@@ -138,6 +192,7 @@ export class ProduceLink {
       sender,
       credit: new SendCredit(),
       underWay: new Map(),
+      inParts: new Map(),
       sinceMs: ports.clock.monotonicMs(),
       opened: false,
     };
@@ -170,6 +225,7 @@ export class ProduceLink {
     this.#watchdog = undefined;
     this.#retry = this.#options.ports.clock.setTimer(this.#backoff.nextMs(), () => this.retryNow());
     const lost = connectionLost(error);
+    for (const queue of stream.inParts.keys()) this.#ready.add(queue);
     for (const { queue, attempt } of stream.underWay.values()) queue.onFailed(attempt, lost);
     if (stream.opened) return;
     for (const queue of this.#ready) queue.onUnsent(this.#options.node, error ?? lost, isRefusal(error));

@@ -13,8 +13,8 @@ export interface ProducerOptions {
   /** Largest batch before compression; one larger record makes a larger batch. Default 256 KiB. */
   readonly batchBytesMax?: number;
   /**
-   * How long a batch waits for more records. Default 0: it leaves as soon as it can, with all that gathered while it
-   * could not, which already batches well under load.
+   * How long a batch waits for more records. Default 0: it leaves at once, unless enough of its partition is under way;
+   * then it gathers records until an answer comes or it is full, which batches well under load.
    */
   readonly lingerMs?: number;
   /** Default `none`. */
@@ -41,7 +41,8 @@ export interface ProducerSettings extends Required<Omit<ProducerOptions, 'compre
   readonly compressor: Compressor | undefined;
 }
 
-const defaults = {
+/** What a producer takes for each option that is not given. */
+export const producerDefaults = {
   acks: 'all',
   batchBytesMax: 256 * 1024,
   lingerMs: 0,
@@ -53,8 +54,8 @@ const defaults = {
 /** Throws `INVALID_CONFIG`. */
 export function producerSettings(options: ProducerOptions, compression: Compression): ProducerSettings {
   const { compression: codec = 'none', ...given } = options;
-  const acks = given.acks ?? defaults.acks;
-  const settings = { ...defaults, ...given, acks, idempotent: given.idempotent ?? acks !== 'none' };
+  const acks = given.acks ?? producerDefaults.acks;
+  const settings = { ...producerDefaults, ...given, acks, idempotent: given.idempotent ?? acks !== 'none' };
   if (settings.idempotent && acks === 'none') throw invalid('idempotent', 'needs acks "all" or "leader"');
   const positive = ['batchBytesMax', 'deliveryTimeoutMs', 'requestTimeoutMs', 'bufferBytesMax'] as const;
   for (const key of positive)
