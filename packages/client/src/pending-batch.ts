@@ -29,7 +29,7 @@ export type BatchState = 'waiting' | 'sent' | 'delivered' | 'failed';
 /** Who hears what became of a record: a callback for each, a call for many of them, or nobody. */
 export type RecordOwner = OnDelivery | ManyOwner | undefined;
 
-/** Told once for each run of its records in a batch, which lie one behind the other there. */
+/** Told once for a batch: its records lie one behind the other there, since nobody overtakes a call that waits. */
 export interface ManyOwner {
   /** The record of this index was the last to join the batch. */
   onPlaced(index: number, batch: PendingBatch): void;

@@ -23,7 +23,7 @@ import {
   BatchParts,
   decodeError,
   methods,
-  partsBufferedBytesMax,
+  PartPacing,
   partsRetryMs,
   SendCredit,
   wholeBytesMax,
@@ -63,6 +63,7 @@ interface OpenStream {
   readonly underWay: Map<number, UnderWay>;
   /** Batches of which parts are to be sent, by their queue (L4). */
   readonly inParts: Map<PartitionQueue, InParts>;
+  readonly pacing: PartPacing;
   readonly sinceMs: number;
   opened: boolean;
 }
@@ -153,6 +154,7 @@ export class ProduceLink {
       // To the end of the line: it may have more.
       this.#ready.add(queue);
     }
+    stream.pacing.onWhole(bytes);
     if (batches.length > 0) stream.sender.send({ batches });
   }
 
@@ -160,7 +162,7 @@ export class ProduceLink {
   #sendParts(stream: OpenStream): void {
     for (const [queue, inParts] of stream.inParts) {
       const { requestId, parts } = inParts;
-      if (stream.sender.bufferedBytes >= partsBufferedBytesMax) return this.#sendPartsLater();
+      if (!stream.pacing.take(stream.sender.bufferedBytes)) return this.#sendPartsLater();
       const { bytes: batch, moreBytes, continues } = parts.next();
       const target = continues ? {} : { topicId: queue.options.topicId, partition: queue.partition };
       stream.sender.send({ batches: [{ requestId, ...target, batch, moreBytes }] });
@@ -193,6 +195,7 @@ export class ProduceLink {
       credit: new SendCredit(),
       underWay: new Map(),
       inParts: new Map(),
+      pacing: new PartPacing(),
       sinceMs: ports.clock.monotonicMs(),
       opened: false,
     };

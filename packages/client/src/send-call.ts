@@ -55,8 +55,7 @@ export class SendCall implements ManyOwner {
     const place = this.#placeOf(batch);
     place.partition = partition;
     place.baseOffset = error === undefined ? baseOffset : -1;
-    // Once for all runs of the batch, the next of which finds nobody to tell.
-    if (error !== undefined && this.#options.onFailed !== undefined && this.#places.delete(batch)) {
+    if (error !== undefined && this.#options.onFailed !== undefined) {
       for (const index of this.#deliveries.indexesIn(place)) this.#tell(index, error);
     }
     this.#decide(recordCount, error);

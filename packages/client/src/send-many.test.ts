@@ -178,6 +178,18 @@ test('an aborted call withdraws what waits', async () => {
   expect(codeOf(await outcome(producer.sendMany('orders', valuesOf(1), { signal: abort.signal })))).toBe('CANCELLED');
 });
 
+test('a call of which something was sent after it had waited is no longer certain', async () => {
+  const cluster = await oneTopic();
+  const producer = cluster.client().producer({ bufferBytesMax: 2_000 });
+  const first = producer.sendMany('orders', valuesOf(20));
+  const abort = new AbortController();
+  const call = outcome(producer.sendMany('orders', valuesOf(100, 'second'), { signal: abort.signal }));
+  await cluster.clock.outcome(first);
+  cluster.onProduce = () => 'drop';
+  abort.abort();
+  expect(refused(await cluster.clock.outcome(call))).toMatchObject({ code: 'CANCELLED', definite: false });
+});
+
 const codeOf = (result: Deliveries | SluiceError): string => (isSluiceError(result) ? result.code : 'ok');
 
 test('the deadline is of the whole call, also for what waits for room or for its topic', async () => {

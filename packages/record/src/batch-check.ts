@@ -18,17 +18,19 @@ export interface ProduceLimits {
  */
 export function checkProduceBatch(bytes: Uint8Array, limits: ProduceLimits): Result<BatchHeader> {
   // Before the CRC: an oversized batch must not cost its length in CPU.
-  if (bytes.byteLength > limits.batchBytesMax) {
-    return failure(
-      'RECORD_TOO_LARGE',
-      'size',
-      `the batch has ${bytes.byteLength} bytes, the limit is ${limits.batchBytesMax}; send smaller ones or raise recordBytesMax`,
-    );
-  }
+  const tooLarge = batchSizeProblem(bytes.byteLength, limits);
+  if (tooLarge !== undefined) return { ok: false, problem: tooLarge };
   const read = checkSealedBatch(bytes, 0);
   if (!read.ok) return read;
   const problem = produceProblem(read.value, bytes.byteLength);
   return problem === undefined ? read : { ok: false, problem };
+}
+
+/** What is wrong with a batch of so many bytes, which may not be there yet. */
+export function batchSizeProblem(batchBytes: number, { batchBytesMax }: ProduceLimits): BatchProblem | undefined {
+  if (batchBytes <= batchBytesMax) return undefined;
+  const message = `the batch has ${batchBytes} bytes, the limit is ${batchBytesMax}; send smaller ones or raise recordBytesMax`;
+  return { code: 'RECORD_TOO_LARGE', rule: 'size', message };
 }
 
 /**

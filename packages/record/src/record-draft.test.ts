@@ -32,7 +32,16 @@ const plain = ({ key = null, value, headers = [] }: RecordContent): RecordConten
 const text = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 60 }),
   fc.string({ unit: 'grapheme-ascii', maxLength: 60 }),
-  fc.constantFrom('\ud800', 'a\udc00b', 'x'.repeat(2_000), 'ü'.repeat(1_000), 'x'.repeat(39), 'x'.repeat(41)),
+  fc.constantFrom(
+    'ü',
+    '\u0080\u00ff',
+    '\ud800',
+    'a\udc00b',
+    'x'.repeat(2_000),
+    'ü'.repeat(1_000),
+    'x'.repeat(39),
+    'x'.repeat(41),
+  ),
 );
 const bytes = fc.option(fc.oneof(text, fc.uint8Array({ maxLength: 80 })), { nil: null });
 const record: fc.Arbitrary<RecordContent> = fc.record(
