@@ -1,5 +1,6 @@
 /**
- * Gathers what arrives while the last group is being written, writes it as one group, and tells everyone in it.
+ * Gathers what arrives while the last group is being written, writes it as one group, and tells everyone in it. How long
+ * it gathers beyond that, and how much, is `CommitPace`'s to say.
  *
  * G1 Groups are durable in the order of their numbers, rows in the order in which they were asked for.
  * G2 A group is written only after the sync of the one before returned; torn and corrupt are told apart by that.
@@ -8,6 +9,7 @@
  */
 import type { Clock, Halt, Timer } from '@sluice/base';
 import { DiskError, SluiceError } from '@sluice/base';
+import { CommitPace } from './commit-pace.ts';
 import { Group } from './group.ts';
 import type { Journal } from './journal.ts';
 import type { GroupStats } from './node-log.ts';
@@ -37,6 +39,9 @@ export class GroupCommit {
   #inFlight: Group | undefined;
   #nextGroup: number;
   #running = false;
+  readonly #pace: CommitPace;
+  /** The only group that waits may grow before it is written. */
+  #lingering: { readonly bytes: number; readonly end: (wasWorthIt: boolean) => void } | undefined;
   #pendingBytes = 0;
   #lastIsEmpty: boolean;
   #failed: Error | undefined;
@@ -49,6 +54,7 @@ export class GroupCommit {
   constructor(options: GroupCommitOptions) {
     this.#options = options;
     options.journal.onFailure = (error) => this.#fail(error);
+    this.#pace = new CommitPace(options.groupBytesMax, options.clock.monotonicMs());
     this.#nextGroup = options.nextGroup;
     this.#lastIsEmpty = options.lastIsEmpty;
   }
@@ -81,17 +87,21 @@ export class GroupCommit {
     }
     if (this.#closing) throw new SluiceError('SHUTTING_DOWN', { message: 'The node log is closed.' });
     this.#pendingBytes += payloadBytes;
+    this.#pace.arrived(payloadBytes);
     const last = this.#waiting.at(-1);
     const full =
       last === undefined ||
       last.rowCount >= groupRowsMax ||
-      (last.rowCount > 0 && last.bytes + payloadBytes > this.#options.groupBytesMax);
+      (last.rowCount > 0 && last.bytes + payloadBytes > this.#pace.groupBytesMax);
+    const lingering = this.#lingering;
+    if (lingering !== undefined && (full || last.bytes + payloadBytes >= lingering.bytes)) lingering.end(true);
     return full ? this.#open() : last;
   }
 
   /** Resolves when nothing waits; takes no more. */
   async close(): Promise<void> {
     this.#closing = true;
+    this.#lingering?.end(true);
     this.#sealTimer?.cancel();
     await this.idle();
     if (!this.#lastIsEmpty && this.#failed === undefined) {
@@ -127,6 +137,8 @@ export class GroupCommit {
         this.#inFlight = group;
         await this.#commit(group);
         this.#inFlight = undefined;
+        const lingering = this.#linger();
+        if (lingering !== undefined) await lingering;
       }
       this.#running = false;
       if (!this.#closing) this.sealWhenIdle();
@@ -138,6 +150,25 @@ export class GroupCommit {
     for (const resolve of idle) resolve();
   }
 
+  /** Something to wait for, when the next group should grow first (H1, H2). */
+  #linger(): Promise<void> | undefined {
+    const next = this.#waiting[0];
+    if (next === undefined || this.#waiting.length > 1 || this.#closing) return undefined;
+    const wait = this.#pace.wait(next.bytes);
+    if (wait === undefined) return undefined;
+    return new Promise((resolve) => {
+      const end = (wasWorthIt: boolean): void => {
+        this.#lingering = undefined;
+        timer.cancel();
+        this.#pace.waited(wasWorthIt);
+        // What arrives in the same turn joins the group.
+        this.#options.clock.defer(resolve);
+      };
+      const timer = this.#options.clock.setTimer(wait.ms, () => end(false));
+      this.#lingering = { bytes: wait.bytes, end };
+    });
+  }
+
   async #commit(group: Group): Promise<void> {
     const { journal, replay, clock, onGroup } = this.#options;
     const startMs = clock.monotonicMs();
@@ -146,6 +177,7 @@ export class GroupCommit {
       writeMs = clock.monotonicMs();
     });
     const durableMs = clock.monotonicMs();
+    this.#pace.committed({ bytes: encoded.bytes, ms: durableMs - writeMs, nowMs: durableMs });
     this.#groups += 1;
     this.#bytesWritten += encoded.bytes;
     this.#pendingBytes -= group.payloadBytes;

@@ -36,6 +36,8 @@ export interface DiskOperation {
   readonly path: string;
   /** Counted from 0 over the life of the disk. */
   readonly number: number;
+  /** Of a write; 0 of all else. */
+  readonly bytes: number;
 }
 
 export interface MemoryDiskOptions {
@@ -279,6 +281,7 @@ export class MemoryDisk implements Disk {
           'write',
           path,
           alive(() => this.#write(path, inode, { buffers, position })),
+          { bytes: bytesOf(buffers) },
         ),
       writeDurable: (buffers, position) => this.#writeDurable(path, inode, { buffers, position, alive }),
       sync: () => this.#sync(path, inode),
@@ -312,12 +315,7 @@ export class MemoryDisk implements Disk {
   /** Covers the writes before its submission (M1); takes effect when it completes. */
   #sync(path: string, inode: Inode): Promise<void> {
     const covered = new Set(inode.unsynced);
-    return this.#run(
-      'sync',
-      path,
-      () => undefined,
-      () => this.#land(path, inode, covered),
-    );
+    return this.#run('sync', path, () => undefined, { finish: () => this.#land(path, inode, covered) });
   }
 
   /** As a write and a sync of it alone (M1). */
@@ -342,7 +340,7 @@ export class MemoryDisk implements Disk {
           inode.unsynced = [...left, ...own];
         }
       }),
-      () => this.#land(path, inode, covered),
+      { finish: () => this.#land(path, inode, covered), bytes: bytesOf(what.buffers) },
     );
   }
 
@@ -363,8 +361,13 @@ export class MemoryDisk implements Disk {
   }
 
   /** `submit` happens now, `finish` when the operation completes; the result is that of `submit`. */
-  #run<T>(kind: DiskOperationKind, path: string, submit: () => T, finish?: () => void): Promise<T> {
-    const operation = { kind, path, number: this.#operations };
+  #run<T>(
+    kind: DiskOperationKind,
+    path: string,
+    submit: () => T,
+    { finish, bytes = 0 }: { finish?: () => void; bytes?: number } = {},
+  ): Promise<T> {
+    const operation = { kind, path, number: this.#operations, bytes };
     this.#operations += 1;
     this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
     const hangs = this.#options.onOperation?.(operation) === 'hang';
@@ -488,10 +491,14 @@ function sizeOf(inode: Inode): number {
   return size;
 }
 
-function joined(buffers: readonly Uint8Array[]): Uint8Array {
+function bytesOf(buffers: readonly Uint8Array[]): number {
   let bytes = 0;
   for (const buffer of buffers) bytes += buffer.length;
-  const whole = new Uint8Array(bytes);
+  return bytes;
+}
+
+function joined(buffers: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(bytesOf(buffers));
   let at = 0;
   for (const buffer of buffers) {
     whole.set(buffer, at);
