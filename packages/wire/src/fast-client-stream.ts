@@ -73,7 +73,8 @@ export class FastClientStream implements TransportStream {
   /** There is a connection: makes the call on it. */
   start(session: ClientHttp2Session): void {
     if (this.#closed) return;
-    const http2 = session.request(this.#headers());
+    const http2 = this.#request(session);
+    if (http2 === undefined) return;
     this.#http2 = http2;
     http2.on('data', (chunk: Buffer) => {
       if (!this.#closed) this.#parser.push(chunk);
@@ -93,6 +94,18 @@ export class FastClientStream implements TransportStream {
   /** There is no connection and the attempt is over. */
   unreachable(error: SluiceError): void {
     this.#finish(error);
+  }
+
+  /** Undefined when HTTP/2 refuses the call before anything of it is sent. */
+  #request(session: ClientHttp2Session): ClientHttp2Stream | undefined {
+    try {
+      return session.request(this.#headers());
+    } catch (cause) {
+      const { address } = this.#options;
+      const message = `The call cannot be made on the connection to ${address}; nothing was sent.`;
+      this.#finish(new SluiceError('UNREACHABLE', { message, details: { address }, cause }));
+      return undefined;
+    }
   }
 
   #headers(): OutgoingHttpHeaders {

@@ -12,8 +12,14 @@ export function keepAlive(session: Http2Session, clock: Clock): void {
   };
   const ping = (): void => {
     if (session.destroyed) return;
-    timer = clock.setTimer(keepaliveTimeoutMs, () => session.destroy());
+    let isAnswered = false;
+    // A process that was paused finds the answer behind its own timers: it is read before anybody is judged.
+    const judge = (): void => {
+      if (!isAnswered) session.destroy();
+    };
+    timer = clock.setTimer(keepaliveTimeoutMs, () => clock.defer(judge));
     session.ping((error) => {
+      isAnswered = true;
       timer.cancel();
       if (error === null && !session.destroyed) pause();
     });

@@ -12,10 +12,13 @@ export const grownConnectionWindowBytes = 4 * 1_048_576;
 
 const announcement = { customSettings: { [laneSettingId]: laneVersion } };
 
-/** In MiB, of bookkeeping: streams, headers and queued frames, not bodies. Node's 10 fail honest bursts of calls. */
-const serverSessionMemory = 64;
+/**
+ * In MiB; counts streams, headers and what waits to be sent. Node's 10 would fail a connection with ten full answers
+ * under way; this has room for all calls that the dispatcher gives one.
+ */
+const serverSessionMemory = 1_024;
 
-/** Frames that only cost the other side nothing and us work. */
+/** Frames that cost the other side nothing and us work. */
 const abuseLimits = {
   maxOutstandingPings: 10,
   maxOutstandingSettings: 10,

@@ -2,7 +2,8 @@
  * Messages of a gRPC stream: a flag byte, four bytes of length, the body. Pure.
  *
  * F1 A message is never joined: it is the list of the pieces that arrived.
- * F2 A message of n bytes has at most n / 1 KiB + n / 16 KiB + 2 pieces, however finely its sender cuts it.
+ * F2 However finely its sender cuts it, a message of n bytes has at most n / 512 + 2 pieces, and those that were copied
+ *    hold at most twice what they say.
  */
 import type { Message } from '@sluice/base';
 
@@ -116,8 +117,10 @@ export class MessageParser {
   }
 
   #closeTail(): void {
-    if (this.#tail === undefined) return;
-    this.#pieces.push(this.#tail.subarray(0, this.#tailHere));
+    const tail = this.#tail;
+    const here = this.#tailHere;
+    if (tail === undefined) return;
+    this.#pieces.push(here * 2 < tail.byteLength ? tail.slice(0, here) : tail.subarray(0, here));
     this.#tail = undefined;
     this.#tailHere = 0;
   }

@@ -1,0 +1,331 @@
+/** What the fast lane does beyond the port: which lane it is, its windows and their budget, its end, its patience. */
+import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
+import type { Server as NetServer, Socket } from 'node:net';
+import { createServer } from 'node:net';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import type { Listening, Message } from '@sluice/base';
+import { silentLogger, SluiceError } from '@sluice/base';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Dispatcher } from './dispatcher.ts';
+import { defaultLimits } from './dispatcher-limits.ts';
+import { FastConnection } from './fast-connection.ts';
+import { grownConnectionWindowBytes, grownStreamWindowBytes } from './fast-options.ts';
+import { deserializeChunks, serializeChunks } from './grpc-message.ts';
+import { keepaliveTimeMs, keepaliveTimeoutMs } from './grpc-options.ts';
+import { GrpcTransport } from './grpc-transport.ts';
+import { ManualClock } from './manual-clock.ts';
+import { methods } from './methods.ts';
+import { frame, hello, lanes, RawClients, settingsFrame } from './raw-http2.testing.ts';
+import { ProxiedTransport } from './stripping-proxy.testing.ts';
+import { SystemClock } from './system-clock.ts';
+import { Heard } from './transport-conformance.ts';
+
+const clock = new SystemClock();
+const { produce } = methods.broker;
+const messageBytesMax = 8 * 1_048_576;
+
+let transport: GrpcTransport;
+let closing: (() => Promise<void> | void)[];
+beforeEach(() => {
+  transport = new GrpcTransport({ clock, messageBytesMax, receiveBytesMax: 2 * grownConnectionWindowBytes });
+  closing = [];
+});
+afterEach(async () => {
+  transport.close();
+  for (const close of closing) await close();
+});
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise(setImmediate);
+}
+
+/** A produce stream that answers each message, but for clients that are named for what happens to them. */
+async function listen(): Promise<{ listening: Listening; clients: RawClients }> {
+  const limits = defaultLimits.client;
+  const options = { face: 'client', listener: 'test', limits, logger: silentLogger, clock } as const;
+  const dispatcher = new Dispatcher({ ...options, authorize: () => true });
+  dispatcher.stream(produce, (call, sender) => ({
+    onMessage: () => {
+      if (call.clientId === 'refused') throw new SluiceError('INVALID_REQUEST');
+      if (call.clientId === 'closed') return sender.close(new SluiceError('SHUTTING_DOWN'));
+      return sender.send({});
+    },
+    onClose: () => undefined,
+  }));
+  const listening = await transport.listen('127.0.0.1:0', dispatcher.accept);
+  const clients = new RawClients(listening.address);
+  closing.push(
+    () => clients.destroy(),
+    () => listening.close(0),
+  );
+  return { listening, clients };
+}
+
+function openProduce(session: ClientHttp2Session, clientId = ''): ClientHttp2Stream {
+  const headers = { ':method': 'POST', ':path': produce.path, 'content-type': 'application/grpc' };
+  const stream = session.request({ ...headers, 'sluice-client-id': clientId });
+  stream.on('error', () => undefined);
+  stream.resume();
+  return stream;
+}
+
+/** The windows of a connection after its first message was answered, and after a question that comes behind. */
+async function greet(session: ClientHttp2Session, clientId = ''): Promise<number[]> {
+  const stream = openProduce(session, clientId);
+  stream.write(frame(0, new Uint8Array()));
+  await new Promise((resolve) => stream.once(clientId === '' ? 'data' : 'close', resolve));
+  await new Promise((resolve) => session.ping(resolve));
+  // The message's prefix is under way for ever: too little to be worth a window update.
+  return [session.remoteSettings.initialWindowSize ?? 0, (session.state.remoteWindowSize ?? 0) + 5];
+}
+
+describe('which lane it is', () => {
+  const connectTo = async (address: string): Promise<FastConnection> => {
+    const connection = new FastConnection({ address, clock, connectTimeoutMs: 5_000, onGone: () => undefined });
+    closing.unshift(() => connection.close());
+    expect(connection.isFast).toBe(undefined);
+    await until(() => connection.isFast !== undefined);
+    return connection;
+  };
+
+  test('both ends know that it is the fast one', async () => {
+    const { listening } = await listen();
+    expect((await connectTo(listening.address)).isFast).toBe(true);
+  });
+
+  test('behind a proxy that strips the setting it is the slow one', async () => {
+    const proxied = new ProxiedTransport(transport);
+    const listening = await proxied.listen('127.0.0.1:0', () => new Heard());
+    closing.push(() => listening.close(0));
+    expect((await connectTo(listening.address)).isFast).toBe(false);
+    expect(proxied.stripped).toBe(1);
+  });
+
+  test('a stock server is called too, in messages as large as any', async () => {
+    const server = new Server({ 'grpc.max_receive_message_length': -1 });
+    const handle = (call: NodeJS.ReadWriteStream): void => {
+      call.on('data', (message: Message) => call.write(message as unknown as Buffer));
+      call.on('end', () => call.end());
+    };
+    server.register(produce.path, handle as never, serializeChunks, deserializeChunks, 'bidi');
+    const port = await new Promise<number>((resolve) =>
+      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (_error, bound) => resolve(bound)),
+    );
+    closing.push(() => server.forceShutdown());
+    const heard = new Heard();
+    const stream = transport.open(`127.0.0.1:${port}`, produce.path, heard);
+    const big = Buffer.alloc(3_000_000, 'abcde');
+    stream.send([big]);
+    stream.send([]);
+    stream.end();
+    await heard.untilClosed();
+    expect(heard.events).toEqual(['message 3000000', 'message 0', 'end', 'close ok']);
+    expect(Buffer.concat(heard.messages[0] ?? []).equals(big)).toBe(true);
+    const missing = new Heard();
+    transport.open(`127.0.0.1:${port}`, methods.broker.fetch.path, missing).end();
+    await missing.untilClosed();
+    expect(missing.error).toMatchObject({ code: 'UNKNOWN_METHOD', definite: true });
+  });
+});
+
+describe('the windows of a caller', () => {
+  const small = [65_535, 65_535];
+
+  test('are those of HTTP/2 until its first message was taken, then large, for calls that were open too', async () => {
+    const { clients } = await listen();
+    const session = await clients.session('fast');
+    const early = openProduce(session);
+    expect([session.remoteSettings.initialWindowSize, session.state.remoteWindowSize]).toEqual(small);
+    expect(await greet(session)).toEqual([grownStreamWindowBytes, grownConnectionWindowBytes]);
+    const large = Buffer.alloc(1_000_000, Buffer.from([0x78, 0]));
+    early.write(frame(0, large));
+    await new Promise((resolve) => early.once('data', resolve));
+  });
+
+  test.each(['refused', 'closed'])('stay small when the call is %s at its first message', async (clientId) => {
+    const { clients } = await listen();
+    const session = await clients.session('fast');
+    expect(await greet(session, clientId)).toEqual(small);
+    expect((await greet(session))[0]).toBe(grownStreamWindowBytes);
+  });
+
+  test('stay small when the budget is used up, and what is given back is there for the next', async () => {
+    const { clients } = await listen();
+    const sessions = await Promise.all([1, 2, 3].map(() => clients.session('fast')));
+    const windows = [];
+    for (const session of sessions) windows.push((await greet(session))[0]);
+    expect(windows).toEqual([grownStreamWindowBytes, grownStreamWindowBytes, 65_535]);
+    // A second call changes nothing: neither grows a connection twice nor takes twice from the budget.
+    expect((await greet(sessions[0]!))[0]).toBe(grownStreamWindowBytes);
+    sessions[0]?.destroy();
+    sessions[1]?.close();
+    sessions[1]?.destroy();
+    const again = [];
+    while (again.length < 2) {
+      const session = await clients.session('fast');
+      const [window] = await greet(session);
+      if (window === grownStreamWindowBytes) again.push(session);
+      else session.destroy();
+    }
+    expect((await greet(await clients.session('fast')))[0]).toBe(65_535);
+  });
+});
+
+describe('the end', () => {
+  test('both lanes are drained: a farewell at once, open calls may end, silent sockets go', async () => {
+    const { listening, clients } = await listen();
+    const { closed: silent } = await clients.socket();
+    const sessions = await Promise.all(lanes.map((lane) => clients.session(lane)));
+    const streams = sessions.map((session) => openProduce(session));
+    for (const stream of streams) {
+      stream.write(frame(0, new Uint8Array()));
+      await new Promise((resolve) => stream.once('data', resolve));
+    }
+    const farewells = sessions.map((session) => new Promise((resolve) => session.once('goaway', resolve)));
+    let over = false;
+    const close = listening.close(60_000).then(() => {
+      over = true;
+    });
+    await silent;
+    await Promise.all(farewells);
+    for (const stream of streams) {
+      expect([stream.closed, over]).toEqual([false, false]);
+      stream.write(frame(0, new Uint8Array()));
+      await new Promise((resolve) => stream.once('data', resolve));
+    }
+    for (const stream of streams) stream.close(8);
+    await close;
+    expect(over).toBe(true);
+  });
+
+  test('an answer that ends in the middle of a message is no success', async () => {
+    const heard = new Heard();
+    const address = await rawServer((socket) => {
+      const headers = Buffer.from([
+        0x88,
+        0x40,
+        12,
+        ...Buffer.from('content-type'),
+        16,
+        ...Buffer.from('application/grpc'),
+      ]);
+      const trailers = Buffer.from([0x40, 11, ...Buffer.from('grpc-status'), 1, 0x30]);
+      socket.write(rawFrame(1, 4, headers));
+      socket.write(rawFrame(0, 0, Buffer.from([0, 0, 0, 0, 9, 1])));
+      socket.write(rawFrame(1, 5, trailers));
+    });
+    transport.open(address, produce.path, heard).end();
+    await heard.untilClosed();
+    expect(heard.error).toMatchObject({ code: 'CONNECTION_LOST', definite: false });
+    expect(heard.messages).toEqual([]);
+  });
+
+  test.each([
+    [1, 'CONNECTION_LOST'],
+    [7, 'CONNECTION_LOST'],
+    [8, 'CONNECTION_LOST'],
+    [11, 'LIMIT_EXCEEDED'],
+    [12, 'PERMISSION_DENIED'],
+  ])('a call that the server resets with code %i: %s', async (reset, code) => {
+    const heard = new Heard();
+    const address = await rawServer((socket) => socket.write(rawFrame(3, 0, Buffer.from([0, 0, 0, reset]))));
+    transport.open(address, produce.path, heard).send([]);
+    await heard.untilClosed();
+    expect(heard.error?.code).toBe(code);
+  });
+
+  test('metadata that no header can hold: nothing was sent, and nobody else is hurt', async () => {
+    const { listening } = await listen();
+    const heard = new Heard();
+    transport.open(listening.address, produce.path, heard, { metadata: { 'no name': 'x' } }).send([]);
+    await heard.untilClosed();
+    expect(heard.error).toMatchObject({ code: 'UNREACHABLE', definite: true });
+  });
+});
+
+describe('patience', () => {
+  /** Time by hand, turns by the loop: sockets go on by themselves. */
+  const timersByHand = (): ManualClock =>
+    Object.assign(new ManualClock(), { defer: (run: () => void) => void setImmediate(run) });
+
+  test('a server that does not answer a ping is given up, and its calls end', async () => {
+    const timers = timersByHand();
+    const address = await rawServer(() => undefined);
+    const caller = new GrpcTransport({ clock: timers, messageBytesMax });
+    closing.unshift(() => caller.close());
+    const heard = new Heard();
+    caller.open(address, produce.path, heard).send([]);
+    await until(() => asked > 0);
+    await timers.pass(keepaliveTimeMs + keepaliveTimeoutMs - 1);
+    expect(heard.closed).toBe(false);
+    await timers.pass(1);
+    await heard.untilClosed();
+    expect(heard.error).toMatchObject({ code: 'CONNECTION_LOST', definite: false });
+  });
+
+  test('a caller that answers pings is kept, one that does not is let go, and a silent one sooner', async () => {
+    const timers = timersByHand();
+    const server = new GrpcTransport({ clock: timers, messageBytesMax, handshakeTimeoutMs: keepaliveTimeMs - 1 });
+    const served = new Heard();
+    const listening = await server.listen('127.0.0.1:0', () => served);
+    const clients = new RawClients(listening.address);
+    closing.push(
+      () => clients.destroy(),
+      () => listening.close(0),
+    );
+    const silent = await clients.socket();
+    const mute = await clients.socket();
+    mute.socket.write(hello('fast'));
+    await new Promise((resolve) => mute.socket.once('data', resolve));
+    const honest = await clients.session('fast');
+    openProduce(honest).write(frame(0, new Uint8Array()));
+    await served.until(() => served.messages.length === 1);
+    for (let round = 0; round < 3; round += 1) {
+      const pinged = new Promise((resolve) => honest.once('ping', resolve));
+      await timers.pass(keepaliveTimeMs);
+      await pinged;
+      // When this comes back, the answer that went before it is there too.
+      await new Promise((resolve) => honest.ping(resolve));
+      await timers.pass(keepaliveTimeoutMs - 1);
+    }
+    await Promise.all([silent.closed, mute.closed]);
+    expect([honest.closed, served.closed]).toEqual([false, false]);
+  });
+});
+
+let asked = 0;
+
+const rawFrame = (type: number, flags: number, body: Buffer): Buffer => {
+  const header = Buffer.from([0, 0, body.byteLength, type, flags, 0, 0, 0, 1]);
+  return Buffer.concat([header, body]);
+};
+
+/** A server of hand-made frames: settings first, `answer` when the caller has sent a call. */
+async function rawServer(answer: (socket: Socket) => void): Promise<string> {
+  asked = 0;
+  const sockets = new Set<Socket>();
+  const server: NetServer = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    socket.write(settingsFrame([]));
+    let bytes = Buffer.alloc(0);
+    socket.on('data', (chunk: Buffer) => {
+      bytes = Buffer.concat([bytes, chunk]);
+      if (
+        asked > 0 ||
+        (!bytes.includes(Buffer.from([0x01, 0x04, 0, 0, 0, 1])) &&
+          !bytes.includes(Buffer.from([0x01, 0x24, 0, 0, 0, 1])))
+      )
+        return;
+      asked += 1;
+      answer(socket);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  closing.push(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  const bound = server.address();
+  return `127.0.0.1:${typeof bound === 'object' ? bound?.port : ''}`;
+}
