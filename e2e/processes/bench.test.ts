@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { producerDefaults } from '@sluice/client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LocalCluster } from '../cluster.ts';
 import { sluice, startSluice } from '../sluice-command.ts';
@@ -12,6 +13,7 @@ interface Line {
   readonly settings: Readonly<Record<string, unknown>>;
 }
 
+const { batchBytesMax, lingerMs } = producerDefaults;
 let cluster: LocalCluster;
 const directory = mkdtempSync(path.join(tmpdir(), 'sluice-bench-test-'));
 beforeAll(async () => {
@@ -34,7 +36,7 @@ async function bench(words: string): Promise<Line> {
   expect(line).toMatchObject({
     system: 'sluice',
     version: expect.any(String) as string,
-    settings: { fsync: true, replication: 3, acks: 'all', minIsr: 2, batchBytes: 262_144, lingerMs: 0 },
+    settings: { fsync: true, replication: 3, acks: 'all', minIsr: 2, batchBytes: batchBytesMax, lingerMs },
   });
   expect(line?.settings).toMatchObject({ compression: 'none', filesystem: expect.any(String) as string });
   return line!;

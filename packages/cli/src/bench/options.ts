@@ -1,4 +1,5 @@
 /** Options that several benchmarks take, with one meaning. */
+import { producerDefaults } from '@sluice/client';
 import type { AcksName, ProducerOptions } from '@sluice/client';
 import type { Codec } from '@sluice/record';
 import { Option } from 'commander';
@@ -19,10 +20,6 @@ export interface LoadOptions {
   readonly lingerMs?: number;
   readonly compression: Codec;
 }
-
-/** The client's own, said aloud so that a figure tells what it was measured with. */
-const defaultBatchBytes = 256 * 1024;
-const defaultLingerMs = 0;
 
 export const fullSpeedPartitions = 6;
 
@@ -50,8 +47,8 @@ export function addLoadOptions(command: Command): Command {
 export const ownLoad: FilledLoadOptions<LoadOptions> = {
   recordBytes: 1024,
   acks: 'all',
-  batchBytes: defaultBatchBytes,
-  lingerMs: defaultLingerMs,
+  batchBytes: producerDefaults.batchBytesMax,
+  lingerMs: producerDefaults.lingerMs,
   compression: 'none',
 };
 
@@ -63,10 +60,11 @@ export type FilledLoadOptions<Options extends LoadOptions> = Options & {
   readonly lingerMs: number;
 };
 
+/** Said aloud, so that a figure tells what it was measured with. */
 export const withDefaults = <Options extends LoadOptions>(options: Options): FilledLoadOptions<Options> => ({
   ...options,
-  batchBytes: options.batchBytes ?? defaultBatchBytes,
-  lingerMs: options.lingerMs ?? defaultLingerMs,
+  batchBytes: options.batchBytes ?? producerDefaults.batchBytesMax,
+  lingerMs: options.lingerMs ?? producerDefaults.lingerMs,
 });
 
 export const producerOptions = ({
