@@ -87,7 +87,7 @@ async function stall(sluice: Sluice, topic: string): Promise<void> {
     ],
   });
   for await (const batch of consumer.batches()) {
-    if (batch.records().length > 0) break;
+    if (batch.nextOffset > batch.baseOffset) break;
   }
 }
 

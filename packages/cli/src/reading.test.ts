@@ -67,7 +67,7 @@ test('a time drops what is older, once', () => {
   const made = reading({ offset: parseOffsetSpec('@25') ?? start }, bounds(9));
   expect(text(made.take(batch(0, 2), valueLine))).toBe('');
   expect(text(made.take(batch(2, 2), valueLine))).toBe('3\n');
-  const olderAgain = { ...batch(4, 1), records: () => [{ ...batch(4, 1).records()[0]!, timestamp: 0 }] };
+  const olderAgain = { ...batch(4, 1), records: () => [{ ...[...batch(4, 1).records()][0]!, timestamp: 0 }] };
   expect(text(made.take(olderAgain, valueLine))).toBe('4\n');
 });
 

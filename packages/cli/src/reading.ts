@@ -25,7 +25,7 @@ export interface ReadBatch {
   readonly partition: number;
   /** The offset after its last record. */
   readonly nextOffset: number;
-  records(): readonly Omit<ConsumedRecord, 'topic' | 'partition'>[];
+  records(): Iterable<Omit<ConsumedRecord, 'topic' | 'partition'>>;
 }
 
 interface Progress {

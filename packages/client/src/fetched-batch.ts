@@ -1,5 +1,5 @@
-import type { DecodedRecord, Decompress } from '@sluice/record';
-import { batchError, decodeRecords } from '@sluice/record';
+import type { DecodedRecord, Decompress, RecordReader } from '@sluice/record';
+import { batchError, readRecords } from '@sluice/record';
 
 export type ConsumedRecord = DecodedRecord;
 
@@ -13,11 +13,14 @@ export interface ConsumedBatch {
   readonly nextOffset: number;
   /** Committed end of the partition when this was read. */
   readonly highWatermark: number;
+  /** Of the batch as it was sent, compressed or not. */
+  readonly batchBytes: number;
   /**
-   * Keys and values are views of the batch's memory. Throws `INVALID_BATCH` or `CORRUPT_BATCH` when the records do not
-   * decode, which their checksum cannot tell.
+   * The records in order of their offsets, each decoded when the iteration comes to it, anew in every iteration. Keys and
+   * values are views of the batch's memory. The iteration throws `INVALID_BATCH` or `CORRUPT_BATCH` where a record does
+   * not decode, which the checksum cannot tell.
    */
-  records(): readonly ConsumedRecord[];
+  records(): Iterable<ConsumedRecord>;
 }
 
 export class FetchedBatch implements ConsumedBatch {
@@ -28,7 +31,6 @@ export class FetchedBatch implements ConsumedBatch {
   readonly highWatermark: number;
   readonly #bytes: Uint8Array;
   readonly #decompress: Decompress;
-  #records: readonly ConsumedRecord[] | undefined;
 
   constructor(
     facts: Pick<ConsumedBatch, 'topic' | 'partition' | 'baseOffset' | 'nextOffset' | 'highWatermark'>,
@@ -44,18 +46,45 @@ export class FetchedBatch implements ConsumedBatch {
     this.#decompress = decompress;
   }
 
-  records(): readonly ConsumedRecord[] {
-    this.#records ??= this.#decode();
-    return this.#records;
+  get batchBytes(): number {
+    return this.#bytes.byteLength;
   }
 
-  #decode(): readonly ConsumedRecord[] {
-    const decoded = decodeRecords(this.#bytes, { decompress: this.#decompress });
-    const { topic, partition, baseOffset } = this;
-    if (!decoded.ok) throw batchError(decoded.problem, { topic, partition, offset: baseOffset });
-    const first = decoded.value[0];
-    // A batch is stored whole: the first one may begin before what was asked for.
-    if (first === undefined || first.offset >= baseOffset) return decoded.value;
-    return decoded.value.filter((record) => record.offset >= baseOffset);
+  records(): Iterable<ConsumedRecord> {
+    return { [Symbol.iterator]: () => new RecordIterator(this, this.#read()) };
+  }
+
+  #read(): RecordReader {
+    const read = readRecords(this.#bytes, { decompress: this.#decompress });
+    if (!read.ok) throw batchError(read.problem, placeOf(this));
+    return read.value;
   }
 }
+
+/** No generator: measured, 20 million records a second instead of 16. */
+class RecordIterator implements Iterator<ConsumedRecord, undefined> {
+  readonly #batch: FetchedBatch;
+  readonly #reader: RecordReader;
+
+  constructor(batch: FetchedBatch, reader: RecordReader) {
+    this.#batch = batch;
+    this.#reader = reader;
+  }
+
+  next(): IteratorResult<ConsumedRecord, undefined> {
+    const batch = this.#batch;
+    let value = this.#reader.next();
+    // A batch is stored whole: the first one may begin before what was asked for.
+    while (value !== undefined && value.offset < batch.baseOffset) value = this.#reader.next();
+    if (value !== undefined) return { value, done: false };
+    const { problem } = this.#reader;
+    if (problem !== undefined) throw batchError(problem, placeOf(batch));
+    return { value: undefined, done: true };
+  }
+}
+
+const placeOf = ({ topic, partition, baseOffset }: ConsumedBatch): Readonly<Record<string, unknown>> => ({
+  topic,
+  partition,
+  offset: baseOffset,
+});

@@ -1,11 +1,10 @@
-import type { Offset } from '@sluice/base';
 import { offset, utf8Decode } from '@sluice/base';
 import type { BatchHeader } from './batch-header.ts';
 import { readBatchHeader } from './batch-header.ts';
 import type { Decompress } from './codec.ts';
 import { batchHeaderBytes, recordBytesMin, recordHeaderBytesMin } from './layout.ts';
 import type { DecodedRecord, RecordHeader } from './record.ts';
-import type { Failure, Result } from './result.ts';
+import type { BatchProblem, Failure, Result } from './result.ts';
 import { failure, success } from './result.ts';
 import { VarintReader } from './varint.ts';
 
@@ -27,6 +26,16 @@ const noHeaders: readonly RecordHeader[] = Object.freeze([]);
  * buffer alive, and are wrong once somebody reuses it.
  */
 export function decodeRecords(batch: Uint8Array, options: DecodeOptions = {}): Result<readonly DecodedRecord[]> {
+  const opened = readRecords(batch, options);
+  if (!opened.ok) return opened;
+  const reader = opened.value;
+  const records: DecodedRecord[] = [];
+  for (let record = reader.next(); record !== undefined; record = reader.next()) records.push(record);
+  return reader.problem === undefined ? success(records) : { ok: false, problem: reader.problem };
+}
+
+/** The same, one record after another: only what is asked for is decoded, and only compressed records all at once. */
+export function readRecords(batch: Uint8Array, options: DecodeOptions = {}): Result<RecordReader> {
   const read = readBatchHeader(batch);
   if (!read.ok) return read;
   const header = read.value;
@@ -37,20 +46,46 @@ export function decodeRecords(batch: Uint8Array, options: DecodeOptions = {}): R
   if (header.recordCount > bytes.length / recordBytesMin) {
     return malformed(0, `${header.recordCount} records cannot lie in ${bytes.length} bytes`);
   }
-  const reader = new VarintReader(bytes);
-  const records: DecodedRecord[] = [];
-  let previous: Offset | undefined;
-  for (let index = 0; index < header.recordCount; index += 1) {
-    const record = readRecord(reader, header);
-    if (typeof record === 'string') return malformed(index, record);
-    if (previous !== undefined && record.offset <= previous) return malformed(index, 'offsets do not increase');
-    previous = record.offset;
-    records.push(record);
+  return success(new RecordReader(bytes, header));
+}
+
+export class RecordReader {
+  readonly #reader: VarintReader;
+  readonly #header: BatchHeader;
+  #index = 0;
+  #previous = -1;
+  #problem: BatchProblem | undefined;
+
+  constructor(bytes: Uint8Array, header: BatchHeader) {
+    this.#reader = new VarintReader(bytes);
+    this.#header = header;
   }
-  if (reader.at !== bytes.length) {
-    return malformed(header.recordCount, `${bytes.length - reader.at} bytes follow the last record`);
+
+  /** Why `next` gave no record, if that was not the end. */
+  get problem(): BatchProblem | undefined {
+    return this.#problem;
   }
-  return success(records);
+
+  /** Undefined after the last one, and from the first on that does not decode. */
+  next(): DecodedRecord | undefined {
+    if (this.#index >= this.#header.recordCount) return this.#end();
+    if (this.#problem !== undefined) return undefined;
+    const record = readRecord(this.#reader, this.#header);
+    if (typeof record === 'string') return this.#fail(record);
+    if (record.offset <= this.#previous) return this.#fail('offsets do not increase');
+    this.#previous = record.offset;
+    this.#index += 1;
+    return record;
+  }
+
+  #end(): undefined {
+    const left = this.#reader.bytes.length - this.#reader.at;
+    return left === 0 ? undefined : this.#fail(`${left} bytes follow the last record`);
+  }
+
+  #fail(what: string): undefined {
+    this.#problem ??= malformed(this.#index, what).problem;
+  }
 }
 
 function openRecords(bytes: Uint8Array, header: BatchHeader, options: DecodeOptions): Result<Uint8Array> {
