@@ -87,7 +87,7 @@ export class RawProduce {
     return this.appendAs({ requestId, topicId, partition, batch });
   }
 
-  async appendAs(batch: ProduceBatch): Promise<number> {
+  async appendAs(batch: Omit<ProduceBatch, 'moreBytes'>): Promise<number> {
     this.send({ batches: [batch] });
     return this.result(batch.requestId);
   }

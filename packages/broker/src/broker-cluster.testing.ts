@@ -99,7 +99,7 @@ export interface TestBroker {
 
 export class BrokerCluster {
   readonly clock = new ManualClock();
-  readonly network = new MemoryNetwork({ clock: this.clock });
+  readonly network: MemoryNetwork;
   readonly image = new MetadataImage();
   readonly entries: TestEntry[] = [];
   readonly brokers = new Map<number, TestBroker>();
@@ -112,7 +112,12 @@ export class BrokerCluster {
   readonly #random = new SeededRandom(1);
   #topics = 0;
 
-  constructor(config: Partial<BrokerConfig> = {}) {
+  /** `delayMs`: how long each message is under way; default: it arrives in the next turn. */
+  constructor(config: Partial<BrokerConfig> = {}, delayMs?: number) {
+    const { clock } = this;
+    this.network = new MemoryNetwork(
+      delayMs === undefined ? { clock } : { clock, schedule: (_link, deliver) => clock.setTimer(delayMs, deliver) },
+    );
     this.#config = { ...testBrokerConfig, ...config };
     this.rpc = new RpcClient(new MemoryTransport(this.network, 'client'));
     this.decide({ type: 'initialize', clusterId: cluster, level: 1 });

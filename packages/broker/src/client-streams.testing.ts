@@ -55,6 +55,11 @@ export class ProduceClient {
     return this.#count;
   }
 
+  /** Anything; returns nothing and counts nothing. */
+  sendRaw(batches: Partially<ProduceRequest>['batches']): void {
+    this.#sender.send({ batches });
+  }
+
   sendMany(topicId: TopicId, batches: readonly Uint8Array[]): void {
     this.#sender.send({
       batches: batches.map((batch) => {
@@ -80,7 +85,7 @@ export class FetchClient {
   closed: SluiceError | 'success' | undefined;
   readonly #sender: StreamSender<FetchRequest>;
 
-  constructor(cluster: BrokerCluster, id: number) {
+  constructor(cluster: BrokerCluster, id: number, takesParts = false) {
     this.#sender = cluster.rpc.stream(methods.broker.fetch, clientAddress(id), {
       onMessage: (response) => {
         for (const run of response.runs) {
@@ -95,7 +100,7 @@ export class FetchClient {
         this.closed = error ?? 'success';
       },
     });
-    this.#sender.send({ open: { clientId: 'test' } });
+    this.#sender.send({ open: { clientId: 'test', takesParts } });
   }
 
   send(request: Partially<FetchRequest>): void {

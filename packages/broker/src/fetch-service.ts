@@ -5,13 +5,16 @@
  * C1. Nothing at or above `readableEnd` leaves the node (D3, G4).
  * C2. Runs of a subscription go out in offset order, each batch once.
  * C3. No more bytes are under way than the client granted, and no more of them wait in this node for a client that does
- *     not read than the server's window; one run may overdraw the last of either.
+ *     not read than the server's window; one run may overdraw the last of either, and one large batch in parts may wait
+ *     beside them.
  * C4. Subscription numbers grow on a stream: what is under way for an ended one is never taken for another's.
+ * C5. A client that takes parts gets a large batch in several runs, between which other subscriptions have their turn;
+ *     its credit is taken with the first, and a subscription that ends forgets the rest.
  */
 import { offset, SluiceError, toSluiceError, OncePerTurn } from '@sluice/base';
 import type { Clock, Logger, Offset, Timer } from '@sluice/base';
 import type { ReadResult } from '@sluice/storage';
-import { encodeError, methods, SendCredit } from '@sluice/wire';
+import { BatchParts, encodeError, messageBytes, methods, PartPacing, partsRetryMs, SendCredit } from '@sluice/wire';
 import type {
   Dispatcher,
   FetchedRun,
@@ -62,6 +65,11 @@ class FetchStream implements StreamReceiver<FetchRequest> {
   #failures: FetchFailure[] = [];
   readonly #pumping: OncePerTurn;
   #unread: Timer | undefined;
+  #partDue: Timer | undefined;
+  readonly #pacing = new PartPacing();
+  /** Those that are half through a large batch, oldest first. */
+  readonly #inParts = new Set<Subscription>();
+  #takesParts = false;
   #open = false;
   #closed = false;
 
@@ -79,6 +87,7 @@ class FetchStream implements StreamReceiver<FetchRequest> {
         throw new SluiceError('INVALID_REQUEST', { message: 'The first message of a fetch stream opens it.' });
       }
       this.#open = true;
+      this.#takesParts = request.open.takesParts;
       this.#sender.send({ nodeId: this.#options.identity.nodeId });
     }
     for (const number of request.stop) this.#stop(number);
@@ -95,6 +104,7 @@ class FetchStream implements StreamReceiver<FetchRequest> {
   onClose(): void {
     this.#closed = true;
     this.#unread?.cancel();
+    this.#partDue?.cancel();
     for (const number of this.#subscriptions.keys()) this.#stop(number);
   }
 
@@ -141,6 +151,7 @@ class FetchStream implements StreamReceiver<FetchRequest> {
     if (subscription === undefined) return;
     this.#subscriptions.delete(number);
     this.#ready.delete(subscription);
+    this.#inParts.delete(subscription);
     subscription.stopped = true;
     subscription.host.unwatch(subscription);
   }
@@ -149,7 +160,9 @@ class FetchStream implements StreamReceiver<FetchRequest> {
     let runs: FetchedRun[] = [];
     let bytes = 0;
     for (const subscription of this.#ready) {
-      const behind = subscription.nextOffset < subscription.readableEnd;
+      const inParts = subscription.parts !== undefined;
+      const behind = !inParts && subscription.nextOffset < subscription.readableEnd;
+      if (inParts && !this.#canSendPart(bytes)) continue;
       if (behind && !this.#canSend(bytes)) continue;
       this.#ready.delete(subscription);
       if (subscription.reading) continue;
@@ -161,8 +174,9 @@ class FetchStream implements StreamReceiver<FetchRequest> {
       const run = this.#runOf(subscription, read);
       if (run === undefined) continue;
       runs.push(run);
-      bytes += read?.kind === 'batches' ? read.bytes : 0;
-      if (run.batches.length > 0 && subscription.nextOffset < subscription.readableEnd) this.#ready.add(subscription);
+      bytes += messageBytes(run.batches);
+      const isBehind = run.moreBytes > 0 || subscription.nextOffset < subscription.readableEnd;
+      if (run.batches.length > 0 && isBehind) this.#ready.add(subscription);
       if (bytes >= messageBytesMax) {
         this.#send(runs);
         runs = [];
@@ -176,9 +190,24 @@ class FetchStream implements StreamReceiver<FetchRequest> {
   #canSend(gatheredBytes: number): boolean {
     if (!this.#credit.canSend) return false;
     const { windowBytesMax, clock } = this.#options;
-    if (this.#sender.bufferedBytes + gatheredBytes < windowBytesMax) return true;
+    let waitingBytes = this.#sender.bufferedBytes + gatheredBytes;
+    let isFirst = true;
+    for (const { parts } of this.#inParts) {
+      if (!isFirst) waitingBytes += parts?.leftBytes ?? 0;
+      isFirst = false;
+    }
+    if (waitingBytes < windowBytesMax) return true;
     this.#unread ??= clock.setTimer(unreadRetryMs, () => {
       this.#unread = undefined;
+      this.#pumping.soon();
+    });
+    return false;
+  }
+
+  #canSendPart(gatheredBytes: number): boolean {
+    if (this.#pacing.take(this.#sender.bufferedBytes + gatheredBytes)) return true;
+    this.#partDue ??= this.#options.clock.setTimer(partsRetryMs, () => {
+      this.#partDue = undefined;
       this.#pumping.soon();
     });
     return false;
@@ -211,18 +240,35 @@ class FetchStream implements StreamReceiver<FetchRequest> {
     if (read !== undefined) {
       this.#credit.overdraw(read.bytes);
       subscription.nextOffset = read.endOffset;
-    } else if (subscription.confirmed) {
+      this.#beginParts(subscription, read.batches);
+      if (subscription.parts === undefined) this.#pacing.onWhole(read.bytes);
+    } else if (subscription.confirmed && subscription.parts === undefined) {
       return undefined;
     }
     // The first run says that the subscription stands, also when there is nothing to read yet.
     subscription.confirmed = true;
+    const part = subscription.parts?.next();
+    if (part?.moreBytes === 0) this.#endParts(subscription);
     return {
       subscription: subscription.number,
-      batches: read?.batches ?? [],
+      batches: part === undefined ? (read?.batches ?? []) : [part.bytes],
       nextOffset: subscription.nextOffset,
       highWatermark: replica.highWatermark,
       logStart: replica.logStart,
+      moreBytes: part?.moreBytes ?? 0,
+      continues: part?.continues ?? false,
     };
+  }
+
+  /** C5. */
+  #beginParts(subscription: Subscription, batches: readonly Uint8Array[]): void {
+    if (this.#takesParts) subscription.parts = BatchParts.ofLarge(batches);
+    if (subscription.parts !== undefined) this.#inParts.add(subscription);
+  }
+
+  #endParts(subscription: Subscription): void {
+    subscription.parts = undefined;
+    this.#inParts.delete(subscription);
   }
 
   #send(runs: readonly FetchedRun[]): void {
@@ -242,6 +288,8 @@ class Subscription implements LogWatcher {
   reading = false;
   stopped = false;
   confirmed = false;
+  /** The batch that is half sent (C5); `nextOffset` lies behind it. */
+  parts: BatchParts | undefined;
 
   constructor(owner: FetchStream, host: PartitionHost, start: FetchStart) {
     this.#owner = owner;

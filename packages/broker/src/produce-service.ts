@@ -3,15 +3,16 @@
  *
  * P1. A batch's bytes count against the stream's credit from its arrival to its answer: what is parked is bounded.
  * P2. Results of one turn travel in one message.
- * P3. A bad batch fails alone; a broken stream rule (no open, credit overrun) ends the stream.
+ * P3. A bad batch fails alone; a broken stream rule (no open, credit overrun, parts that do not add up) ends the stream.
+ * P4. A batch in parts is charged whole with its first part, and takes its place in its partition with its last.
  */
 import { SluiceError, OncePerTurn } from '@sluice/base';
 import type { Clock } from '@sluice/base';
 import { topicConfigTable } from '@sluice/metadata';
 import type { MetadataFeed } from '@sluice/metadata';
 import type { Acks } from '@sluice/partition';
-import { batchBytesMaxFor, batchError, checkProduceBatch } from '@sluice/record';
-import { Acks as WireAcks, encodeError, methods } from '@sluice/wire';
+import { batchBytesMaxFor, batchError, batchSizeProblem, checkProduceBatch } from '@sluice/record';
+import { Acks as WireAcks, encodeError, methods, PartAssembler } from '@sluice/wire';
 import type {
   CreditBudget,
   Dispatcher,
@@ -25,6 +26,7 @@ import type {
 } from '@sluice/wire';
 import type { NodeLog } from '@sluice/storage';
 import type { NodeIdentity } from './node-identity.ts';
+import type { PartitionHost } from './partition-host.ts';
 import type { PartitionHosts } from './partition-hosts.ts';
 import type { StageTimes } from './stage-times.ts';
 
@@ -61,6 +63,19 @@ export class ProduceService {
   }
 }
 
+/** A batch of which parts are to come. */
+interface Begun {
+  readonly topicId: string;
+  readonly partition: number;
+  readonly batchBytes: number;
+  leftBytes: number;
+  /** Undefined: it was refused, its parts come all the same. */
+  readonly assembler: PartAssembler | undefined;
+}
+
+/** On one stream at a time. */
+const begunMax = 1_000;
+
 class ProduceStream implements StreamReceiver<ProduceRequest> {
   readonly #options: ProduceServiceOptions;
   readonly #sender: StreamSender<ProduceResponse>;
@@ -69,6 +84,8 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
   #results: ProduceResult[] = [];
   #creditBytes = 0;
   readonly #flushing: OncePerTurn;
+  /** By request id (P4). */
+  readonly #begun = new Map<number, Begun>();
   #parkedCount = 0;
   #ended = false;
   #closed = false;
@@ -89,17 +106,28 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
   onMessage(request: ProduceRequest): void {
     if (this.#acks === undefined) this.#open(request);
     const atMs = this.#options.clock.monotonicMs();
-    for (const batch of request.batches) this.#append(batch, atMs);
+    for (const batch of request.batches) {
+      if (batch.moreBytes > 0 || this.#begun.size > 0) this.#onPart(batch, atMs);
+      else this.#append(batch, atMs);
+    }
   }
 
   /** What was accepted is still answered. */
   onEnd(): void {
     this.#ended = true;
+    const error = new SluiceError('INVALID_REQUEST', {
+      message: 'The stream ended before the last part of the batch.',
+    });
+    for (const [requestId, { assembler, batchBytes }] of this.#begun) {
+      if (assembler !== undefined) this.#answer(batchBytes, failed(requestId, error));
+    }
+    this.#begun.clear();
     this.#endWhenAnswered();
   }
 
   onClose(): void {
     this.#closed = true;
+    this.#begun.clear();
     this.#credit.close();
   }
 
@@ -114,16 +142,73 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
     });
   }
 
-  #append(request: ProduceBatch, atMs: number): void {
-    const { requestId, batch } = request;
+  /** Any batch, while one is begun. Throws when a stream rule is broken (P3). */
+  #onPart(request: ProduceBatch, atMs: number): void {
+    const { requestId, batch, moreBytes } = request;
+    const begun = this.#begun.get(requestId);
+    if (begun === undefined) return moreBytes > 0 ? this.#begin(request) : this.#append(request, atMs);
+    const { topicId, partition, assembler, leftBytes } = begun;
+    if (batch.byteLength + moreBytes !== leftBytes || batch.byteLength === 0) throw partsDoNotAddUp(requestId);
+    begun.leftBytes = moreBytes;
+    if (moreBytes === 0) this.#begun.delete(requestId);
+    const whole = assembler?.add({ bytes: batch, moreBytes });
+    if (whole !== undefined) this.#hand({ requestId, topicId, partition, batch: whole }, atMs);
+  }
+
+  #begin({ requestId, topicId, partition, batch, moreBytes }: ProduceBatch): void {
+    const batchBytes = batch.byteLength + moreBytes;
+    if (batch.byteLength === 0) throw partsDoNotAddUp(requestId);
+    // Not charged either: what is charged is granted again.
+    if (batchBytes > batchBytesMax) {
+      throw new SluiceError('INVALID_REQUEST', {
+        message: `The batch of request ${requestId} would have ${batchBytes} bytes; no topic takes more than ${batchBytesMax}.`,
+      });
+    }
+    if (this.#begun.size >= begunMax) {
+      throw new SluiceError('LIMIT_EXCEEDED', {
+        message: `More than ${begunMax} batches of one stream are half sent.`,
+      });
+    }
+    this.#creditBytes += this.#credit.onFirstPart(batchBytes);
+    this.#flushing.soon();
+    this.#parkedCount += 1;
+    const refusal = this.#refusalOf(topicId, partition, batchBytes);
+    if (refusal !== undefined) this.#answer(batchBytes, failed(requestId, refusal));
+    const part = { bytes: batch, moreBytes };
+    const assembler = refusal === undefined ? new PartAssembler(part, batchBytes) : undefined;
+    assembler?.add(part);
+    this.#begun.set(requestId, { topicId, partition, batchBytes, leftBytes: moreBytes, assembler });
+  }
+
+  /** Before there is memory for the batch. */
+  #refusalOf(topicId: string, partition: number, batchBytes: number): SluiceError | undefined {
+    const target = this.#targetOf(topicId, partition);
+    if (target instanceof SluiceError) return target;
+    const problem = batchSizeProblem(batchBytes, target);
+    return problem === undefined ? undefined : batchError(problem);
+  }
+
+  #append({ requestId, topicId, partition, batch }: ProduceBatch, atMs: number): void {
     // Throws on overrun: the stream ends (P3).
     this.#credit.onReceived(batch.byteLength);
     this.#parkedCount += 1;
-    const refused = (error: SluiceError): void => this.#answer(batch.byteLength, failed(requestId, error));
-    const host = this.#options.hosts.leadingNamed(request.topicId, request.partition);
-    if (host instanceof SluiceError) return refused(host);
+    this.#hand({ requestId, topicId, partition, batch }, atMs);
+  }
+
+  #targetOf(id: string, partition: number): { host: PartitionHost; batchBytesMax: number } | SluiceError {
+    const host = this.#options.hosts.leadingNamed(id, partition);
+    if (host instanceof SluiceError) return host;
     const topic = this.#options.feed.image.topic(host.id.topicId);
-    const limit = batchBytesMaxFor(topic?.config.recordBytesMax ?? 0);
+    return { host, batchBytesMax: batchBytesMaxFor(topic?.config.recordBytesMax ?? 0) };
+  }
+
+  /** A whole batch that is charged. */
+  #hand(request: Omit<ProduceBatch, 'moreBytes'>, atMs: number): void {
+    const { requestId, batch } = request;
+    const refused = (error: SluiceError): void => this.#answer(batch.byteLength, failed(requestId, error));
+    const target = this.#targetOf(request.topicId, request.partition);
+    if (target instanceof SluiceError) return refused(target);
+    const { host, batchBytesMax: limit } = target;
     const checked = checkProduceBatch(batch, { batchBytesMax: limit });
     if (!checked.ok) return refused(batchError(checked.problem));
     const header = checked.value;
@@ -177,6 +262,11 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
 }
 
 const done = (requestId: number, baseOffset: number): ProduceResult => ({ requestId, baseOffset, error: null });
+
+const partsDoNotAddUp = (requestId: number): SluiceError =>
+  new SluiceError('INVALID_REQUEST', {
+    message: `The parts of the batch of request ${requestId} do not add up to what the first one said.`,
+  });
 
 const failed = (requestId: number, error: SluiceError): ProduceResult => ({
   requestId,

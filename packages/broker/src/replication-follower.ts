@@ -7,6 +7,9 @@
  * F3. Credit comes back when the node log has room: a slow disk slows the leader instead of filling memory. What came on
  *     one stream is never given back on the next, which begins with the whole window.
  * F4. A stream speaks for one broker epoch: with a new one it is opened anew, or the leader would refuse all it says.
+ * F5. A batch in parts is delivered with its last. A new position, or a push that does not continue it, voids what is
+ *     there of it. All its bytes were taken from the leader's credit with the first part: one such batch at a time is
+ *     granted again at once, so that other partitions need not wait for it.
  */
 import {
   isSmallPosition,
@@ -18,9 +21,11 @@ import {
   OncePerTurn,
 } from '@sluice/base';
 import type { BrokerEpoch, Clock, Logger, NodeId, Timer } from '@sluice/base';
+import { topicConfigTable } from '@sluice/metadata';
 import type { DurableAck, ReplicationMessage } from '@sluice/partition';
+import { batchBytesMaxFor } from '@sluice/record';
 import type { NodeLog } from '@sluice/storage';
-import { decodeError, identityMessage, methods, peerRefusal } from '@sluice/wire';
+import { decodeError, identityMessage, methods, PartAssembler, peerRefusal } from '@sluice/wire';
 import type {
   ReplicaAck,
   ReplicaDivergence,
@@ -52,7 +57,17 @@ export interface LeaderLinkOptions {
   readonly heard: () => void;
 }
 
+/** A batch of which parts are to come. */
+interface Begun {
+  readonly leaderEpoch: number;
+  readonly session: number;
+  readonly assembler: PartAssembler;
+}
+
 const retryMs = 50;
+const noBytes = new Uint8Array(0);
+/** No topic has larger ones. */
+const batchBytesMax = batchBytesMaxFor(topicConfigTable.recordBytesMax.max);
 
 export class LeaderLink {
   readonly #options: LeaderLinkOptions;
@@ -71,6 +86,10 @@ export class LeaderLink {
   readonly #acks = new Map<number, ReplicaAck>();
   #released: number[] = [];
   #creditBytes = 0;
+  /** By slot (F5). */
+  readonly #begun = new Map<number, Begun>();
+  /** The batch in parts whose bytes were granted again. */
+  #apart: Begun | undefined;
   readonly #flushing: OncePerTurn;
   #stopped = false;
 
@@ -90,6 +109,7 @@ export class LeaderLink {
     if (this.#stream === undefined) this.#connectAfter(0);
     // When the leader says hello everything is stated anew (F1).
     if (!this.#open) return;
+    this.#void(slot);
     this.#acks.delete(slot);
     this.#positions.push({
       slot,
@@ -120,6 +140,7 @@ export class LeaderLink {
     this.#slots.delete(host);
     this.#hosts.delete(slot);
     this.#acks.delete(slot);
+    this.#void(slot);
     this.#positions = this.#positions.filter((position) => position.slot !== slot);
     if (this.#slots.size === 0) return this.#disconnect();
     if (!this.#open) return;
@@ -148,6 +169,8 @@ export class LeaderLink {
     this.#acks.clear();
     this.#released = [];
     this.#creditBytes = 0;
+    this.#begun.clear();
+    this.#apart = undefined;
     this.#stream?.close(new SluiceError('CANCELLED'));
     this.#stream = undefined;
   }
@@ -199,10 +222,7 @@ export class LeaderLink {
 
   #onResponse(response: ReplicateResponse): void {
     const problem = this.#open ? numberProblem(response) : this.#helloProblem(response);
-    if (problem !== undefined) {
-      this.#options.logger.warn('leader not understood', { leader: this.#options.leader, err: problem });
-      return this.#reconnect();
-    }
+    if (problem !== undefined) return this.#onProblem(problem);
     this.#lastHeardMs = this.#options.clock.monotonicMs();
     this.#options.heard();
     if (!this.#open) {
@@ -212,7 +232,17 @@ export class LeaderLink {
     }
     for (const refusal of response.refusals) this.#onRefusal(refusal);
     for (const divergence of response.divergences) this.#onDivergence(divergence);
-    for (const push of response.pushes) this.#onPush(push);
+    const attempt = this.#attempt;
+    for (const push of response.pushes) {
+      if (attempt !== this.#attempt) return;
+      if (push.moreBytes === 0 && !push.continues && this.#begun.size === 0) this.#onPush(push);
+      else this.#onMaybePart(push);
+    }
+  }
+
+  #onProblem(problem: SluiceError): void {
+    this.#options.logger.warn('leader not understood', { leader: this.#options.leader, err: problem });
+    this.#reconnect();
   }
 
   /** The address may be another node's by now. */
@@ -225,15 +255,67 @@ export class LeaderLink {
     });
   }
 
-  #onPush(push: ReplicaPush): void {
+  #onPush(push: ReplicaPush, begun?: Begun): void {
     const host = this.#hosts.get(push.slot);
     const bytes = push.batches.reduce((sum, batch) => sum + batch.byteLength, 0);
     const attempt = this.#attempt;
     if (host !== undefined) this.#deliver(host, push);
     if (bytes === 0) return;
     this.#options.nodeLog.whenRoom(() => {
-      if (attempt === this.#attempt) this.#release(bytes);
+      if (attempt !== this.#attempt) return;
+      if (begun === undefined) this.#release(bytes);
+      else this.#releaseBegun(begun);
     });
+  }
+
+  /** Any push, while a batch is begun (F5). */
+  #onMaybePart(push: ReplicaPush): void {
+    const { slot, leaderEpoch: epoch, session, moreBytes, continues } = push;
+    const before = this.#begun.get(slot);
+    // What goes on after a new position is the rest of a batch that is void.
+    if (continues && before === undefined) return;
+    if (!continues) this.#void(slot);
+    if (!continues && moreBytes === 0) return this.#onPush(push);
+    const part = { bytes: push.batches[0] ?? noBytes, moreBytes };
+    // Released meanwhile: the leader stops when it hears of it, perhaps before the last part.
+    if (!this.#hosts.has(slot)) return this.#release(part.bytes.byteLength + moreBytes);
+    try {
+      if (push.batches.length !== 1) throw new SluiceError('INVALID_REQUEST', { message: 'A push holds one part.' });
+      const begun = continues && before !== undefined ? before : this.#begin(push, part);
+      if (begun.leaderEpoch !== epoch || begun.session !== session) {
+        throw new SluiceError('INVALID_REQUEST', { message: 'A part is of another session than what it continues.' });
+      }
+      const whole = begun.assembler.add(part);
+      if (whole === undefined) return;
+      this.#begun.delete(slot);
+      this.#onPush({ ...push, batches: [whole] }, begun);
+    } catch (error) {
+      const problem = toSluiceError(error);
+      if (problem.code !== 'INVALID_REQUEST') throw error;
+      this.#onProblem(problem);
+    }
+  }
+
+  #begin({ slot, leaderEpoch: epoch, session }: ReplicaPush, part: { bytes: Uint8Array; moreBytes: number }): Begun {
+    const begun = { leaderEpoch: epoch, session, assembler: new PartAssembler(part, batchBytesMax) };
+    this.#begun.set(slot, begun);
+    if (this.#apart === undefined) {
+      this.#apart = begun;
+      this.#release(begun.assembler.batchBytes);
+    }
+    return begun;
+  }
+
+  #void(slot: number): void {
+    const begun = this.#begun.get(slot);
+    if (begun === undefined) return;
+    this.#begun.delete(slot);
+    this.#releaseBegun(begun);
+  }
+
+  #releaseBegun(begun: Begun): void {
+    if (this.#apart === begun) this.#apart = undefined;
+    else this.#release(begun.assembler.batchBytes);
   }
 
   #deliver(host: PartitionHost, push: ReplicaPush): void {

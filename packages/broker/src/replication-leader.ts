@@ -5,6 +5,8 @@
  * L1. Batches go out in log order of their partition, each once in a session, as the bytes that the log holds.
  * L2. No more bytes are under way than the follower granted; one push may overdraw the last of it.
  * L3. A slot pushes only between the machine's `startPush` and `stopPush`, under the epoch and session given there.
+ * L4. A large batch goes in parts, one push each, between which other slots have their turn; its credit is taken with the
+ *     first, and a slot that stops forgets the rest.
  */
 import {
   invariant,
@@ -17,10 +19,10 @@ import {
   OncePerTurn,
 } from '@sluice/base';
 import { partitionIndex, sessionNumber, SluiceError, topicId, toSluiceError } from '@sluice/base';
-import type { BrokerEpoch, Clock, LogId, Logger, NodeId, Offset } from '@sluice/base';
+import type { BrokerEpoch, Clock, LogId, Logger, NodeId, Offset, Timer } from '@sluice/base';
 import type { ReplicationMessage, StartPush } from '@sluice/partition';
 import type { ReadResult } from '@sluice/storage';
-import { encodeError, SendCredit } from '@sluice/wire';
+import { BatchParts, encodeError, PartPacing, partsRetryMs, SendCredit } from '@sluice/wire';
 import type {
   ReplicaDivergence,
   ReplicaPosition,
@@ -55,6 +57,8 @@ export class FollowerSession {
   readonly #slots = new Map<number, Slot>();
   readonly #byHost = new Map<PartitionHost, Slot>();
   readonly #credit = new SendCredit();
+  readonly #pacing = new PartPacing();
+  #partDue: Timer | undefined;
   /** Slots with something to push, each once. */
   readonly #ready = new Set<Slot>();
   #outgoing: { divergences: ReplicaDivergence[]; refusals: ReplicaRefusal[] } = { divergences: [], refusals: [] };
@@ -101,6 +105,7 @@ export class FollowerSession {
     slot.pushing = true;
     slot.leaderEpoch = push.leaderEpoch;
     slot.nextOffset = push.from;
+    slot.parts = undefined;
     slot.round += 1;
     // The first push confirms the position, also when it is empty.
     slot.watermarkSent = undefined;
@@ -155,6 +160,7 @@ export class FollowerSession {
   close(error?: SluiceError): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#partDue?.cancel();
     for (const number of this.#slots.keys()) this.#release(number);
     this.#options.sender.close(error);
   }
@@ -227,6 +233,7 @@ export class FollowerSession {
 
   #stop(slot: Slot): void {
     slot.pushing = false;
+    slot.parts = undefined;
     slot.round += 1;
     this.#ready.delete(slot);
   }
@@ -235,12 +242,17 @@ export class FollowerSession {
   #pump(): void {
     let pushes: ReplicaPush[] = [];
     let bytes = 0;
+    let partWaits = false;
     for (const slot of this.#ready) {
+      if (slot.parts !== undefined && !this.#pacing.take(this.#options.sender.bufferedBytes + bytes)) {
+        partWaits = true;
+        continue;
+      }
       const behind = slot.nextOffset < slot.host.log.endOffset;
-      if (behind && !this.#credit.canSend) continue;
+      if (behind && slot.parts === undefined && !this.#credit.canSend) continue;
       this.#ready.delete(slot);
       if (slot.reading || !slot.pushing) continue;
-      const read = behind ? this.#read(slot) : undefined;
+      const read = behind && slot.parts === undefined ? this.#read(slot) : undefined;
       if (read instanceof Promise) {
         this.#readLater(slot, read);
         continue;
@@ -249,7 +261,8 @@ export class FollowerSession {
       if (push === undefined) continue;
       pushes.push(push);
       bytes += bytesOf(push);
-      if (push.batches.length > 0 && slot.nextOffset < slot.host.log.endOffset) this.#ready.add(slot);
+      const isBehind = slot.parts !== undefined || slot.nextOffset < slot.host.log.endOffset;
+      if (push.batches.length > 0 && isBehind) this.#ready.add(slot);
       if (bytes >= messageBytesMax) {
         this.#send(pushes);
         pushes = [];
@@ -257,6 +270,14 @@ export class FollowerSession {
       }
     }
     this.#send(pushes);
+    if (partWaits) this.#pumpLater();
+  }
+
+  #pumpLater(): void {
+    this.#partDue ??= this.#options.clock.setTimer(partsRetryMs, () => {
+      this.#partDue = undefined;
+      this.#pumping.soon();
+    });
   }
 
   #read(slot: Slot): ReadResult | Promise<ReadResult> {
@@ -307,17 +328,23 @@ export class FollowerSession {
     if (read !== undefined) {
       this.#credit.overdraw(read.bytes);
       slot.nextOffset = read.endOffset;
-    } else if (slot.watermarkSent === replica.highWatermark) {
+      slot.parts = BatchParts.ofLarge(read.batches);
+      if (slot.parts === undefined) this.#pacing.onWhole(read.bytes);
+    } else if (slot.parts === undefined && slot.watermarkSent === replica.highWatermark) {
       return undefined;
     }
     slot.watermarkSent = replica.highWatermark;
+    const part = slot.parts?.next();
+    if (part?.moreBytes === 0) slot.parts = undefined;
     return {
       slot: slot.number,
       leaderEpoch: slot.leaderEpoch,
       session: slot.session,
-      batches: read?.batches ?? [],
+      batches: part === undefined ? (read?.batches ?? []) : [part.bytes],
       highWatermark: replica.highWatermark,
       logStart: replica.logStart,
+      moreBytes: part?.moreBytes ?? 0,
+      continues: part?.continues ?? false,
     };
   }
 
@@ -342,6 +369,8 @@ class Slot implements LogWatcher {
   /** Goes up when what is being read or sent is void. */
   round = 0;
   watermarkSent: Offset | undefined;
+  /** The batch that is half pushed (L4); `nextOffset` lies behind it. */
+  parts: BatchParts | undefined;
 
   constructor(owner: FollowerSession, host: PartitionHost, number: number) {
     this.#owner = owner;

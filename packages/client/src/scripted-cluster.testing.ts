@@ -27,6 +27,7 @@ import {
   MemoryNetwork,
   MemoryTransport,
   methods,
+  PartAssembler,
   SendCredit,
 } from '@sluice/wire';
 import { nodeCompression } from './node-compression.ts';
@@ -307,6 +308,8 @@ export class ScriptedNode {
 class ProduceStream implements StreamReceiver<ProduceRequest> {
   readonly sender: StreamSender<ProduceResponse>;
   readonly #node: ScriptedNode;
+  /** Of batches in parts: the first of them, and all that came. */
+  readonly #begun = new Map<number, { readonly first: ProduceBatch; readonly assembler: PartAssembler }>();
   /** Batches under way on this stream, and the most there ever were. */
   heldBytes = 0;
   creditBytes = 0;
@@ -326,7 +329,9 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
       this.sender.send({ opened: { nodeId: id, batchBytesMax: 9_000_000 }, creditBytes: this.creditBytes });
     }
     const seen = new Set<string>();
-    for (const batch of request.batches) {
+    for (const part of request.batches) {
+      const batch = this.#whole(part);
+      if (batch === undefined) continue;
       const key = `${batch.topicId}/${batch.partition}`;
       if (seen.has(key)) throw new SluiceError('INVALID_REQUEST', { message: 'two batches of one partition' });
       seen.add(key);
@@ -336,6 +341,18 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
 
   onClose(): void {
     this.#node.produceStreams.delete(this);
+  }
+
+  #whole(part: ProduceBatch): ProduceBatch | undefined {
+    const { requestId, batch: bytes, moreBytes } = part;
+    let begun = this.#begun.get(requestId);
+    if (begun === undefined && moreBytes === 0) return part;
+    begun ??= { first: part, assembler: new PartAssembler({ bytes, moreBytes }, 9_000_000) };
+    this.#begun.set(requestId, begun);
+    const batch = begun.assembler.add({ bytes, moreBytes });
+    if (batch === undefined) return undefined;
+    this.#begun.delete(requestId);
+    return { ...begun.first, batch, moreBytes: 0 };
   }
 
   #take(request: ProduceBatch): void {

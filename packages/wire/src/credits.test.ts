@@ -42,6 +42,32 @@ describe('a receiver', () => {
     expect(credit.flush()).toBe(0);
   });
 
+  test('grants the bytes of a batch in parts at once, of one such batch at a time', () => {
+    const { budget, credit } = one(100);
+    expect(credit.onFirstPart(5_000)).toBe(5_000);
+    expect([credit.grantedBytes, credit.heldBytes]).toEqual([100, 5_000]);
+    // Its memory is charged all the same.
+    expect(budget.chargedBytes).toBe(5_000);
+    credit.onReceived(30);
+    expect(credit.release(30)).toBe(30);
+    expect(credit.onFirstPart(3_000)).toBe(0);
+    expect(credit.grantedBytes).toBe(-2_900);
+    expect(credit.release(5_000)).toBe(0);
+    expect(credit.release(3_000)).toBe(3_000);
+    expect([credit.grantedBytes, credit.heldBytes]).toEqual([100, 0]);
+  });
+
+  test('withholds the bytes of a batch in parts while the budget has no room', () => {
+    const { budget, credit, later } = one(100, 500);
+    const other = budget.open({ windowBytesMax: 1_000, onGrant: () => undefined });
+    other.onReceived(600);
+    // Up to where nothing may be sent yet: that takes no memory.
+    expect([credit.onFirstPart(400), credit.grantedBytes]).toEqual([300, 0]);
+    expect([budget.waitingStreams, later]).toEqual([1, []]);
+    other.close();
+    expect([later, credit.grantedBytes]).toEqual([[100], 100]);
+  });
+
   test('grows to its largest window while it is used, and a batch over the window slows it only', () => {
     const { credit } = one(1_000);
     credit.onReceived(800);
@@ -96,12 +122,17 @@ class World {
     }
   }
 
-  step(at: number, action: 'send' | 'release' | 'flush' | 'close', bytes: number): void {
+  step(at: number, action: 'send' | 'send parts' | 'release' | 'flush' | 'close', bytes: number): void {
     const stream = this.streams[at % this.streams.length]!;
     if (!stream.open) return;
     if (action === 'send' && stream.sender.take(bytes)) {
       this.overdrawn += Math.max(0, -stream.sender.availableBytes);
       stream.credit.onReceived(bytes);
+      stream.unreleased.push(bytes);
+    }
+    if (action === 'send parts' && stream.sender.take(bytes)) {
+      this.overdrawn += Math.max(0, -stream.sender.availableBytes);
+      stream.sender.grant(stream.credit.onFirstPart(bytes));
       stream.unreleased.push(bytes);
     }
     if (action === 'release') stream.sender.grant(stream.credit.release(stream.unreleased.shift() ?? 0));
@@ -133,10 +164,11 @@ class World {
 const steps = fc.array(
   fc.tuple(
     fc.nat(5),
-    fc.constantFrom<'send' | 'release' | 'flush' | 'close'>(
+    fc.constantFrom<'send' | 'send parts' | 'release' | 'flush' | 'close'>(
       'send',
       'send',
       'send',
+      'send parts',
       'release',
       'release',
       'flush',

@@ -3,6 +3,10 @@
  *
  * Credit counts the bytes of batches, not of whole messages. A batch is sent whole while any credit is left, so the
  * last one may overdraw: a window smaller than a batch slows a stream down and never stops it.
+ *
+ * A batch that comes in parts is charged whole with its first. So that the stream does not stand still until it is dealt
+ * with, one such batch at a time stands apart: the receiver grants its bytes again at once, and holds at most a window
+ * and that batch.
  */
 import { invariant, SluiceError } from '@sluice/base';
 
@@ -132,6 +136,8 @@ export class ReceiveCredit {
   #granted: number;
   /** Received and not yet released. */
   #held = 0;
+  /** Of `#held`, the batch that uses up nothing of the window; 0: none. */
+  #apart = 0;
   #closed = false;
 
   constructor(options: ReceiveCreditOptions, budget: BudgetShare) {
@@ -166,6 +172,14 @@ export class ReceiveCredit {
     });
   }
 
+  /** Counts a batch of which the first part came, with all that follows. Returns what to grant now, as `release`. */
+  onFirstPart(batchBytes: number): number {
+    this.onReceived(batchBytes);
+    if (this.#closed || this.#apart > 0) return 0;
+    this.#apart = batchBytes;
+    return this.flush();
+  }
+
   /**
    * These bytes are dealt with. Returns what to grant now, 0 until it is worth a message (a quarter of the window).
    * What the budget has no room for follows through `onGrant`.
@@ -176,6 +190,8 @@ export class ReceiveCredit {
     this.#change(() => {
       this.#held -= bytes;
     });
+    // Of two batches of one size it does not matter which stood apart.
+    if (bytes === this.#apart) this.#apart = 0;
     this.#windowBytes = Math.min(this.#options.windowBytesMax, this.#windowBytes + bytes);
     const granted = this.#wantedBytes * 4 >= this.#windowBytes ? this.flush() : 0;
     this.#budget.resume();
@@ -215,7 +231,7 @@ export class ReceiveCredit {
   }
 
   get #wantedBytes(): number {
-    return this.#windowBytes - this.#granted - this.#held;
+    return this.#windowBytes - this.#granted - (this.#held - this.#apart);
   }
 
   /** Beyond its guaranteed window a stream waits behind those that were withheld earlier (C3). */

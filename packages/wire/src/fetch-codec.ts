@@ -13,6 +13,7 @@ import type {
 import type { ErrorDetail } from './messages-errors.ts';
 import { ProtobufReader } from './protobuf-reader.ts';
 import {
+  boolBytes,
   borrowedBytes,
   delimitedBytes,
   listBytes,
@@ -82,20 +83,22 @@ export const fetchResponseCodec: Codec<FetchResponse> = {
   },
 };
 
-const openBytes = (open: Partially<FetchOpen>): number => textBytes(open.clientId);
+const openBytes = (open: Partially<FetchOpen>): number => textBytes(open.clientId) + boolBytes(open.takesParts);
 
 function writeOpen(writer: ProtobufWriter, open: Partially<FetchOpen>): void {
   writer.begin(0o12, openBytes(open));
   writer.text(0o12, open.clientId);
+  writer.bool(0o20, open.takesParts);
 }
 
 function readOpen(reader: ProtobufReader, before: FetchOpen | null): FetchOpen {
-  let { clientId } = before ?? { clientId: '' };
+  let { clientId, takesParts } = before ?? { clientId: '', takesParts: false };
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     if (tag === 0o12) clientId = reader.text();
-    else reader.skip(tag, 1);
+    else if (tag === 0o20) takesParts = reader.bool();
+    else reader.skip(tag, 2);
   }
-  return { clientId };
+  return { clientId, takesParts };
 }
 
 const startBytes = (start: Partially<FetchStart>): number =>
@@ -140,7 +143,9 @@ function runBytes(run: Partially<FetchedRun>): number {
     uint32Bytes(run.subscription) +
     uint64Bytes(run.nextOffset) +
     uint64Bytes(run.highWatermark) +
-    uint64Bytes(run.logStart);
+    uint64Bytes(run.logStart) +
+    uint64Bytes(run.moreBytes) +
+    boolBytes(run.continues);
   for (const batch of run.batches ?? []) bytes += delimitedBytes(batch.byteLength);
   return bytes;
 }
@@ -152,6 +157,8 @@ function writeRun(writer: ProtobufWriter, run: Partially<FetchedRun>): void {
   writer.integer(0o30, run.nextOffset);
   writer.integer(0o40, run.highWatermark);
   writer.integer(0o50, run.logStart);
+  writer.integer(0o60, run.moreBytes);
+  writer.bool(0o70, run.continues);
 }
 
 function readRun(reader: ProtobufReader): FetchedRun {
@@ -160,15 +167,19 @@ function readRun(reader: ProtobufReader): FetchedRun {
   let nextOffset = 0;
   let highWatermark = 0;
   let logStart = 0;
+  let moreBytes = 0;
+  let continues = false;
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     if (tag === 0o10) subscription = reader.uint32();
     else if (tag === 0o22) batches.push(reader.bytes());
     else if (tag === 0o30) nextOffset = reader.uint64();
     else if (tag === 0o40) highWatermark = reader.uint64();
     else if (tag === 0o50) logStart = reader.uint64();
-    else reader.skip(tag, 5);
+    else if (tag === 0o60) moreBytes = reader.uint64();
+    else if (tag === 0o70) continues = reader.bool();
+    else reader.skip(tag, 7);
   }
-  return { subscription, batches, nextOffset, highWatermark, logStart };
+  return { subscription, batches, nextOffset, highWatermark, logStart, moreBytes, continues };
 }
 
 const failureBytes = (failure: Partially<FetchFailure>): number =>

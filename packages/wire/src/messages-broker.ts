@@ -16,6 +16,7 @@ export interface ProduceBatch {
   readonly topicId: string;
   readonly partition: number;
   readonly batch: Uint8Array;
+  readonly moreBytes: number;
 }
 
 export interface ProduceResponse {
@@ -44,6 +45,7 @@ export interface FetchRequest {
 
 export interface FetchOpen {
   readonly clientId: string;
+  readonly takesParts: boolean;
 }
 
 export interface FetchStart {
@@ -67,6 +69,8 @@ export interface FetchedRun {
   readonly nextOffset: number;
   readonly highWatermark: number;
   readonly logStart: number;
+  readonly moreBytes: number;
+  readonly continues: boolean;
 }
 
 export interface FetchFailure {

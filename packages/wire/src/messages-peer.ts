@@ -168,6 +168,8 @@ export interface ReplicaPush {
   readonly batches: readonly Uint8Array[];
   readonly highWatermark: number;
   readonly logStart: number;
+  readonly moreBytes: number;
+  readonly continues: boolean;
 }
 
 export interface ReplicaDivergence {

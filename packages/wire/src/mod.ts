@@ -1,3 +1,4 @@
+export * from './batch-parts.ts';
 export * from './codec.ts';
 export * from './credits.ts';
 export * from './dispatcher.ts';

@@ -93,7 +93,11 @@ function readOpen(reader: ProtobufReader, before: ProduceOpen | null): ProduceOp
 }
 
 const batchBytes = (one: Partially<ProduceBatch>): number =>
-  uint64Bytes(one.requestId) + textBytes(one.topicId) + uint32Bytes(one.partition) + bytesBytes(one.batch);
+  uint64Bytes(one.requestId) +
+  textBytes(one.topicId) +
+  uint32Bytes(one.partition) +
+  bytesBytes(one.batch) +
+  uint64Bytes(one.moreBytes);
 
 function writeBatch(writer: ProtobufWriter, one: Partially<ProduceBatch>): void {
   writer.begin(0o22, batchBytes(one));
@@ -101,6 +105,7 @@ function writeBatch(writer: ProtobufWriter, one: Partially<ProduceBatch>): void 
   writer.text(0o22, one.topicId);
   writer.integer(0o30, one.partition);
   writer.bytes(0o42, one.batch);
+  writer.integer(0o50, one.moreBytes);
 }
 
 const noBytes = new Uint8Array(0);
@@ -110,14 +115,16 @@ function readBatch(reader: ProtobufReader): ProduceBatch {
   let topicId = '';
   let partition = 0;
   let batch: Uint8Array = noBytes;
+  let moreBytes = 0;
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     if (tag === 0o10) requestId = reader.uint64();
     else if (tag === 0o22) topicId = reader.text();
     else if (tag === 0o30) partition = reader.uint32();
     else if (tag === 0o42) batch = reader.bytes();
-    else reader.skip(tag, 4);
+    else if (tag === 0o50) moreBytes = reader.uint64();
+    else reader.skip(tag, 5);
   }
-  return { requestId, topicId, partition, batch };
+  return { requestId, topicId, partition, batch, moreBytes };
 }
 
 const openedBytes = (opened: Partially<ProduceOpened>): number =>

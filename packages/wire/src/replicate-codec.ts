@@ -15,6 +15,7 @@ import type {
 } from './messages-peer.ts';
 import { ProtobufReader } from './protobuf-reader.ts';
 import {
+  boolBytes,
   borrowedBytes,
   delimitedBytes,
   listBytes,
@@ -221,7 +222,9 @@ function pushBytes(push: Partially<ReplicaPush>): number {
     uint32Bytes(push.leaderEpoch) +
     uint64Bytes(push.session) +
     uint64Bytes(push.highWatermark) +
-    uint64Bytes(push.logStart);
+    uint64Bytes(push.logStart) +
+    uint64Bytes(push.moreBytes) +
+    boolBytes(push.continues);
   for (const batch of push.batches ?? []) bytes += delimitedBytes(batch.byteLength);
   return bytes;
 }
@@ -234,6 +237,8 @@ function writePush(writer: ProtobufWriter, push: Partially<ReplicaPush>): void {
   for (const batch of push.batches ?? []) writer.bytesItem(0o42, batch);
   writer.integer(0o50, push.highWatermark);
   writer.integer(0o60, push.logStart);
+  writer.integer(0o70, push.moreBytes);
+  writer.bool(0o100, push.continues);
 }
 
 function readPush(reader: ProtobufReader): ReplicaPush {
@@ -243,6 +248,8 @@ function readPush(reader: ProtobufReader): ReplicaPush {
   const batches: Uint8Array[] = [];
   let highWatermark = 0;
   let logStart = 0;
+  let moreBytes = 0;
+  let continues = false;
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     if (tag === 0o10) slot = reader.uint32();
     else if (tag === 0o20) leaderEpoch = reader.uint32();
@@ -250,9 +257,11 @@ function readPush(reader: ProtobufReader): ReplicaPush {
     else if (tag === 0o42) batches.push(reader.bytes());
     else if (tag === 0o50) highWatermark = reader.uint64();
     else if (tag === 0o60) logStart = reader.uint64();
-    else reader.skip(tag, 6);
+    else if (tag === 0o70) moreBytes = reader.uint64();
+    else if (tag === 0o100) continues = reader.bool();
+    else reader.skip(tag, 8);
   }
-  return { slot, leaderEpoch, session, batches, highWatermark, logStart };
+  return { slot, leaderEpoch, session, batches, highWatermark, logStart, moreBytes, continues };
 }
 
 const divergenceBytes = (divergence: Partially<ReplicaDivergence>): number =>
