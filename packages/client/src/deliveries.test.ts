@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { Deliveries } from './deliveries.ts';
 
-test('runs end where the records, the batch or the place in it go apart, and are found from any record', () => {
+test('ranges end where the records, the batch or the place in it go apart, and are found from any record', () => {
   const deliveries = new Deliveries(9);
   const batch = { partition: 1, baseOffset: 100 };
   const other = { partition: 2, baseOffset: 50 };
@@ -13,13 +13,13 @@ test('runs end where the records, the batch or the place in it go apart, and are
   deliveries.place(5, other, 1);
   deliveries.place(6, failed, 2);
   deliveries.place(7, batch, 10);
-  const runs = [...deliveries.runs()].map(({ first, count, partition, baseOffset }) => [
+  const ranges = [...deliveries.ranges()].map(({ first, count, partition, baseOffset }) => [
     first,
     count,
     partition,
     baseOffset,
   ]);
-  expect(runs).toEqual([
+  expect(ranges).toEqual([
     [0, 2, 1, 104],
     [2, 1, 1, 109],
     [3, 1, 2, 50],

@@ -1,13 +1,13 @@
 /**
- * Where the records of one call lie, without an object for each. Owns runs: records that followed each other in the call
+ * Where the records of one call lie, without an object for each. Owns ranges: records that followed each other in the call
  * and in a batch. Filled by `SendCall`.
  *
- * V1 Runs are in the order of the records and do not overlap; a record that no run has was not delivered.
+ * V1 Ranges are in the order of the records and do not overlap; a record that no range has was not delivered.
  */
 import type { Delivery } from './producer-record.ts';
 
 /** `count` records of the call, from number `first` on, have the offsets from `baseOffset` on. */
-export interface DeliveryRun {
+export interface DeliveryRange {
   readonly first: number;
   readonly count: number;
   readonly partition: number;
@@ -25,7 +25,7 @@ export interface BatchPlace {
 export class Deliveries implements Iterable<Delivery> {
   /** Records of the call. */
   readonly length: number;
-  /** Of each run: its first record, how many it has, its batch, and where in the batch it begins. */
+  /** Of each range: its first record, how many it has, its batch, and where in the batch it begins. */
   readonly #firsts: number[] = [];
   readonly #counts: number[] = [];
   readonly #places: BatchPlace[] = [];
@@ -44,22 +44,22 @@ export class Deliveries implements Iterable<Delivery> {
       if ((this.#firsts[middle] as number) <= index) low = middle;
       else high = middle - 1;
     }
-    const run = this.#run(low);
-    const within = run === undefined ? -1 : index - run.first;
-    if (run === undefined || !(within >= 0 && within < run.count)) return undefined;
-    return { partition: run.partition, offset: run.baseOffset + within };
+    const range = this.#range(low);
+    const within = range === undefined ? -1 : index - range.first;
+    if (range === undefined || !(within >= 0 && within < range.count)) return undefined;
+    return { partition: range.partition, offset: range.baseOffset + within };
   }
 
   /** In the order of the records: few if they had no keys, up to one for each if they had. */
-  *runs(): Generator<DeliveryRun, void, undefined> {
+  *ranges(): Generator<DeliveryRange, void, undefined> {
     for (let at = 0; at < this.#firsts.length; at += 1) {
-      const run = this.#run(at);
-      if (run !== undefined) yield run;
+      const range = this.#range(at);
+      if (range !== undefined) yield range;
     }
   }
 
   *[Symbol.iterator](): Generator<Delivery, void, undefined> {
-    for (const { count, partition, baseOffset } of this.runs()) {
+    for (const { count, partition, baseOffset } of this.ranges()) {
       for (let at = 0; at < count; at += 1) yield { partition, offset: baseOffset + at };
     }
   }
@@ -87,7 +87,7 @@ export class Deliveries implements Iterable<Delivery> {
     }
   }
 
-  #run(at: number): DeliveryRun | undefined {
+  #range(at: number): DeliveryRange | undefined {
     const place = this.#places[at];
     if (place === undefined || place.baseOffset < 0) return undefined;
     const baseOffset = place.baseOffset + (this.#positions[at] as number);

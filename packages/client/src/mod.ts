@@ -2,7 +2,7 @@
 export { Admin, type AdminCallOptions } from './admin.ts';
 export type * from './consumer-options.ts';
 export { Consumer } from './consumer.ts';
-export type { Deliveries, DeliveryRun } from './deliveries.ts';
+export type { Deliveries, DeliveryRange } from './deliveries.ts';
 export type * from './descriptions.ts';
 export type { ConsumedBatch, ConsumedRecord } from './fetched-batch.ts';
 export type * from './ports.ts';

@@ -61,7 +61,7 @@ export class PendingBatch {
   /** Which series of sequences it was numbered in; undefined: not numbered. */
   series: object | undefined;
   recordCount = 0;
-  /** Of runs of records, in their order, with how many each has: one call costs the same however many it brought. */
+  /** Of neighbouring records with one owner, and how many they are: a call costs the same however many it brought. */
   readonly #owners: RecordOwner[] = [];
   readonly #counts: number[] = [];
   #lastOwner: RecordOwner;
@@ -146,8 +146,8 @@ export class PendingBatch {
     this.#builder = undefined;
     let unheard = false;
     let at = 0;
-    for (const [run, owner] of this.#owners.entries()) {
-      const count = this.#counts[run] as number;
+    for (const [index, owner] of this.#owners.entries()) {
+      const count = this.#counts[index] as number;
       if (owner === undefined) unheard = true;
       else if (typeof owner === 'function') tellEach(owner, outcome, at, count);
       else owner.onDecided(this, count, outcome);

@@ -1,6 +1,6 @@
 /**
  * One `sendMany`: counts what is decided and settles when all is. Owns the outcome; `Producer` brings its records to
- * their batches, which report here once for each run.
+ * their batches, which report here once each.
  */
 import { SluiceError } from '@sluice/base';
 import { Deliveries } from './deliveries.ts';

@@ -25,7 +25,7 @@ async function oneTopic(leaders: readonly number[] = [1], config = {}): Promise<
   return cluster;
 }
 
-test('the records lie in their order, one run a batch, and every one is found', async () => {
+test('the records lie in their order, one range a batch, and every one is found', async () => {
   const cluster = await oneTopic();
   const producer = cluster.client().producer({ batchBytesMax: 1000 });
   const records = valuesOf(500);
@@ -35,7 +35,7 @@ test('the records lie in their order, one run a batch, and every one is found', 
   expect([...deliveries].map(({ offset }) => offset)).toEqual(records.map((_, at) => at));
   expect([0, 7, 499].map((at) => deliveries.at(at))).toEqual([0, 7, 499].map((offset) => ({ partition: 0, offset })));
   expect([-1, 500].map((at) => deliveries.at(at))).toEqual([undefined, undefined]);
-  expect([...deliveries.runs()]).toHaveLength(cluster.received.length);
+  expect([...deliveries.ranges()]).toHaveLength(cluster.received.length);
 });
 
 test('keyed and keyless records of one call, among others, tell where each of them lies', async () => {
