@@ -1,6 +1,8 @@
 /** The micro-benchmarks by name. Each measures one layer by itself, beside the limit that it runs into. */
+import { client } from './client.ts';
 import type { Benchmark } from './figure.ts';
+import { record } from './record.ts';
 import { storage } from './storage.ts';
 import { wire } from './wire.ts';
 
-export const benchmarks: Readonly<Record<string, Benchmark>> = { storage, wire };
+export const benchmarks: Readonly<Record<string, Benchmark>> = { record, client, storage, wire };
