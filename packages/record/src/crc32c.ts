@@ -23,6 +23,13 @@ export function crc32c(bytes: Uint8Array, seed = 0): number {
   return native !== undefined && bytes.length >= nativeBytesMin ? native(bytes, seed) : slicedCrc(bytes, seed);
 }
 
+/** As `crc32c` of the bytes from `from` to `to`, few of them: a view of its own would cost more than the checksum. */
+export function crc32cOf(bytes: Uint8Array, from: number, to: number, seed: number): number {
+  let crc = ~seed;
+  for (let at = from; at < to; at += 1) crc = (crc >>> 8) ^ (table[(crc ^ (bytes[at] as number)) & 0xff] as number);
+  return ~crc >>> 0;
+}
+
 /**
  * Lets a native implementation take over, if it gives the known checksums, in pieces too. Returns a sentence that says
  * why not when it does not; the implementation in this file then stays.

@@ -1,4 +1,5 @@
 /** Record batches, format v2: layout, checks, encoding, decoding, offset and sequence arithmetic. */
+export * from './batch-bounds.ts';
 export * from './batch-builder.ts';
 export * from './batch-check.ts';
 export {
@@ -12,7 +13,7 @@ export {
 } from './batch-header.ts';
 export * from './batches-in.ts';
 export * from './codec.ts';
-export { type Crc32c, crc32c, installCrc32c } from './crc32c.ts';
+export { type Crc32c, crc32c, crc32cOf, installCrc32c } from './crc32c.ts';
 export { batchHeaderBytes, type Codec, codecs } from './layout.ts';
 export * from './partition-for-key.ts';
 export * from './record.ts';

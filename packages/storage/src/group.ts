@@ -4,8 +4,9 @@
  * Small pieces are copied into one staging buffer that is used again for the next group, large ones are written from
  * where they lie: few buffers to a write, and no copy of what is large.
  */
-import type { LogId, Offset } from '@sluice/base';
-import { crc32c } from '@sluice/record';
+import type { LogId } from '@sluice/base';
+import { offset } from '@sluice/base';
+import { baseOffsetOf, batchBytesAt, crc32c, endOffsetOf } from '@sluice/record';
 import { ByteWriter } from './binary.ts';
 import { aligned, FrameKind, frameHeaderBytes, writeFrameHeader } from './frame.ts';
 import { headCrc, type RaftEntryRow, type Row, type RunRow, writeRow } from './rows.ts';
@@ -20,6 +21,13 @@ const rowBytes = 80;
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 type PendingRun = Mutable<RunRow>;
 
+/** Bytes of one backing store, which grow while what is added follows on: a view is made when they are written. */
+interface Piece {
+  readonly store: ArrayBufferLike;
+  readonly from: number;
+  to: number;
+}
+
 /** Told about a group in the order in which they first took part. */
 export interface GroupMember {
   onGroupDurable(group: number): void;
@@ -31,9 +39,9 @@ export class Group {
   readonly openedAtMs: number;
   readonly rows: Row[] = [];
   /** What each row adds to the payload. */
-  readonly #buffers: Uint8Array[][] = [];
+  readonly #pieces: Piece[][] = [];
   /** The row that takes the next batches of a log. */
-  readonly #openRuns = new Map<GroupMember, { readonly row: PendingRun; readonly buffers: Uint8Array[] }>();
+  readonly #openRuns = new Map<GroupMember, { readonly row: PendingRun; readonly pieces: Piece[] }>();
   readonly #members = new Set<GroupMember>();
   #payloadBytes = 0;
 
@@ -63,25 +71,41 @@ export class Group {
     this.#members.add(member);
   }
 
-  /** One batch that follows what the log holds. */
-  addBatch(
+  /** Whole batches that follow what the log holds. */
+  addBatches(
     member: GroupMember,
-    batch: Uint8Array,
-    at: { id: LogId; previousGroup: number; base: Offset; end: Offset },
+    batches: Uint8Array,
+    log: { readonly id: LogId; readonly previousGroup: number },
   ): void {
     let run = this.#openRuns.get(member);
-    if (run === undefined || run.row.bytes >= runBytesMax) {
-      const { id, previousGroup, base, end } = at;
-      run = { row: { kind: 'run', id, previousGroup, base, end, payloadAt: 0, bytes: 0, headsCrc: 0 }, buffers: [] };
-      this.#push(run.row, run.buffers);
-      this.#openRuns.set(member, run);
-      this.#members.add(member);
+    let { previousGroup } = log;
+    for (let at = 0; at < batches.length; ) {
+      const bytes = batchBytesAt(batches, at);
+      if (run === undefined || run.row.bytes >= runBytesMax) {
+        const base = offset(baseOffsetOf(batches, at));
+        const row = {
+          kind: 'run',
+          id: log.id,
+          previousGroup,
+          base,
+          end: base,
+          payloadAt: 0,
+          bytes: 0,
+          headsCrc: 0,
+        } as const;
+        run = { row, pieces: [] };
+        this.#push(run.row, run.pieces);
+        this.#openRuns.set(member, run);
+        this.#members.add(member);
+        previousGroup = this.number;
+      }
+      run.row.end = offset(endOffsetOf(batches, at));
+      run.row.bytes += bytes;
+      run.row.headsCrc = headCrc(batches, at, run.row.headsCrc);
+      addPiece(run.pieces, batches, { from: at, bytes });
+      at += bytes;
     }
-    run.row.end = at.end;
-    run.row.bytes += batch.length;
-    run.row.headsCrc = headCrc(batch, 0, run.row.headsCrc);
-    pushJoined(run.buffers, batch);
-    this.#payloadBytes += batch.length;
+    this.#payloadBytes += batches.length;
   }
 
   /** Anything but batches; what the log appends afterwards is a new run, so that the order of rows stays true. */
@@ -104,7 +128,9 @@ export class Group {
       bytes: payload.length,
       crc: crc32c(payload),
     };
-    this.#push(row, [payload]);
+    const pieces: Piece[] = [];
+    if (payload.length > 0) addPiece(pieces, payload, { from: 0, bytes: payload.length });
+    this.#push(row, pieces);
     this.#payloadBytes += payload.length;
   }
 
@@ -114,7 +140,7 @@ export class Group {
     let payloadAt = 0;
     for (const [at, row] of this.rows.entries()) {
       if ('payloadAt' in row) (row as Mutable<RunRow | RaftEntryRow>).payloadAt = payloadAt;
-      for (const buffer of this.#buffers[at] ?? []) payloadAt += buffer.length;
+      for (const { from, to } of this.#pieces[at] ?? []) payloadAt += to - from;
       writeRow(table, row);
     }
     const tableBytes = table.length;
@@ -122,7 +148,9 @@ export class Group {
     const out = new Gather(staging, total);
     const header = out.reserve(frameHeaderBytes);
     out.add(table.written());
-    for (const buffers of this.#buffers) for (const buffer of buffers) out.add(buffer);
+    for (const pieces of this.#pieces) {
+      for (const { store, from, to } of pieces) out.add(new Uint8Array(store, from, to - from));
+    }
     out.pad(total);
     const checksum = writeFrameHeader(header, {
       kind: FrameKind.group,
@@ -139,9 +167,9 @@ export class Group {
     return { buffers: out.buffers(), bytes: total, checksum, payloadPosition };
   }
 
-  #push(row: Row, buffers: Uint8Array[]): void {
+  #push(row: Row, pieces: Piece[]): void {
     this.rows.push(row);
-    this.#buffers.push(buffers);
+    this.#pieces.push(pieces);
   }
 }
 
@@ -239,10 +267,10 @@ class Gather {
 /** More small bytes than this in one group, which is rare, go into blocks of their own. */
 const stagingBytes = 1024 * 1024;
 
-/** Slices that lie one after the other in the same backing store are one buffer. */
-function pushJoined(buffers: Uint8Array[], next: Uint8Array): void {
-  const last = buffers.at(-1);
-  if (last !== undefined && last.buffer === next.buffer && last.byteOffset + last.length === next.byteOffset) {
-    buffers[buffers.length - 1] = new Uint8Array(last.buffer, last.byteOffset, last.length + next.length);
-  } else buffers.push(next);
+/** What lies behind the last piece in the same backing store is one piece with it. */
+function addPiece(pieces: Piece[], of: Uint8Array, { from, bytes }: { from: number; bytes: number }): void {
+  const last = pieces[pieces.length - 1];
+  const start = of.byteOffset + from;
+  if (last !== undefined && last.store === of.buffer && last.to === start) last.to += bytes;
+  else pieces.push({ store: of.buffer, from: start, to: start + bytes });
 }

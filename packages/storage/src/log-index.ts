@@ -53,6 +53,8 @@ export class LogIndex {
   end = 0;
   lastGroup = 0;
   deleted = false;
+  /** The node log no longer knows it: the next life of the id has another. */
+  forgotten = false;
   lossy: LossyReport | undefined;
   sealed: Segment[] = [];
   open: ExtentList = new ExtentList();

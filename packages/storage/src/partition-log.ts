@@ -12,7 +12,7 @@
  */
 import type { LogId, Offset } from '@sluice/base';
 import { invariant, offset, SluiceError } from '@sluice/base';
-import { type BatchHeader, batchesIn, readBatchHeader } from '@sluice/record';
+import { type BatchHeader, baseOffsetOf, batchBytesAt, batchesIn, endOffsetOf } from '@sluice/record';
 import { type ColdReader, DamagedRead, readFailed } from './cold-reader.ts';
 import type { GroupMember } from './group.ts';
 import type { GroupCommit } from './group-commit.ts';
@@ -100,19 +100,11 @@ export class PartitionLog implements LogStore, GroupMember {
 
   append(batches: Uint8Array, span: OffsetSpan): void {
     this.#assertAlive();
-    const boundaries = this.#check(batches, span);
+    this.#check(batches, span);
     const group = this.#commit.gathering(batches.length);
     const kept = this.#tailOfAll.place(batches);
-    let at = 0;
-    let base: number = span.baseOffset;
-    for (const boundary of boundaries) {
-      const end = offset(boundary.end);
-      const batch = kept.subarray(at, at + boundary.bytes);
-      group.addBatch(this, batch, { id: this.id, previousGroup: this.#lastGroup, base: offset(base), end });
-      this.#lastGroup = group.number;
-      at += boundary.bytes;
-      base = boundary.end;
-    }
+    group.addBatches(this, kept, { id: this.id, previousGroup: this.#lastGroup });
+    this.#lastGroup = group.number;
     this.#tail.add({ base: span.baseOffset, end: span.endOffset, bytes: kept, group: group.number });
     this.#end = span.endOffset;
   }
@@ -241,24 +233,24 @@ export class PartitionLog implements LogStore, GroupMember {
     }
   }
 
-  /** Where each batch ends; also that they are what the caller says they are. */
-  #check(batches: Uint8Array, span: OffsetSpan): readonly { readonly bytes: number; readonly end: number }[] {
-    invariant(span.baseOffset === this.#end, 'L1: an append continues the log', { end: this.#end, ...span });
-    const boundaries: { bytes: number; end: number }[] = [];
+  /** The batches are what the caller says they are. It has read their headers: this only looks at their bounds. */
+  #check(batches: Uint8Array, span: OffsetSpan): void {
+    // The details are made only when they are needed: this is on the way of every batch.
+    if (span.baseOffset !== this.#end) {
+      invariant(false, 'L1: an append continues the log', { end: this.#end, ...span });
+    }
     let next: number = span.baseOffset;
     for (let at = 0; at < batches.length; ) {
-      const read = readBatchHeader(batches, at);
-      invariant(read.ok && read.value.baseOffset === next, 'appended batches are whole and contiguous', {
-        at,
-        next,
-        problem: read.ok ? `base offset ${read.value.baseOffset}` : read.problem.message,
-      });
-      next = read.value.baseOffset + read.value.lastOffsetDelta + 1;
-      at += read.value.batchBytes;
-      boundaries.push({ bytes: read.value.batchBytes, end: next });
+      const bytes = batchBytesAt(batches, at);
+      if (bytes === 0 || baseOffsetOf(batches, at) !== next || endOffsetOf(batches, at) <= next) {
+        invariant(false, 'appended batches are whole and contiguous', { at, next, bytes });
+      }
+      next = endOffsetOf(batches, at);
+      at += bytes;
     }
-    invariant(boundaries.length > 0 && next === span.endOffset, 'appended batches fill their span', { next, ...span });
-    return boundaries;
+    if (next !== span.endOffset || next === span.baseOffset) {
+      invariant(false, 'appended batches fill their span', { next, ...span });
+    }
   }
 
   #cutTo(group: number, to: number): void {
@@ -267,6 +259,6 @@ export class PartitionLog implements LogStore, GroupMember {
   }
 
   #assertAlive(): void {
-    invariant(!this.#deleted, 'a deleted log is not used', { id: this.id });
+    if (this.#deleted) invariant(false, 'a deleted log is not used', { id: this.id });
   }
 }

@@ -16,10 +16,20 @@ import type { GroupFound } from './scan.ts';
 export class Replay {
   readonly logs = new Map<string, LogIndex>();
   readonly raft = new RaftIndex();
+  /** By the object that a log is known by, so that a busy one needs no text for each row. */
+  readonly #byId = new WeakMap<LogId, LogIndex>();
   /** True once whole groups were lost: a log that is missing may have been in them. */
   damaged = false;
 
   index(id: LogId): LogIndex {
+    const known = this.#byId.get(id);
+    if (known !== undefined && !known.forgotten) return known;
+    const index = this.#named(id);
+    this.#byId.set(id, index);
+    return index;
+  }
+
+  #named(id: LogId): LogIndex {
     const key = logKey(id);
     let index = this.logs.get(key);
     if (index === undefined) {
@@ -92,6 +102,10 @@ export class Replay {
   }
 
   #forgetDeleted(): void {
-    for (const [key, index] of this.logs) if (index.deleted && !index.touched) this.logs.delete(key);
+    for (const [key, index] of this.logs) {
+      if (!index.deleted || index.touched) continue;
+      index.forgotten = true;
+      this.logs.delete(key);
+    }
   }
 }

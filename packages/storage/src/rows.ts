@@ -7,8 +7,8 @@
  */
 import type { LogId, LogIndex, Offset, Term } from '@sluice/base';
 import { isIdentity, LogKind, logIndex, offset, partitionIndex, term, topicId } from '@sluice/base';
-import { crc32c } from '@sluice/record';
-import type { ByteReader, ByteWriter } from './binary.ts';
+import { crc32cOf } from '@sluice/record';
+import { type ByteReader, ByteWriter } from './binary.ts';
 
 interface LogRow {
   readonly id: LogId;
@@ -80,16 +80,28 @@ const codes = {
   'raft-healed': 11,
 } as const satisfies Record<Row['kind'], number>;
 
+const logIdBytes = 21;
+
 /** Bytes of a batch before the part that its CRC covers: offset, length, leader epoch, magic and the CRC itself. */
 export const batchHeadBytes = 21;
 
 export const headCrc = (batches: Uint8Array, at: number, seed: number): number =>
-  crc32c(batches.subarray(at, at + batchHeadBytes), seed);
+  crc32cOf(batches, at, at + batchHeadBytes, seed);
+
+/** As bytes: a busy log is written into every group. */
+const writtenIds = new WeakMap<LogId, Uint8Array>();
 
 export function writeLogId(writer: ByteWriter, id: LogId): void {
-  writer.hex(id.topicId);
-  writer.u32(id.partition);
-  writer.u8(id.kind);
+  let written = writtenIds.get(id);
+  if (written === undefined) {
+    const own = new ByteWriter(logIdBytes);
+    own.hex(id.topicId);
+    own.u32(id.partition);
+    own.u8(id.kind);
+    written = own.written();
+    writtenIds.set(id, written);
+  }
+  writer.bytes(written);
 }
 
 export function readLogId(reader: ByteReader): LogId {

@@ -1,6 +1,7 @@
 import type { Disk, DiskFile } from '@sluice/base';
 import { DiskError, isSluiceError } from '@sluice/base';
 import { expect, test } from 'vitest';
+import { FrameKind, readFrameHeader } from './frame.ts';
 import { journalName } from './journal-file.ts';
 import type { LogStore } from './log-store.ts';
 import { MemoryDisk } from './memory-disk.ts';
@@ -61,7 +62,7 @@ function spaceAhead(limits: { space?: number; zeros?: number; journal?: number }
 }
 
 async function isOpen(wait: Promise<void> | undefined): Promise<boolean> {
-  let done = false;
+  let done = wait === undefined;
   void wait?.then(() => {
     done = true;
   });
@@ -318,4 +319,34 @@ test('a disk that fails while space is made stops the log at once, with nothing 
   await node.close();
   expect(disk.operations() - disk.operations('close')).toBe(operations);
   expect(node.halts).toHaveLength(1);
+});
+
+test('J2, J4: a footer that a killed process left is made durable, and the file ends with it', async () => {
+  // The header is one, the footer the other.
+  let writes = 0;
+  const disk = new MemoryDisk({
+    // The sync of the footer never comes back.
+    onOperation: ({ kind, path: at }) => {
+      if (kind === 'write' && at === path) writes += 1;
+      return writes === 2 && kind === 'sync' ? 'hang' : 'run';
+    },
+  });
+  const own = { spaceAheadBytes: 64 * kib, zerosAheadBytes: 0, journalBytesMax: 40 * kib };
+  let node = await openTestNode({ disk, limits: own });
+  const log = node.log.log(testLogId(1));
+  while (writes < 2) {
+    log.append(testBatch({ base: log.endOffset, valueBytes: 1000 }), testSpan(log.endOffset, log.endOffset + 1));
+    await turn();
+  }
+  const appended = log.durableOffset;
+  disk.killProcess();
+  writes = 3;
+  node = await openTestNode({ disk, limits: own });
+  expect(node.log.stats.journalFiles).toBe(2);
+  const bytes = disk.durableBytes(path);
+  expect(bytes.subarray(-4096).some((byte) => byte !== 0)).toBe(true);
+  const footer = readFrameHeader(bytes.subarray(-4096), { fileId: 1, position: bytes.length - 4096 });
+  expect(footer?.header.kind).toBe(FrameKind.footer);
+  expect(node.log.log(testLogId(1)).endOffset).toBe(appended);
+  await node.close();
 });

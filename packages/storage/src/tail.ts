@@ -27,12 +27,24 @@ export interface TailChunk {
   dropped: boolean;
 }
 
+/** A backing store that chunks lie in. */
+interface Store {
+  readonly buffer: ArrayBufferLike;
+  chunks: number;
+}
+
+interface HeldChunk extends TailChunk {
+  readonly store: Store;
+}
+
 export class Tail {
   readonly #bytesMax: number;
-  readonly #stores = new Map<ArrayBufferLike, number>();
+  readonly #stores = new Map<ArrayBufferLike, Store>();
+  /** Of the newest chunk: the next one mostly lies in the same. */
+  #store: Store | undefined;
   #bytes = 0;
   /** In the order of the node log; everything before `#first` is gone, and no longer referred to. */
-  #chunks: (TailChunk | undefined)[] = [];
+  #chunks: (HeldChunk | undefined)[] = [];
   #first = 0;
   #arena = new Uint8Array(0);
   #arenaUsed = 0;
@@ -58,26 +70,37 @@ export class Tail {
     return placed;
   }
 
-  add(chunk: TailChunk): void {
-    const { buffer } = chunk.bytes;
-    const users = this.#stores.get(buffer) ?? 0;
-    if (users === 0) this.#bytes += buffer.byteLength;
+  add(what: Omit<TailChunk, 'dropped'>): HeldChunk {
+    const store = this.#storeOf(what.bytes.buffer);
+    store.chunks += 1;
     this.#bytes += chunkOverheadBytes;
-    this.#stores.set(buffer, users + 1);
+    const { base, end, bytes, group, owner } = what;
+    const chunk = { base, end, bytes, group, owner, dropped: false, store };
     this.#chunks.push(chunk);
+    return chunk;
+  }
+
+  #storeOf(buffer: ArrayBufferLike): Store {
+    if (this.#store?.buffer === buffer && this.#store.chunks > 0) return this.#store;
+    let store = this.#stores.get(buffer);
+    if (store === undefined) {
+      store = { buffer, chunks: 0 };
+      this.#stores.set(buffer, store);
+      this.#bytes += buffer.byteLength;
+    }
+    this.#store = store;
+    return store;
   }
 
   /** The log no longer holds it. */
-  drop(chunk: TailChunk): void {
+  drop(chunk: HeldChunk): void {
     if (chunk.dropped) return;
     chunk.dropped = true;
     this.#bytes -= chunkOverheadBytes;
-    const { buffer } = chunk.bytes;
-    const users = (this.#stores.get(buffer) ?? 1) - 1;
-    if (users > 0) {
-      this.#stores.set(buffer, users);
-      return;
-    }
+    const { store } = chunk;
+    store.chunks -= 1;
+    if (store.chunks > 0) return;
+    const { buffer } = store;
     this.#stores.delete(buffer);
     this.#bytes -= buffer.byteLength;
     // Nothing may still be written into an arena that is no longer counted.
@@ -107,7 +130,7 @@ export class Tail {
 export class LogTail {
   readonly #tail: Tail;
   /** Slots before `#first` are empty: what was evicted must not be referred to from here. */
-  #chunks: (TailChunk | undefined)[] = [];
+  #chunks: (HeldChunk | undefined)[] = [];
   #first = 0;
 
   constructor(tail: Tail) {
@@ -120,9 +143,8 @@ export class LogTail {
   }
 
   add(what: { base: number; end: number; bytes: Uint8Array; group: number }): void {
-    const chunk = { ...what, owner: this, dropped: false };
-    this.#chunks.push(chunk);
-    this.#tail.add(chunk);
+    const { base, end, bytes, group } = what;
+    this.#chunks.push(this.#tail.add({ base, end, bytes, group, owner: this }));
   }
 
   /** Whole batches from the one that contains `from`; `from` must be at or after `base` and before `upTo`. */
