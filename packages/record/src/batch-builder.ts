@@ -70,12 +70,6 @@ export class BatchBuilder {
     return this.#end;
   }
 
-  /** Bytes that the batch would have with this record too, before compression: exact. */
-  bytesWith(record: RecordDraft): number {
-    const body = this.#bodyBytes(record);
-    return this.#end + varintBytes(body) + body;
-  }
-
   /**
    * Adds a copy of the record and returns `batchBytes`. When that would be more than `bytesMax`, nothing is added and the
    * result is −1; an empty builder takes any record.
