@@ -5,7 +5,7 @@
  * W1 After `stop` resolved no process and no file of this cluster is left.
  */
 import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { SluiceError } from '@sluice/base';
@@ -48,6 +48,10 @@ export class OwnCluster {
 
   /** Writes the configurations; no node runs yet. */
   static async prepare(context: CommandContext, { data = tmpdir() }: OwnClusterOptions): Promise<OwnCluster> {
+    if (!existsSync(data)) {
+      const message = `${data} does not exist; make it, or choose another --data.`;
+      throw new SluiceError('INVALID_CONFIG', { message, details: { key: 'data' } });
+    }
     const port = await freeBasePort(nodes);
     const directory = mkdtempSync(path.join(data, 'sluice-bench-'));
     const layout = devLayout(directory, nodes, port);
