@@ -102,6 +102,22 @@ describe('sending', () => {
     );
   });
 
+  test('a trickle of keyless records reaches all partitions, those that follow each other closely share one', async () => {
+    const cluster = await ScriptedCluster.start();
+    cluster.createTopic('orders', [1, 2, 3, 1, 2, 3]);
+    const producer = cluster.client().producer();
+    const partitions: number[] = [];
+    for (let at = 0; at < 60; at += 1) {
+      const sent = producer.send('orders', { value: 'x' });
+      await cluster.clock.pass(1);
+      partitions.push((await sent).partition);
+      await cluster.clock.pass(at < 30 ? 30 : 0);
+    }
+    expect(new Set(partitions.slice(0, 30)).size).toBe(6);
+    const changes = partitions.slice(30).filter((partition, at) => partition !== partitions[at + 29]).length;
+    expect(changes).toBeLessThan(4);
+  });
+
   test('a record over the limit is refused before anything is sent, with limit and size', async () => {
     const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [1], { recordBytesMax: '2048' });
