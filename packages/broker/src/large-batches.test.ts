@@ -181,6 +181,25 @@ function received(runs: readonly FetchedRun[], subscription: number): readonly U
     });
 }
 
+test('a client that does not read makes the node hold one large batch beside its window (C3)', async () => {
+  const it = await ready();
+  const topics = [...it.cluster.image.topics.keys()];
+  const led = topics.filter((id) => it.cluster.image.topic(id)?.partitions[0]?.leader === it.leader).slice(0, 3);
+  expect(led).toHaveLength(3);
+  const writer = await producer(it);
+  for (const [at, id] of led.entries()) {
+    sendInParts(writer, id, 901 + at, large());
+    await answered(it, writer, 901 + at);
+  }
+  const client = new FetchClient(it.cluster, it.leader, true);
+  for (const [at, id] of led.entries()) client.read(id, at + 1, 10 * MiB);
+  await it.cluster.clock.until('all are there', () => client.receivedBytes === 3 * large().byteLength);
+  const bySubscription = (number: number) =>
+    client.runs.filter((run) => run.subscription === number && run.moreBytes > 0);
+  const [lastOfFirst, firstOfThird] = [bySubscription(1).at(-1), bySubscription(3)[0]];
+  expect(client.runs.indexOf(firstOfThird!)).toBeGreaterThan(client.runs.indexOf(lastOfFirst!));
+});
+
 async function withLarge(): Promise<Ready> {
   const it = await ready();
   const client = await producer(it);

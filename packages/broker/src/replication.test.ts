@@ -3,7 +3,7 @@ import { offset } from '@sluice/base';
 import type { SluiceError, TopicId } from '@sluice/base';
 import { patchBatch } from '@sluice/record';
 import { MemoryTransport, methods, RpcClient } from '@sluice/wire';
-import type { Partially, ReplicateRequest, ReplicateResponse, StreamSender } from '@sluice/wire';
+import type { Partially, ReplicaPush, ReplicateRequest, ReplicateResponse, StreamSender } from '@sluice/wire';
 import { expect, test } from 'vitest';
 import { BrokerCluster, peerAddress } from './broker-cluster.testing.ts';
 import { producedBatch, ProduceClient } from './client-streams.testing.ts';
@@ -160,6 +160,27 @@ test('a leader pushes in order, each batch once, within the credit but for one p
   expect(played.heard.flatMap((response) => response.pushes).at(-1)).toMatchObject({ highWatermark: 8 });
 });
 
+test('a new position voids the rest of a batch in parts: it begins anew, and is whole (L3, L4)', async () => {
+  const it = await ready();
+  const batch = producedBatch({ valueBytes: 1_000_000 });
+  await produce(it, it.leader, [batch]);
+  const played = new PlayedFollower(it);
+  await it.cluster.clock.settle();
+  played.sender.send({ positions: [positionOf(it)], creditBytes: 10_000_000 });
+  await it.cluster.clock.settle();
+  const partsOf = (session: number) =>
+    played.heard.flatMap(({ pushes }) => pushes.filter((push) => push.session === session && push.batches.length > 0));
+  expect(partsOf(1_000).at(-1)?.moreBytes).toBeGreaterThan(0);
+  played.sender.send({ positions: [{ ...positionOf(it), session: 1_001 }] });
+  await it.cluster.clock.pass(100);
+  const parts = partsOf(1_001);
+  expect(parts.map(({ continues }) => continues)).toEqual([false, true, true, true]);
+  expect(parts.at(-1)?.moreBytes).toBe(0);
+  const whole = Buffer.concat(parts.flatMap(({ batches }) => batches));
+  expect(Buffer.compare(whole.subarray(61), batch.subarray(61))).toBe(0);
+  expect(partsOf(1_000).at(-1)?.moreBytes).toBeGreaterThan(0);
+});
+
 test.each([
   ['a partition', { positions: [{ partition: 2 ** 31 }] }],
   ['an epoch', { positions: [{ leaderEpoch: 2 ** 32 - 1 }] }],
@@ -240,7 +261,7 @@ async function playedLeader() {
   const positions = () => heard.flatMap((request) => request.positions);
   const it: Ready = { cluster, topic, leader, follower };
   const stated = () => cluster.clock.until('a position is stated', () => positions().length > 0);
-  const push = (batches: readonly Uint8Array[], odd: { leaderEpoch?: number; session?: number } = {}): void => {
+  const push = (batches: readonly Uint8Array[], odd: Partially<ReplicaPush> = {}): void => {
     const { slot, leaderEpoch, session } = positions().at(-1)!;
     sender?.send({ pushes: [{ slot, leaderEpoch, session, batches, highWatermark: 0, logStart: 0, ...odd }] });
   };
@@ -272,6 +293,47 @@ test('a follower appends what continues its log and acks it once it is durable',
   it.cluster.disks.get(it.follower)?.releaseSyncs();
   await it.cluster.clock.pass(100);
   expect(heard.flatMap((request) => request.acks).at(-1)).toMatchObject({ durableOffset: 2 });
+});
+
+test('a batch in parts is appended with its last; another push of the slot voids what is there (F5)', async () => {
+  const { it, heard, push, stated, opened } = await playedLeader();
+  await stated();
+  const batch = producedBatch({ valueBytes: 200_000 });
+  patchBatch(batch, 0, { baseOffset: offset(0), leaderEpoch: 0 as never });
+  const part = (from: number, to: number, odd: Partially<ReplicaPush> = {}): void =>
+    push([batch.subarray(from, to)], { moreBytes: batch.length - to, continues: from > 0, ...odd });
+  const granted = (): number => heard.reduce((sum, { creditBytes }) => sum + creditBytes, 0);
+  const windowBytes = granted();
+  part(0, 100_000);
+  await it.cluster.clock.settle();
+  // Taken from the leader's credit whole, and granted again.
+  expect(granted()).toBe(windowBytes + batch.length);
+  push([]);
+  part(100_000, batch.length);
+  await it.cluster.clock.pass(50);
+  expect([endAt(it, it.follower), granted()]).toEqual([0, windowBytes + batch.length]);
+  part(0, 100_000);
+  part(100_000, batch.length);
+  await it.cluster.clock.pass(50);
+  expect([endAt(it, it.follower), granted()]).toEqual([1, windowBytes + 2 * batch.length]);
+  expect([opened(), it.cluster.at(it.follower).halts]).toEqual([1, []]);
+});
+
+test.each([
+  ['do not add up', [{ moreBytes: 5 }, { moreBytes: 6, continues: true }]],
+  ['promise too much', [{ moreBytes: 2 ** 40 }]],
+  ['change their session', [{ moreBytes: 50 }, { moreBytes: 40, continues: true, session: 2 ** 40 }]],
+])('parts that %s end the stream; the follower comes back and goes on (F5)', async (_, pushes) => {
+  const { it, push, stated, opened, positions } = await playedLeader();
+  await stated();
+  const before = positions().length;
+  for (const odd of pushes) push([new Uint8Array(10)], odd);
+  // Sooner than a silent leader is left.
+  await it.cluster.clock.pass(300);
+  expect([opened(), positions().length > before]).toEqual([2, true]);
+  push([placed(0)]);
+  await it.cluster.clock.pass(50);
+  expect([endAt(it, it.follower), it.cluster.at(it.follower).halts]).toEqual([1, []]);
 });
 
 test('a batch with a wrong CRC is not appended, nor what follows it, and is asked for again, not at once (F2)', async () => {

@@ -1,5 +1,5 @@
 /** What of a large batch in parts is the client's: turns, order, what a broken stream makes of it, and putting together. */
-import { silentLogger, SeededRandom, type SluiceError } from '@sluice/base';
+import { silentLogger, SeededRandom, SluiceError } from '@sluice/base';
 import { BatchBuilder, draftOf, unstamped } from '@sluice/record';
 import {
   BatchParts,
@@ -22,8 +22,8 @@ import { ScriptedCluster } from './scripted-cluster.testing.ts';
 
 const large = new Uint8Array(8_000_000).fill(7);
 
-async function cluster(): Promise<ScriptedCluster> {
-  const made = await ScriptedCluster.start(3, () => 1);
+async function cluster(delayMs = 1): Promise<ScriptedCluster> {
+  const made = await ScriptedCluster.start(3, () => delayMs);
   made.produceWindowBytes = 32_000_000;
   made.createTopic('large', [1], { recordBytesMax: '8388608' });
   made.createTopic('small', [1, 1]);
@@ -48,8 +48,8 @@ test('a small record that is sent just after a large one is there long before it
 
 test('batches of one partition stay in order, whatever their sizes (L2)', async () => {
   const it = await cluster();
-  const producer = it.client().producer({ batchBytesMax: 8_388_608 });
-  const sizes = [10, 3_000_000, 20, 600_000, 30, 1_000_000];
+  const producer = it.client().producer();
+  const sizes = [3_000_000, 600_000, 1_000_000, 20, 700_000, 30];
   const sends = sizes.map((size) => producer.send('large', { partition: 0, value: new Uint8Array(size).fill(97) }));
   const sent = await it.clock.outcome(Promise.all(sends));
   expect(sent.map(({ offset }) => offset)).toEqual([0, 1, 2, 3, 4, 5]);
@@ -95,6 +95,19 @@ test('a stream that breaks within a large batch: one attempt failed, the next de
       .values()
       .map((value) => value.length),
   ).toEqual([5, large.length, 4]);
+});
+
+test('a batch that is refused with its first part is sent again when the stream broke before its last', async () => {
+  const it = await cluster(3);
+  it.refuseFirstParts = new SluiceError('NOT_ENOUGH_REPLICAS');
+  const producer = it.client().producer();
+  const sent = producer.send('large', { partition: 0, value: large });
+  await it.clock.until('it is refused', () => it.statuses.some(({ kind }) => kind === 'retrying'));
+  // The pause after the refusal is over, the parts are not.
+  await it.clock.pass(50);
+  it.refuseFirstParts = undefined;
+  it.network.disconnect('client', 'node-1');
+  expect((await it.clock.outcome(sent)).offset).toBe(0);
 });
 
 /** A link to a server that the test plays. */

@@ -70,6 +70,8 @@ export class ScriptedCluster {
   onProduce: (batch: Received) => ProduceFate = () => 'append';
   /** What a fetch sends; tests damage it. */
   onSend: (batches: Uint8Array[]) => Uint8Array[] = (batches) => batches;
+  /** Answers the first part of a batch with this; the others are passed over. */
+  refuseFirstParts: SluiceError | undefined;
   produceWindowBytes = 1_000_000;
   clusterId = 'c'.repeat(32);
   metadataIndex = 1;
@@ -310,6 +312,7 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
   readonly #node: ScriptedNode;
   /** Of batches in parts: the first of them, and all that came. */
   readonly #begun = new Map<number, { readonly first: ProduceBatch; readonly assembler: PartAssembler }>();
+  readonly #refused = new Set<number>();
   /** Batches under way on this stream, and the most there ever were. */
   heldBytes = 0;
   creditBytes = 0;
@@ -348,10 +351,16 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
     let begun = this.#begun.get(requestId);
     if (begun === undefined && moreBytes === 0) return part;
     begun ??= { first: part, assembler: new PartAssembler({ bytes, moreBytes }, 9_000_000) };
+    const { refuseFirstParts } = this.#node.cluster;
+    if (part === begun.first && refuseFirstParts !== undefined) {
+      this.#refused.add(requestId);
+      this.sender.send({ results: [{ requestId, error: encodeError(refuseFirstParts) }] });
+    }
     this.#begun.set(requestId, begun);
     const batch = begun.assembler.add({ bytes, moreBytes });
     if (batch === undefined) return undefined;
     this.#begun.delete(requestId);
+    if (this.#refused.delete(requestId)) return undefined;
     return { ...begun.first, batch, moreBytes: 0 };
   }
 
