@@ -9,6 +9,7 @@ import {
   foreignError,
   grpcStatus,
   statusOf,
+  statusText,
 } from './error-detail.ts';
 
 const codes = Object.keys(errorTable) as ErrorCode[];
@@ -67,4 +68,9 @@ test('a status without our trailer maps to what it means when nobody of ours sen
   expect(code(99)).toBe('INTERNAL');
   expect(foreignError(grpcStatus.RESOURCE_EXHAUSTED, '').retryable).toBe(false);
   for (const status of Object.values(grpcStatus)) expect(foreignError(status, '').retry).not.toBe('same');
+});
+
+test('a sentence is cut for its header without leaving half of a character', () => {
+  const text = statusText(new SluiceError('INTERNAL', { message: `${'a'.repeat(1_023)}\u{1f600}` }));
+  expect([text.length, encodeURI(text).slice(1_023)]).toEqual([1_024, '%EF%BF%BD']);
 });

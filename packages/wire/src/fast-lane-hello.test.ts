@@ -31,6 +31,14 @@ test('whatever comes first, it is known after 1 KiB of settings at the latest, a
   );
 });
 
+test('more settings than 1 KiB holds are refused by their length alone', () => {
+  const many = (count: number): Buffer =>
+    Buffer.concat([preface, settingsFrame(Array.from({ length: count }, (_, at): [number, number] => [at, 1]))]);
+  expect(readHello(many(170))).toBe('slow');
+  expect(readHello(many(171))).toBe('malformed');
+  expect(readHello(many(171).subarray(0, preface.byteLength + 9))).toBe('malformed');
+});
+
 test('another version of the lane is not ours to speak', () => {
   expect(readHello(Buffer.concat([preface, settingsFrame([[laneSettingId, laneVersion + 1]])]))).toBe('slow');
 });

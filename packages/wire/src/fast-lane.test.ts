@@ -1,10 +1,10 @@
 /** What the fast lane does beyond the port: which lane it is, its windows and their budget, its end, its patience. */
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import type { Server as NetServer, Socket } from 'node:net';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import type { Listening, Message } from '@sluice/base';
-import { silentLogger, SluiceError } from '@sluice/base';
+import type { Listening, Message, StreamHandlers, TransportStream } from '@sluice/base';
+import { parseAddress, silentLogger, SluiceError } from '@sluice/base';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Dispatcher } from './dispatcher.ts';
 import { defaultLimits } from './dispatcher-limits.ts';
@@ -38,6 +38,10 @@ afterEach(async () => {
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise(setImmediate);
 }
+
+/** Time by hand, turns by the loop: sockets go on by themselves. */
+const timersByHand = (): ManualClock =>
+  Object.assign(new ManualClock(), { defer: (run: () => void) => void setImmediate(run) });
 
 /** A produce stream that answers each message, but for clients that are named for what happens to them. */
 async function listen(): Promise<{ listening: Listening; clients: RawClients }> {
@@ -183,10 +187,12 @@ describe('the end', () => {
     }
     const farewells = sessions.map((session) => new Promise((resolve) => session.once('goaway', resolve)));
     let over = false;
+    const startedMs = performance.now();
     const close = listening.close(60_000).then(() => {
       over = true;
     });
     await silent;
+    expect(performance.now() - startedMs).toBeLessThan(1_000);
     await Promise.all(farewells);
     for (const stream of streams) {
       expect([stream.closed, over]).toEqual([false, false]);
@@ -196,6 +202,83 @@ describe('the end', () => {
     for (const stream of streams) stream.close(8);
     await close;
     expect(over).toBe(true);
+  });
+
+  test('a call finds the server that comes after, while the last call of the one before is still open', async () => {
+    const answer = (stream: TransportStream, text: string): StreamHandlers => ({
+      onMessage: () => stream.send([Buffer.from(text)]),
+      onEnd: () => stream.end(),
+      onClose: () => undefined,
+    });
+    const before = await transport.listen('127.0.0.1:0', (_call, stream) => answer(stream, 'before'));
+    const old = new Heard();
+    const oldStream = transport.open(before.address, produce.path, old);
+    oldStream.send([]);
+    await old.until(() => old.messages.length === 1);
+    const closed = before.close(60_000);
+    const after = await transport.listen(before.address, (_call, stream) => answer(stream, 'after'));
+    closing.push(() => after.close(0));
+    const texts: string[] = [];
+    while (!texts.includes('after')) {
+      // The farewell of the server before may travel behind the first of these.
+      const heard = new Heard();
+      const stream = transport.open(after.address, produce.path, heard);
+      stream.send([]);
+      stream.end();
+      await heard.untilClosed();
+      expect(['CONNECTION_LOST', undefined]).toContain(heard.error?.code);
+      texts.push(Buffer.concat(heard.messages.flat()).toString());
+    }
+    oldStream.send([]);
+    oldStream.end();
+    await old.untilClosed();
+    expect(old.messages.map((message) => Buffer.concat(message).toString())).toEqual(['before', 'before']);
+    await closed;
+  });
+
+  test('a caller that never closes its half of a connection that is over is cut off', async () => {
+    const timers = timersByHand();
+    const server = new GrpcTransport({ clock: timers, messageBytesMax });
+    const listening = await server.listen('127.0.0.1:0', () => new Heard());
+    const { host, port } = parseAddress(listening.address) ?? { host: '', port: 0 };
+    const socket = connect({ host, port, allowHalfOpen: true });
+    closing.push(() => void socket.destroy());
+    socket.on('error', () => undefined);
+    socket.write(hello('fast'));
+    await new Promise((resolve) => socket.once('data', resolve));
+    let over = false;
+    const close = listening.close(60_000).then(() => {
+      over = true;
+    });
+    socket.resume();
+    await new Promise((resolve) => socket.once('end', resolve));
+    await timers.pass(4_999);
+    expect(over).toBe(false);
+    await timers.pass(1);
+    await close;
+    expect(over).toBe(true);
+  });
+
+  test('a call that is answered before its caller has ended is reset, so that nothing of it is kept', async () => {
+    const { clients } = await listen();
+    const { socket } = await clients.socket();
+    const block = Buffer.concat([
+      Buffer.from([0x83, 0x86, 0x01, 1, 0x61, 0x04, produce.path.length]),
+      Buffer.from(produce.path),
+      Buffer.from([0x0f, 0x10, 16, ...Buffer.from('application/grpc')]),
+      Buffer.from([0x00, 16, ...Buffer.from('sluice-client-id'), 6, ...Buffer.from('closed')]),
+    ]);
+    let answer = Buffer.alloc(0);
+    socket.on('data', (chunk: Buffer) => {
+      answer = Buffer.concat([answer, chunk]);
+    });
+    socket.write(Buffer.concat([hello('fast'), rawFrame(1, 4, block), rawFrame(0, 0, frame(0, new Uint8Array()))]));
+    const reset = rawFrame(3, 0, Buffer.alloc(4));
+    await until(() => answer.includes(reset));
+    // Headers that are all there is of the answer, and then the reset.
+    const status = answer.indexOf(Buffer.from([1, 5, 0, 0, 0, 1]));
+    expect(status).toBeGreaterThan(0);
+    expect(status).toBeLessThan(answer.indexOf(reset));
   });
 
   test('an answer that ends in the middle of a message is no success', async () => {
@@ -244,10 +327,6 @@ describe('the end', () => {
 });
 
 describe('patience', () => {
-  /** Time by hand, turns by the loop: sockets go on by themselves. */
-  const timersByHand = (): ManualClock =>
-    Object.assign(new ManualClock(), { defer: (run: () => void) => void setImmediate(run) });
-
   test('a server that does not answer a ping is given up, and its calls end', async () => {
     const timers = timersByHand();
     const address = await rawServer(() => undefined);

@@ -44,6 +44,13 @@ export class FastOutgoing {
     this.#soon();
   }
 
+  /** Hands over at once what HTTP/2 may hold and ends the stream behind it; forgets the rest. */
+  cut(): void {
+    if (this.#waiting.length > 0 && !this.closed && this.#stream?.destroyed === false) this.#hand(this.#stream);
+    this.drop();
+    this.#stream?.end();
+  }
+
   /** Forgets what is not yet handed over. */
   drop(): void {
     this.#dropped = true;

@@ -143,13 +143,12 @@ export class FastServerStream implements TransportStream {
 
   #endWith(status: FastStatus, error: SluiceError): void {
     const http2 = this.#http2;
-    this.#outgoing.drop();
     if (!http2.headersSent) this.#respondOnly(status);
     else if (!http2.destroyed) {
       this.#status = status;
       // What is already under way may never be read by the other side, so nobody above waits for it.
       this.#linger = this.#options.clock.setTimer(lingerMs, () => http2.close(constants.NGHTTP2_CANCEL));
-      http2.end();
+      this.#outgoing.cut();
     }
     this.#finish(error);
   }

@@ -144,13 +144,21 @@ describe('bytes that are no hello', () => {
 
   test.each(lanes)('a %s hello in single bytes, in time, is a hello', async (lane) => {
     const { socket } = await clients.socket();
-    const answered = new Promise<Buffer>((resolve) => socket.once('data', resolve));
+    let answer = Buffer.alloc(0);
+    socket.on('data', (chunk: Buffer) => {
+      answer = Buffer.concat([answer, chunk]);
+    });
     socket.setNoDelay();
     for (const byte of hello(lane)) {
       socket.write(Buffer.from([byte]));
       await new Promise(setImmediate);
     }
-    expect((await answered)[3]).toBe(4);
+    // HTTP/2 has got every byte of it: it answers a question behind it.
+    const ping = Buffer.from([0, 0, 8, 6, 0, 0, 0, 0, 0, ...Buffer.from('sluice!?')]);
+    socket.write(ping);
+    ping[4] = 1;
+    await until(() => answer.includes(ping));
+    expect(answer[3]).toBe(4);
   });
 
   test.each([0, 10, 40])('a caller that closes its half after %i bytes is let go', async (bytes) => {
@@ -194,6 +202,27 @@ test('200 idle connections hurt nobody, and the next above the limit is closed',
   const gone = sessions.map((one) => new Promise<void>((resolve) => one.once('close', () => resolve())));
   for (const one of sessions) one.destroy();
   await Promise.all(gone);
+});
+
+test('connections that say their hello at once, when there is no room for all of them, are closed', async () => {
+  const sockets = await Promise.all(Array.from({ length: 255 }, () => clients.socket()));
+  let gone = 0;
+  for (const { socket, closed } of sockets) {
+    void closed.then(() => {
+      gone += 1;
+    });
+    socket.write(hello('fast'));
+  }
+  await until(() => gone >= 5);
+  for (const { socket } of sockets.slice(0, 10)) socket.destroy();
+  for (let isServed = false; !isServed; ) {
+    const { socket, closed } = await clients.socket();
+    const answered = new Promise((resolve) => socket.once('data', resolve)).then(() => true);
+    socket.write(hello('fast'));
+    isServed = await Promise.race([answered, closed.then(() => false)]);
+    socket.destroy();
+  }
+  expect(gone).toBe(15);
 });
 
 describe.each(lanes)('on the %s lane', (lane) => {
@@ -306,6 +335,22 @@ describe.each(lanes)('on the %s lane', (lane) => {
     const codes = streams.filter((stream) => !survivors.includes(stream)).map((stream) => stream.rstCode);
     expect(new Set(codes)).toEqual(new Set([11]));
     for (const session of sessions) session.destroy();
+  });
+
+  test('what broken calls had begun is given back', async () => {
+    for (let round = 0; round < 6; round += 1) {
+      const client = await clients.session(lane);
+      const stream = openStream(client);
+      stream.write(frame(0, Buffer.alloc(messageBytesMax - 1_000), messageBytesMax));
+      await until(() => dispatcher.openCalls === 1);
+      await new Promise((resolve) => client.ping(resolve));
+      if (round % 2 === 0) client.destroy();
+      else stream.close(8);
+      await until(() => dispatcher.openCalls === 0);
+    }
+    const large = frame(0, Buffer.alloc(messageBytesMax, Buffer.from([0x78, 0])));
+    const answer = await post(await clients.session(lane), honest, large);
+    expect(answer.grpcStatus).toBe(grpcStatus.OK);
   });
 
   test('a caller that never reads its answers is cut off, and what waits for it is forgotten', async () => {

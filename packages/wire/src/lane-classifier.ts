@@ -54,14 +54,13 @@ export class LaneClassifier {
       if (hello === 'malformed') return drop();
       this.#forget(socket);
       socket.off('data', onData);
-      socket.off('end', drop);
       socket.off('close', drop);
       socket.pause();
       socket.unshift(waiting.bytes);
       this.#options.onLane(socket, hello);
     };
     socket.on('data', onData);
-    socket.on('end', drop);
+    // A socket whose other end closes its half ends by itself.
     socket.on('close', drop);
   }
 

@@ -171,6 +171,11 @@ const routing: readonly Row[] = [
   { name: 'another verb of HTTP', headers: { ':method': 'PUT' }, status: grpcStatus.OK },
   { name: 'another content type', headers: { 'content-type': 'application/json' }, status: Number.NaN },
   { name: 'no content type', headers: { 'content-type': '' }, status: Number.NaN },
+  {
+    name: 'more headers than are taken',
+    headers: Object.fromEntries(Array.from({ length: 70 }, (_, at) => [`x-${at}`, 'a'])),
+    status: Number.NaN,
+  },
   { name: 'a header list over the limit', headers: { 'x-long': 'a'.repeat(40_000) }, status: Number.NaN },
 ];
 

@@ -191,6 +191,18 @@ export function transportConformance(
       expect(served.heard.events.at(-1)).toBe('close SHUTTING_DOWN');
     });
 
+    test('what was sent in the same turn before an error comes before it', async () => {
+      const { caller, address, calls } = await start();
+      const heard = new Heard();
+      caller.open(address, method, heard).send(text('x'));
+      const served = await calls.next();
+      await served.heard.until(() => served.heard.messages.length === 1);
+      served.stream.send(text('y'));
+      served.stream.close(new SluiceError('SHUTTING_DOWN'));
+      await heard.untilClosed();
+      expect(heard.events).toEqual(['message 1', 'close SHUTTING_DOWN']);
+    });
+
     test('a caller that closes is heard at the server, and hears nothing more itself', async () => {
       const { caller, address, calls } = await start();
       const heard = new Heard();
