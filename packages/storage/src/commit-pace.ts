@@ -16,8 +16,13 @@ const gainBytesMin = 64 * 1024;
 /** A group of this size has its commit's cost paid for. */
 const enoughBytes = 512 * 1024;
 const commitMsTarget = 20;
-/** Weight of the newest commit; about ten of them count. */
+/** Weight of the newest commit in what arrives; about ten of them count. */
 const newest = 0.1;
+/** The same in what a commit costs: the size must follow a disk that becomes slow within a second or so. */
+const newestCost = 0.3;
+/** A commit is believed up to so many times the usual, or this time, whichever is more: beyond, it is an accident. */
+const accident = 4;
+const accidentMs = 5;
 const skippedMax = 64;
 /** A rate over less would be noise. */
 const rateMsMin = 0.01;
@@ -93,7 +98,7 @@ export class CommitPace {
     this.#skipNext = Math.min(this.#skipNext * 2, skippedMax);
   }
 
-  /** By a factor of two at most, since one commit may have been an accident. */
+  /** By a factor of two at most for one commit. */
   #resize(): void {
     const { emptyMs, msPerByte } = this.#cost;
     const dataMs = Math.max(commitMsTarget - emptyMs, emptyMs);
@@ -103,30 +108,18 @@ export class CommitPace {
   }
 }
 
-/** A straight line through the last commits, by least squares: what an empty one takes, and each byte. */
+/** What a small commit takes, and each byte of a larger one beside that. */
 class CommitCost {
   emptyMs = 0;
   msPerByte = 0;
-  #meanBytes = 0;
-  #meanMs = 0;
-  #bytesSquared = 0;
-  #bytesTimesMs = 0;
-  #weight = 0;
 
   committed(bytes: number, ms: number): void {
-    this.#weight = this.#weight * (1 - newest) + newest;
-    const share = newest / this.#weight;
-    this.#meanBytes += (bytes - this.#meanBytes) * share;
-    this.#meanMs += (ms - this.#meanMs) * share;
-    this.#bytesSquared += (bytes * bytes - this.#bytesSquared) * share;
-    this.#bytesTimesMs += (bytes * ms - this.#bytesTimesMs) * share;
-    const variance = this.#bytesSquared - this.#meanBytes * this.#meanBytes;
-    // All of one size say nothing about another: the bytes are then taken to cost everything.
-    const apart = variance > this.#bytesSquared / 1000;
-    const slope = apart
-      ? (this.#bytesTimesMs - this.#meanBytes * this.#meanMs) / variance
-      : this.#meanMs / Math.max(1, this.#meanBytes);
-    this.msPerByte = Math.max(0, slope);
-    this.emptyMs = Math.max(0, this.#meanMs - this.msPerByte * this.#meanBytes);
+    if (bytes <= groupBytesMin) {
+      this.emptyMs += (Math.min(ms, accident * this.emptyMs + accidentMs) - this.emptyMs) * newestCost;
+      return;
+    }
+    const known = Math.max(accident * this.msPerByte, accidentMs / bytes);
+    const msPerByte = Math.min(Math.max(0, ms - this.emptyMs) / bytes, known);
+    this.msPerByte += (msPerByte - this.msPerByte) * newestCost;
   }
 }
