@@ -68,6 +68,7 @@ class SluiceSet {
     await this.#warmUp();
     for (const bytes of sizes) await this.#fullSpeed(bytes);
     for (const { work, words } of rateWorks) await this.#measure(work, words);
+    this.#bootstrap = [];
   }
 
   /** Discarded: code is compiled as it is used. */
@@ -121,7 +122,8 @@ class SluiceSet {
 
   async #sluice(words: readonly string[], onLine: (line: string) => void): Promise<boolean> {
     const { stop } = this.#options;
-    const environment = { SLUICE_BOOTSTRAP: this.#bootstrap.join(',') };
+    // Empty for what starts nodes of its own: it asks no other.
+    const environment = this.#bootstrap.length === 0 ? {} : { SLUICE_BOOTSTRAP: this.#bootstrap.join(',') };
     const code = await runChild({
       command: process.execPath,
       words: [command, ...words, '--json'],
