@@ -101,52 +101,37 @@ export class Producer implements AsyncDisposable {
       if (this.#closing !== undefined) throw new SluiceError('CLOSED');
       const { signal } = options;
       if (signal?.aborted === true) throw new SluiceError('CANCELLED', { definite: true, cause: signal.reason });
-      if (signal === undefined) {
-        this.#take(topic, record, (error, delivery) => {
-          if (error === undefined) resolve(delivery);
-          else reject(error);
-        });
-        return;
-      }
-      let forget = (): void => undefined;
+      let forget: (() => void) | undefined;
       const waiting = this.#take(topic, record, (error, delivery) => {
-        forget();
+        forget?.();
         if (error === undefined) resolve(delivery);
         else reject(error);
       });
-      forget = this.#giveUpOn(signal, waiting, reject);
+      if (signal !== undefined) forget = this.#giveUpOn(signal, waiting, reject);
     });
   }
 
   /**
    * Like `send` for each record in turn, at far less cost than as many promises. Resolves when all are delivered. If any
    * fails, rejects when all are decided, with the first error: `details` has `failed` and `records`, the counts of those
-   * that failed and of all, and `definite` says whether the log has none of them; `onFailed` tells which.
+   * that failed and of all, and `definite` says whether the log has none of them; `onFailed` tells which. A record that
+   * cannot be sent at all fails alone.
    */
   sendMany(topic: string, records: readonly ProducerRecord[], options: SendManyOptions = {}): Promise<Deliveries> {
     return new Promise((resolve, reject) => {
       if (this.#closing !== undefined) throw new SluiceError('CLOSED');
       const { signal, onFailed } = options;
       if (signal?.aborted === true) throw new SluiceError('CANCELLED', { definite: true, cause: signal.reason });
-      for (const { timestamp } of records) if (timestamp !== undefined) checkTimestamp(timestamp);
-      let forget = (): void => undefined;
-      const settled =
-        <T>(settle: (outcome: T) => void) =>
-        (outcome: T): void => {
-          forget();
-          settle(outcome);
-        };
+      let forget: (() => void) | undefined;
+      const onSettled = (error: SluiceError | undefined, deliveries: Deliveries): void => {
+        forget?.();
+        if (error === undefined) resolve(deliveries);
+        else reject(error);
+      };
       const { onThrown } = this.#queuePorts;
-      const recordCount = records.length;
-      const call = new SendCall({
-        recordCount,
-        onFailed,
-        resolve: settled(resolve),
-        reject: settled(reject),
-        onThrown,
-      });
+      const call = new SendCall({ recordCount: records.length, onFailed, onSettled, onThrown });
       const waiting = this.#takeMany(topic, records, call);
-      if (signal !== undefined) forget = this.#giveUpOn(signal, waiting, reject);
+      if (signal !== undefined && records.length > 0) forget = this.#giveUpOn(signal, waiting, reject);
     });
   }
 
@@ -158,10 +143,7 @@ export class Producer implements AsyncDisposable {
     if (this.#closing !== undefined) throw new SluiceError('CLOSED');
     const entry = this.#begin(this.#entry, topic, onDelivery);
     this.#measure(entry, record);
-    if (entry.bytes > this.#buffer.bytesMax) this.#refuse(entry, this.#overBuffer(entry));
-    else if (this.#buffer.take(entry.bytes)) this.#admit(entry);
-    else return false;
-    return true;
+    return this.#takeNow(entry);
   }
 
   /** Resolves when `post` has room again. */
@@ -225,22 +207,33 @@ export class Producer implements AsyncDisposable {
 
   /** Into the entry and the draft. Throws `INVALID_BATCH`. */
   #measure(entry: Entry, record: ProducerRecord): void {
+    // First: what throws leaves the draft of no record.
+    this.#measured += 1;
     if (record.timestamp !== undefined) checkTimestamp(record.timestamp);
     entry.record = record;
     entry.timestamp = record.timestamp ?? entry.wallMs;
     this.#draft.take(record, entry.timestamp);
     entry.bytes = bufferedBytes(this.#draft);
-    this.#measured += 1;
     entry.measured = this.#measured;
   }
 
-  /** The draft is of this record again, whose bytes are in the buffer. */
-  #recall(entry: Entry): void {
-    if (entry.measured === this.#measured) return;
+  /** The draft is of this record again, whose bytes are in the buffer; or what is wrong with it now. */
+  #recall(entry: Entry): SluiceError | undefined {
+    if (entry.measured === this.#measured) return undefined;
     const taken = entry.bytes;
-    this.#measure(entry, entry.record);
+    const problem = this.#tryMeasure(entry, entry.record);
     // The caller changed it meanwhile: what is given back must be what was taken.
     if (entry.bytes !== taken) this.#buffer.resize(entry.bytes - taken);
+    return problem;
+  }
+
+  #tryMeasure(entry: Entry, record: ProducerRecord): SluiceError | undefined {
+    try {
+      this.#measure(entry, record);
+      return undefined;
+    } catch (thrown) {
+      return toSluiceError(thrown);
+    }
   }
 
   #giveUpOn(signal: AbortSignal, waiting: Waiting | undefined, reject: (error: SluiceError) => void): () => void {
@@ -275,8 +268,9 @@ export class Producer implements AsyncDisposable {
   #takeMany(topic: string, records: readonly ProducerRecord[], call: SendCall): Waiting | undefined {
     const entry = this.#begin(new Entry(), topic, call);
     for (; entry.index < records.length; entry.index += 1) {
-      this.#measure(entry, records[entry.index] as ProducerRecord);
-      if (!this.#takeNow(entry)) return this.#wait(this.#rest(entry, records, call));
+      const problem = this.#tryMeasure(entry, records[entry.index] as ProducerRecord);
+      if (problem !== undefined) this.#refuse(entry, problem);
+      else if (!this.#takeNow(entry)) return this.#wait(this.#rest(entry, [...records], call));
     }
     return undefined;
   }
@@ -292,10 +286,10 @@ export class Producer implements AsyncDisposable {
         this.#admit(entry);
         waiting.begun = true;
         for (entry.index += 1; entry.index < records.length; entry.index += 1) {
-          this.#measure(entry, records[entry.index] as ProducerRecord);
+          const problem = this.#tryMeasure(entry, records[entry.index] as ProducerRecord) ?? this.#overBuffer(entry);
           waiting.bytes = entry.bytes;
-          if (entry.bytes <= this.#buffer.bytesMax) return false;
-          this.#refuse(entry, this.#overBuffer(entry));
+          if (problem === undefined) return false;
+          this.#refuse(entry, problem);
         }
         this.#flushes.leave(generation);
         return true;
@@ -310,7 +304,8 @@ export class Producer implements AsyncDisposable {
 
   /** False: there is no room yet. */
   #takeNow(entry: Entry): boolean {
-    if (entry.bytes > this.#buffer.bytesMax) this.#refuse(entry, this.#overBuffer(entry));
+    const problem = this.#overBuffer(entry);
+    if (problem !== undefined) this.#refuse(entry, problem);
     else if (this.#buffer.take(entry.bytes)) this.#admit(entry);
     else return false;
     return true;
@@ -323,8 +318,10 @@ export class Producer implements AsyncDisposable {
     return waiting;
   }
 
-  #overBuffer(entry: Entry): SluiceError {
-    return recordTooLarge(entry.bytes, this.#buffer.bytesMax, "the producer's bufferBytesMax");
+  /** U1 */
+  #overBuffer({ bytes }: Entry): SluiceError | undefined {
+    const { bytesMax } = this.#buffer;
+    return bytes <= bytesMax ? undefined : recordTooLarge(bytes, bytesMax, "the producer's bufferBytesMax");
   }
 
   /** Its bytes are in the buffer: to its queue, behind all others for its topic. */
@@ -368,7 +365,8 @@ export class Producer implements AsyncDisposable {
   }
 
   #place(entry: Entry, topic: ProducerTopic): void {
-    this.#recall(entry);
+    const problem = this.#recall(entry);
+    if (problem !== undefined) return this.#release(entry, problem);
     const draft = this.#draft;
     const { owner, deadlineMs, generation } = entry;
     const { recordBytesMax } = topic.limits;

@@ -14,8 +14,8 @@ interface Place {
 export interface SendCallOptions {
   readonly recordCount: number;
   readonly onFailed: ((index: number, error: SluiceError) => void) | undefined;
-  readonly resolve: (deliveries: Deliveries) => void;
-  readonly reject: (error: SluiceError) => void;
+  /** Once; `error` is undefined exactly when all were delivered. */
+  readonly onSettled: (error: SluiceError | undefined, deliveries: Deliveries) => void;
   /** The caller's `onFailed` threw. */
   readonly onThrown: (thrown: unknown) => void;
 }
@@ -35,7 +35,7 @@ export class SendCall implements ManyOwner {
     this.#options = options;
     this.#deliveries = new Deliveries(options.recordCount);
     this.#undecided = options.recordCount;
-    if (options.recordCount === 0) options.resolve(this.#deliveries);
+    if (options.recordCount === 0) options.onSettled(undefined, this.#deliveries);
   }
 
   onPlaced(index: number, batch: PendingBatch): void {
@@ -85,8 +85,8 @@ export class SendCall implements ManyOwner {
       this.#allDefinite &&= error.definite;
     }
     if (this.#undecided > 0) return;
-    if (this.#firstError === undefined) this.#options.resolve(this.#deliveries);
-    else this.#options.reject(this.#rejection(this.#firstError));
+    const first = this.#firstError;
+    this.#options.onSettled(first === undefined ? undefined : this.#rejection(first), this.#deliveries);
   }
 
   /** Definite only if the log has none of them. */

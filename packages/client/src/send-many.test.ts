@@ -104,14 +104,37 @@ test('a batch that fails for good tells each of its records; definite when nothi
   expect(none).toMatchObject({ code: 'CORRUPT_BATCH', definite: true, details: { failed: 50, records: 50 } });
 });
 
-test('a record with an impossible timestamp is refused before anything is sent', async () => {
+test('a record that cannot be sent at all fails alone, at once or after it waited', async () => {
   const cluster = await oneTopic();
-  const producer = cluster.client().producer();
-  const records = [...valuesOf(3), { value: 'x', timestamp: -1 }];
-  const error = refused(await cluster.clock.outcome(outcome(producer.sendMany('orders', records))));
-  expect(error).toMatchObject({ code: 'INVALID_BATCH', definite: true });
+  const spoilt = [{ value: 'x', timestamp: -1 }, { value: 5 }, { value: undefined }, { key: {}, value: null }];
+  for (const bufferBytesMax of [100_000, 500]) {
+    const producer = cluster.client().producer({ bufferBytesMax });
+    const records = [...valuesOf(10), ...spoilt, ...valuesOf(10)] as ProducerRecord[];
+    const told: string[] = [];
+    const onFailed = (index: number, { code, definite }: SluiceError): void => {
+      told.push(`${index} ${code} ${definite}`);
+    };
+    const error = refused(await cluster.clock.outcome(outcome(producer.sendMany('orders', records, { onFailed }))));
+    expect(error).toMatchObject({ code: 'INVALID_BATCH', definite: false, details: { failed: 4, records: 24 } });
+    expect(told).toEqual([10, 11, 12, 13].map((index) => `${index} INVALID_BATCH true`));
+    expect(cluster.log('orders').values().slice(-20)).toEqual(
+      [...valuesOf(10), ...valuesOf(10)].map(({ value }) => value),
+    );
+    expect(producer.bufferedBytes).toBe(0);
+    expect(() => producer.post('orders', spoilt[1] as unknown as ProducerRecord)).toThrow(/text, bytes or null/);
+  }
+});
+
+test('records that the caller spoils, and a list that it empties, while they wait fail and are settled', async () => {
+  const cluster = await oneTopic();
+  const producer = cluster.client().producer({ bufferBytesMax: 1_000 });
+  const records = valuesOf(50) as { value: string | undefined }[];
+  const call = outcome(producer.sendMany('orders', records as ProducerRecord[]));
+  for (const record of records) record.value = undefined;
+  records.length = 0;
+  const error = refused(await cluster.clock.outcome(call));
+  expect(error).toMatchObject({ code: 'INVALID_BATCH', details: { failed: 50, records: 50 } });
   expect(producer.bufferedBytes).toBe(0);
-  expect(cluster.received).toEqual([]);
 });
 
 test('a call larger than the buffer waits for room piece by piece, and nobody overtakes it', async () => {

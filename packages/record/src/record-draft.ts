@@ -5,10 +5,12 @@
  * W1. After `take` the sizes are exact: `write` writes `contentBytes` bytes.
  * W2. Bytes that were handed over are read by `write`, not by `take`: they must not change in between.
  */
+import type { SluiceError } from '@sluice/base';
 import { invariant, utf8BytesMax, utf8Encode, utf8Write } from '@sluice/base';
 import { partitionForKey } from './partition-for-key.ts';
 import type { Bytes, LogRecord, RecordContent } from './record.ts';
 import { timestampProblem } from './record.ts';
+import { batchError } from './result.ts';
 import { varintBytes, writeVarint } from './varint.ts';
 
 const scratchBytesMin = 1024;
@@ -60,7 +62,10 @@ export class RecordDraft {
     return this.#key.start >= 0;
   }
 
-  /** Takes the place of the record before. The timestamp must be one for which `timestampProblem` is undefined. */
+  /**
+   * Takes the place of the record before. The timestamp must be one for which `timestampProblem` is undefined. Throws
+   * `INVALID_BATCH` for keys and values that are neither text nor bytes nor null; the draft is of no record then.
+   */
   take(record: RecordContent, timestamp: number): this {
     invariant(timestampProblem(timestamp) === undefined, 'a draft of a record that was not checked');
     const { key = null, value, headers } = record;
@@ -114,6 +119,8 @@ export class RecordDraft {
       span.source = undefined;
       return 1;
     }
+    // By what it can do, not by its class: a test runner may have classes of its own.
+    if (typeof (bytes as Bytes | undefined)?.length !== 'number') throw notBytes(bytes);
     if (typeof bytes === 'string' && bytes.length <= scratchTextUnitsMax) this.#encode(span, bytes);
     else {
       span.source = typeof bytes === 'string' ? utf8Encode(bytes) : bytes;
@@ -150,6 +157,13 @@ export class RecordDraft {
     return to + bytes;
   }
 }
+
+const notBytes = (found: unknown): SluiceError =>
+  batchError({
+    code: 'INVALID_BATCH',
+    rule: 'record',
+    message: `keys and values are text, bytes or null, this is ${typeof found}`,
+  });
 
 /** A draft of its own for one whole record. */
 export const draftOf = (record: LogRecord): RecordDraft => new RecordDraft().take(record, record.timestamp);
