@@ -108,6 +108,47 @@ test.each([
   expect(client.closed).toMatchObject({ code: 'INVALID_REQUEST' });
 });
 
+test('half-sent batches of all streams share one room; what finds none is refused, and may come again (W1)', async () => {
+  const it = await ready({ receiveBudgetBytes: 2 * MiB });
+  const [one, other] = [await producer(it), await producer(it)];
+  const begin = (client: ProduceClient, requestId: number): void =>
+    client.sendRaw([{ requestId, topicId: it.topic, partition: 0, batch: new Uint8Array(10), moreBytes: 900_000 }]);
+  begin(one, 901);
+  begin(one, 902);
+  begin(other, 903);
+  await answered(it, other, 903);
+  expect([other.results.get(903), other.definite.get(903), one.results.size]).toEqual(['LIMIT_EXCEEDED', true, 0]);
+  // The stream is gone, and with it what it had begun.
+  one.close();
+  await it.cluster.clock.pass(10);
+  sendInParts(other, it.topic, 904, large());
+  other.sendRaw([{ requestId: 903, batch: new Uint8Array(900_000), moreBytes: 0 }]);
+  await answered(it, other, 904);
+  expect([other.results.get(904), other.closed]).toEqual([0, undefined]);
+});
+
+test('a batch larger than the room is taken when nothing else is half sent (W1)', async () => {
+  const it = await ready({ receiveBudgetBytes: 512 * 1024 });
+  const client = await producer(it);
+  sendInParts(client, it.topic, 901, large());
+  await answered(it, client, 901);
+  expect(client.results.get(901)).toBe(0);
+});
+
+test('a batch that is not whole after two minutes ends its stream, one that is does not (W2)', async () => {
+  const it = await ready();
+  const client = await producer(it);
+  sendInParts(client, it.topic, 901, large());
+  await answered(it, client, 901);
+  await it.cluster.clock.pass(60_000);
+  client.sendRaw([{ requestId: 902, topicId: it.topic, partition: 0, batch: new Uint8Array(10), moreBytes: 90 }]);
+  await it.cluster.clock.pass(119_000);
+  expect(client.closed).toBeUndefined();
+  client.sendRaw([{ requestId: 902, batch: new Uint8Array(10), moreBytes: 80 }]);
+  await it.cluster.clock.pass(1_100);
+  expect(client.closed).toMatchObject({ code: 'TIMEOUT' });
+});
+
 test('a stream that is half-closed within a batch answers it and completes', async () => {
   const it = await ready();
   const client = await producer(it);

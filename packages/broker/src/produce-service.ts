@@ -12,7 +12,7 @@ import { topicConfigTable } from '@sluice/metadata';
 import type { MetadataFeed } from '@sluice/metadata';
 import type { Acks } from '@sluice/partition';
 import { batchBytesMaxFor, batchError, batchSizeProblem, checkProduceBatch } from '@sluice/record';
-import { Acks as WireAcks, encodeError, methods, PartAssembler } from '@sluice/wire';
+import { Acks as WireAcks, encodeError, methods } from '@sluice/wire';
 import type {
   CreditBudget,
   Dispatcher,
@@ -25,6 +25,7 @@ import type {
   StreamSender,
 } from '@sluice/wire';
 import type { NodeLog } from '@sluice/storage';
+import { HalfSentBatches, HalfSentRoom } from './half-sent-batches.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import type { PartitionHost } from './partition-host.ts';
 import type { PartitionHosts } from './partition-hosts.ts';
@@ -53,28 +54,17 @@ const acksOf = (acks: WireAcks): Acks => {
 
 export class ProduceService {
   readonly #options: ProduceServiceOptions;
+  readonly #room: HalfSentRoom;
 
   constructor(options: ProduceServiceOptions) {
     this.#options = options;
+    this.#room = new HalfSentRoom(options.budget.totalBytes);
   }
 
   serve(clients: Dispatcher): void {
-    clients.stream(methods.broker.produce, (_call, sender) => new ProduceStream(this.#options, sender));
+    clients.stream(methods.broker.produce, (_call, sender) => new ProduceStream(this.#options, sender, this.#room));
   }
 }
-
-/** A batch of which parts are to come. */
-interface Begun {
-  readonly topicId: string;
-  readonly partition: number;
-  readonly batchBytes: number;
-  leftBytes: number;
-  /** Undefined: it was refused, its parts come all the same. */
-  readonly assembler: PartAssembler | undefined;
-}
-
-/** On one stream at a time. */
-const begunMax = 1_000;
 
 class ProduceStream implements StreamReceiver<ProduceRequest> {
   readonly #options: ProduceServiceOptions;
@@ -84,16 +74,16 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
   #results: ProduceResult[] = [];
   #creditBytes = 0;
   readonly #flushing: OncePerTurn;
-  /** By request id (P4). */
-  readonly #begun = new Map<number, Begun>();
+  readonly #halfSent: HalfSentBatches;
   #parkedCount = 0;
   #ended = false;
   #closed = false;
 
-  constructor(options: ProduceServiceOptions, sender: StreamSender<ProduceResponse>) {
+  constructor(options: ProduceServiceOptions, sender: StreamSender<ProduceResponse>, room: HalfSentRoom) {
     this.#options = options;
     this.#flushing = new OncePerTurn(options.clock, () => this.#flush());
     this.#sender = sender;
+    this.#halfSent = new HalfSentBatches({ room, clock: options.clock, onOverdue: (error) => sender.close(error) });
     this.#credit = options.budget.open({
       windowBytesMax: options.windowBytesMax,
       onGrant: (bytes) => {
@@ -107,7 +97,7 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
     if (this.#acks === undefined) this.#open(request);
     const atMs = this.#options.clock.monotonicMs();
     for (const batch of request.batches) {
-      if (batch.moreBytes > 0 || this.#begun.size > 0) this.#onPart(batch, atMs);
+      if (batch.moreBytes > 0 || this.#halfSent.size > 0) this.#onPart(batch, atMs);
       else this.#append(batch, atMs);
     }
   }
@@ -118,16 +108,13 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
     const error = new SluiceError('INVALID_REQUEST', {
       message: 'The stream ended before the last part of the batch.',
     });
-    for (const [requestId, { assembler, batchBytes }] of this.#begun) {
-      if (assembler !== undefined) this.#answer(batchBytes, failed(requestId, error));
-    }
-    this.#begun.clear();
+    for (const { requestId, batchBytes } of this.#halfSent.clear()) this.#answer(batchBytes, failed(requestId, error));
     this.#endWhenAnswered();
   }
 
   onClose(): void {
     this.#closed = true;
-    this.#begun.clear();
+    this.#halfSent.clear();
     this.#credit.close();
   }
 
@@ -142,42 +129,27 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
     });
   }
 
-  /** Any batch, while one is begun. Throws when a stream rule is broken (P3). */
+  /** Any batch, while one is half sent (P4). Throws when a stream rule is broken (P3). */
   #onPart(request: ProduceBatch, atMs: number): void {
-    const { requestId, batch, moreBytes } = request;
-    const begun = this.#begun.get(requestId);
-    if (begun === undefined) return moreBytes > 0 ? this.#begin(request) : this.#append(request, atMs);
-    const { topicId, partition, assembler, leftBytes } = begun;
-    if (batch.byteLength + moreBytes !== leftBytes || batch.byteLength === 0) throw partsDoNotAddUp(requestId);
-    begun.leftBytes = moreBytes;
-    if (moreBytes === 0) this.#begun.delete(requestId);
-    const whole = assembler?.add({ bytes: batch, moreBytes });
-    if (whole !== undefined) this.#hand({ requestId, topicId, partition, batch: whole }, atMs);
-  }
-
-  #begin({ requestId, topicId, partition, batch, moreBytes }: ProduceBatch): void {
-    const batchBytes = batch.byteLength + moreBytes;
-    if (batch.byteLength === 0) throw partsDoNotAddUp(requestId);
+    const { requestId, topicId, partition, moreBytes } = request;
+    if (this.#halfSent.has(requestId)) {
+      const whole = this.#halfSent.add(request);
+      if (whole !== undefined) this.#hand(whole, atMs);
+      return;
+    }
+    if (moreBytes === 0) return this.#append(request, atMs);
+    const bytes = request.batch.byteLength + moreBytes;
     // Not charged either: what is charged is granted again.
-    if (batchBytes > batchBytesMax) {
+    if (bytes > batchBytesMax) {
       throw new SluiceError('INVALID_REQUEST', {
-        message: `The batch of request ${requestId} would have ${batchBytes} bytes; no topic takes more than ${batchBytesMax}.`,
+        message: `The batch of request ${requestId} would have ${bytes} bytes; no topic takes more than ${batchBytesMax}.`,
       });
     }
-    if (this.#begun.size >= begunMax) {
-      throw new SluiceError('LIMIT_EXCEEDED', {
-        message: `More than ${begunMax} batches of one stream are half sent.`,
-      });
-    }
-    this.#creditBytes += this.#credit.onFirstPart(batchBytes);
+    this.#creditBytes += this.#credit.onFirstPart(bytes);
     this.#flushing.soon();
     this.#parkedCount += 1;
-    const refusal = this.#refusalOf(topicId, partition, batchBytes);
-    if (refusal !== undefined) this.#answer(batchBytes, failed(requestId, refusal));
-    const part = { bytes: batch, moreBytes };
-    const assembler = refusal === undefined ? new PartAssembler(part, batchBytes) : undefined;
-    assembler?.add(part);
-    this.#begun.set(requestId, { topicId, partition, batchBytes, leftBytes: moreBytes, assembler });
+    const refusal = this.#halfSent.begin(request, () => this.#refusalOf(topicId, partition, bytes));
+    if (refusal !== undefined) this.#answer(bytes, failed(requestId, refusal));
   }
 
   /** Before there is memory for the batch. */
@@ -262,11 +234,6 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
 }
 
 const done = (requestId: number, baseOffset: number): ProduceResult => ({ requestId, baseOffset, error: null });
-
-const partsDoNotAddUp = (requestId: number): SluiceError =>
-  new SluiceError('INVALID_REQUEST', {
-    message: `The parts of the batch of request ${requestId} do not add up to what the first one said.`,
-  });
 
 const failed = (requestId: number, error: SluiceError): ProduceResult => ({
   requestId,
