@@ -271,3 +271,19 @@ test('small appends do not pin the buffer that they came in, large ones are kept
   expect(again.kind === 'batches' && again.batches[0]?.buffer).toBe(large.buffer);
   await node.close();
 });
+
+test('a backing store that the tail let go of counts again when another batch lies in it', async () => {
+  const node = await openTestNode({ disk: new MemoryDisk() });
+  const log = node.log.log(testLogId(1));
+  const store = new Uint8Array(200_000);
+  const batch = testBatch({ base: 0, valueBytes: 20_000 });
+  for (const at of [0, 100_000]) {
+    store.set(batch, at);
+    log.append(store.subarray(at, at + batch.length), testSpan(0, 1));
+    expect(node.log.stats.tailBytes).toBeGreaterThan(200_000);
+    await durable(log);
+    log.truncate(offset(0));
+    expect(node.log.stats.tailBytes).toBe(0);
+  }
+  await node.close();
+});

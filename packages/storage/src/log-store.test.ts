@@ -2,11 +2,14 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { Clock, Disk } from '@sluice/base';
+import { InvariantError } from '@sluice/base';
+import { expect, test } from 'vitest';
 import { logStoreConformance, type NodeLogUnderTest } from './log-store-conformance.ts';
 import { MemoryDisk } from './memory-disk.ts';
 import { NodeDisk } from './node-disk.ts';
 import type { NodeLogLimits } from './node-log.ts';
-import { openTestNode, type TestNode } from './test-node-log.ts';
+import { concat, testBatch, testSpan } from './test-batches.ts';
+import { contents, durable, openTestNode, testLogId, type TestNode } from './test-node-log.ts';
 
 /** Everything that has a bound meets it: files roll, the tail is evicted, groups are full. */
 const tiny: Partial<NodeLogLimits> = { journalBytesMax: 64 * 1024, groupBytesMax: 8 * 1024, tailBytesMax: 64 * 1024 };
@@ -53,4 +56,28 @@ logStoreConformance('NodeDisk with tiny limits', async () => {
   return over({ disk: new NodeDisk(), directory: `${directory}/node`, limits: tiny, clock: realClock }, () =>
     fs.rmSync(directory, { recursive: true, force: true }),
   );
+});
+
+test('an append that is not what it says it is stops the node: nothing of it is taken', async () => {
+  const node = await openTestNode({ disk: new MemoryDisk() });
+  const log = node.log.log(testLogId(1));
+  const two = concat([testBatch({ base: 0, records: 2 }), testBatch({ base: 2 })]);
+  const gap = concat([testBatch({ base: 0, records: 2 }), testBatch({ base: 3 })]);
+  const wrong: readonly [Uint8Array, number, number][] = [
+    [two, 1, 3],
+    [two, 0, 4],
+    [two, 0, 2],
+    [gap, 0, 4],
+    [testBatch({ base: 1 }), 0, 1],
+    [two.subarray(0, two.length - 1), 0, 3],
+    [two.subarray(0, 0), 0, 0],
+  ];
+  for (const [batches, base, end] of wrong) {
+    expect(() => log.append(batches, testSpan(base, end))).toThrow(InvariantError);
+  }
+  expect([log.endOffset, node.log.pendingBytes]).toEqual([0, 0]);
+  log.append(two, testSpan(0, 3));
+  await durable(log);
+  expect(await contents(log)).toEqual(Buffer.from(two));
+  await node.close();
 });
