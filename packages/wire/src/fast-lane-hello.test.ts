@@ -31,6 +31,15 @@ test('whatever comes first, it is known after 1 KiB of settings at the latest, a
   );
 });
 
+test.each([
+  ['a length that is no number of settings', [0, 0, 5, 4, 0, 0, 0, 0, 0]],
+  ['another type', [0, 0, 0, 6, 0, 0, 0, 0, 0]],
+  ['an acknowledgement', [0, 0, 0, 4, 1, 0, 0, 0, 0]],
+  ['a stream', [0, 0, 0, 4, 0, 0, 0, 0, 1]],
+])('a first frame with %s is no hello', (_name, header) => {
+  expect(readHello(Buffer.concat([preface, Buffer.from(header), Buffer.alloc(6)]))).toBe('malformed');
+});
+
 test('more settings than 1 KiB holds are refused by their length alone', () => {
   const many = (count: number): Buffer =>
     Buffer.concat([preface, settingsFrame(Array.from({ length: count }, (_, at): [number, number] => [at, 1]))]);

@@ -2,6 +2,7 @@
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import type { Server as NetServer, Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Listening, Message, StreamHandlers, TransportStream } from '@sluice/base';
 import { parseAddress, silentLogger, SluiceError } from '@sluice/base';
@@ -65,9 +66,9 @@ async function listen(): Promise<{ listening: Listening; clients: RawClients }> 
   return { listening, clients };
 }
 
-function openProduce(session: ClientHttp2Session, clientId = ''): ClientHttp2Stream {
+function openProduce(session: ClientHttp2Session, clientId = '', more: Record<string, string> = {}): ClientHttp2Stream {
   const headers = { ':method': 'POST', ':path': produce.path, 'content-type': 'application/grpc' };
-  const stream = session.request({ ...headers, 'sluice-client-id': clientId });
+  const stream = session.request({ ...headers, 'sluice-client-id': clientId, ...more });
   stream.on('error', () => undefined);
   stream.resume();
   return stream;
@@ -173,6 +174,22 @@ describe('the windows of a caller', () => {
     }
     expect((await greet(await clients.session('fast')))[0]).toBe(65_535);
   });
+});
+
+test('compressed messages and others arrive in the order in which they were sent', async () => {
+  const heard = new Heard();
+  const listening = await transport.listen('127.0.0.1:0', () => heard);
+  const clients = new RawClients(listening.address);
+  closing.push(
+    () => clients.destroy(),
+    () => listening.close(0),
+  );
+  const stream = openProduce(await clients.session('fast'), '', { 'grpc-encoding': 'gzip' });
+  const zipped = (bytes: number): Buffer => frame(1, gzipSync(Buffer.alloc(bytes)));
+  const plain = (bytes: number): Buffer => frame(0, Buffer.alloc(bytes));
+  stream.end(Buffer.concat([plain(1), zipped(3_000_000), plain(2), zipped(3), plain(4)]));
+  await heard.until(() => heard.events.includes('end'));
+  expect(heard.events).toEqual(['message 1', 'message 3000000', 'message 2', 'message 3', 'message 4', 'end']);
 });
 
 describe('the end', () => {
