@@ -8,7 +8,6 @@
  */
 import type { Timer } from '@sluice/base';
 import { SluiceError, toSluiceError } from '@sluice/base';
-import { batchError, RecordDraft, timestampProblem } from '@sluice/record';
 import type { RpcClient, TopicMetadata } from '@sluice/wire';
 import type { CloseOptions, SignalOption } from './consumer-options.ts';
 import type { Deliveries } from './deliveries.ts';
@@ -19,20 +18,20 @@ import type { Metadata } from './metadata.ts';
 import { unknownTopic } from './metadata.ts';
 import type { NodeCalls } from './node-calls.ts';
 import { PartitionQueue, type QueuePorts } from './partition-queue.ts';
-import type { PendingBatch, RecordOwner } from './pending-batch.ts';
+import type { PendingBatch } from './pending-batch.ts';
 import type { ClientPorts } from './ports.ts';
 import { ProduceLink } from './produce-link.ts';
-import { ProducerBuffer, type Waiting } from './producer-buffer.ts';
+import { ProducerBuffer } from './producer-buffer.ts';
 import { ProducerIds } from './producer-ids.ts';
 import type { ProducerSettings } from './producer-options.ts';
-import { Entry } from './producer-entry.ts';
+import type { Entry } from './producer-entry.ts';
 import type { Delivery, OnDelivery, ProducerRecord, SendManyOptions } from './producer-record.ts';
 import { ProducerTopic } from './producer-topic.ts';
-import { bufferedBytes, recordTooLarge } from './record-input.ts';
+import { recordTooLarge } from './record-input.ts';
+import { RecordIntake } from './record-intake.ts';
 import { SendCall } from './send-call.ts';
 import type { OnStatus } from './status.ts';
-import { TurnTime } from './turn-time.ts';
-import { onAbort, orAborted, settlesWithin } from './waiting.ts';
+import { orAborted, settlesWithin } from './waiting.ts';
 
 export interface ProducerContext {
   readonly clientId: string;
@@ -52,11 +51,7 @@ export class Producer implements AsyncDisposable {
   readonly #buffer: ProducerBuffer;
   readonly #flushes = new FlushTracker();
   readonly #ids: ProducerIds;
-  readonly #time: TurnTime;
-  /** The record at hand: used again for each, and copied for those that have to wait. */
-  readonly #entry = new Entry();
-  readonly #draft = new RecordDraft();
-  #measured = 0;
+  readonly #intake: RecordIntake;
   readonly #topics = new Map<string, ProducerTopic>();
   /** Records whose topic is being looked up, by its name (N2). */
   readonly #unresolved = new Map<string, Fifo<Entry>>();
@@ -73,7 +68,16 @@ export class Producer implements AsyncDisposable {
     this.#context = context;
     this.#settings = settings;
     this.#buffer = new ProducerBuffer(settings.bufferBytesMax);
-    this.#time = new TurnTime(context.ports.clock);
+    this.#intake = new RecordIntake({
+      clock: context.ports.clock,
+      buffer: this.#buffer,
+      flushes: this.#flushes,
+      deliveryTimeoutMs: settings.deliveryTimeoutMs,
+      admit: (entry) => this.#admit(entry),
+      refuse: (entry, error) => this.#refuse(entry, error),
+      fail: (entry, error) => this.#fail(entry, error),
+      armExpiry: (deadlineMs) => this.#armExpiry(deadlineMs),
+    });
     this.#ids = new ProducerIds({
       calls: context.calls,
       clientId: context.clientId,
@@ -102,12 +106,12 @@ export class Producer implements AsyncDisposable {
       const { signal } = options;
       if (signal?.aborted === true) throw new SluiceError('CANCELLED', { definite: true, cause: signal.reason });
       let forget: (() => void) | undefined;
-      const waiting = this.#take(topic, record, (error, delivery) => {
+      const waiting = this.#intake.take(topic, record, (error, delivery) => {
         forget?.();
         if (error === undefined) resolve(delivery);
         else reject(error);
       });
-      if (signal !== undefined) forget = this.#giveUpOn(signal, waiting, reject);
+      if (signal !== undefined) forget = this.#intake.giveUpOn(signal, waiting, reject);
     });
   }
 
@@ -130,8 +134,8 @@ export class Producer implements AsyncDisposable {
       };
       const { onThrown } = this.#queuePorts;
       const call = new SendCall({ recordCount: records.length, onFailed, onSettled, onThrown });
-      const waiting = this.#takeMany(topic, records, call);
-      if (signal !== undefined && records.length > 0) forget = this.#giveUpOn(signal, waiting, reject);
+      const waiting = this.#intake.takeMany(topic, records, call);
+      if (signal !== undefined && records.length > 0) forget = this.#intake.giveUpOn(signal, waiting, reject);
     });
   }
 
@@ -141,9 +145,7 @@ export class Producer implements AsyncDisposable {
    */
   post(topic: string, record: ProducerRecord, onDelivery?: OnDelivery): boolean {
     if (this.#closing !== undefined) throw new SluiceError('CLOSED');
-    const entry = this.#begin(this.#entry, topic, onDelivery);
-    this.#measure(entry, record);
-    return this.#takeNow(entry);
+    return this.#intake.post(topic, record, onDelivery);
   }
 
   /** Resolves when `post` has room again. */
@@ -195,135 +197,6 @@ export class Producer implements AsyncDisposable {
     if (this.#unheard !== undefined) throw this.#unheard;
   }
 
-  #begin(entry: Entry, topic: string, owner: RecordOwner): Entry {
-    const nowMs = this.#time.monotonicMs();
-    entry.topic = topic;
-    entry.wallMs = this.#time.wallMs;
-    entry.deadlineMs = nowMs + this.#settings.deliveryTimeoutMs;
-    entry.generation = this.#flushes.generation;
-    entry.owner = owner;
-    return entry;
-  }
-
-  /** Into the entry and the draft. Throws `INVALID_BATCH`. */
-  #measure(entry: Entry, record: ProducerRecord): void {
-    // First: what throws leaves the draft of no record.
-    this.#measured += 1;
-    if (record.timestamp !== undefined) checkTimestamp(record.timestamp);
-    entry.record = record;
-    entry.timestamp = record.timestamp ?? entry.wallMs;
-    this.#draft.take(record, entry.timestamp);
-    entry.bytes = bufferedBytes(this.#draft);
-    entry.measured = this.#measured;
-  }
-
-  /** The draft is of this record again, whose bytes are in the buffer; or what is wrong with it now. */
-  #recall(entry: Entry): SluiceError | undefined {
-    if (entry.measured === this.#measured) return undefined;
-    const taken = entry.bytes;
-    const problem = this.#tryMeasure(entry, entry.record);
-    // The caller changed it meanwhile: what is given back must be what was taken.
-    if (entry.bytes !== taken) this.#buffer.resize(entry.bytes - taken);
-    return problem;
-  }
-
-  #tryMeasure(entry: Entry, record: ProducerRecord): SluiceError | undefined {
-    try {
-      this.#measure(entry, record);
-      return undefined;
-    } catch (thrown) {
-      return toSluiceError(thrown);
-    }
-  }
-
-  #giveUpOn(signal: AbortSignal, waiting: Waiting | undefined, reject: (error: SluiceError) => void): () => void {
-    return onAbort(signal, (error) => {
-      const gone = waiting !== undefined && this.#buffer.giveUp(waiting);
-      if (gone) this.#flushes.leave(waiting.generation);
-      // Of a call for many records some may be on their way while the rest waits.
-      const definite = gone && !waiting.begun;
-      const message = definite
-        ? 'The caller gave up.'
-        : 'The caller gave up; the record may be delivered all the same.';
-      reject(new SluiceError('CANCELLED', { message, definite, cause: error.cause }));
-    });
-  }
-
-  /** Returns what waits for room, if it has to. */
-  #take(topic: string, record: ProducerRecord, owner: OnDelivery): Waiting | undefined {
-    const entry = this.#begin(this.#entry, topic, owner);
-    this.#measure(entry, record);
-    if (this.#takeNow(entry)) return undefined;
-    const kept = entry.copy();
-    const { bytes, deadlineMs, generation } = kept;
-    const admit = (): boolean => {
-      this.#admit(kept);
-      this.#flushes.leave(generation);
-      return true;
-    };
-    return this.#wait({ bytes, deadlineMs, generation, begun: false, admit, fail: (error) => this.#fail(kept, error) });
-  }
-
-  /** The records in turn, until one has to wait for room; it and those behind it then wait as one. */
-  #takeMany(topic: string, records: readonly ProducerRecord[], call: SendCall): Waiting | undefined {
-    const entry = this.#begin(new Entry(), topic, call);
-    for (; entry.index < records.length; entry.index += 1) {
-      const problem = this.#tryMeasure(entry, records[entry.index] as ProducerRecord);
-      if (problem !== undefined) this.#refuse(entry, problem);
-      else if (!this.#takeNow(entry)) return this.#wait(this.#rest(entry, [...records], call));
-    }
-    return undefined;
-  }
-
-  #rest(entry: Entry, records: readonly ProducerRecord[], call: SendCall): Waiting {
-    const { deadlineMs, generation } = entry;
-    const waiting = {
-      bytes: entry.bytes,
-      deadlineMs,
-      generation,
-      begun: entry.index > 0,
-      admit: (): boolean => {
-        this.#admit(entry);
-        waiting.begun = true;
-        for (entry.index += 1; entry.index < records.length; entry.index += 1) {
-          const problem = this.#tryMeasure(entry, records[entry.index] as ProducerRecord) ?? this.#overBuffer(entry);
-          waiting.bytes = entry.bytes;
-          if (problem === undefined) return false;
-          this.#refuse(entry, problem);
-        }
-        this.#flushes.leave(generation);
-        return true;
-      },
-      fail: (error: SluiceError): void => {
-        for (; entry.index < records.length; entry.index += 1) call.onRefused(entry.index, error);
-        this.#flushes.leave(generation);
-      },
-    };
-    return waiting;
-  }
-
-  /** False: there is no room yet. */
-  #takeNow(entry: Entry): boolean {
-    const problem = this.#overBuffer(entry);
-    if (problem !== undefined) this.#refuse(entry, problem);
-    else if (this.#buffer.take(entry.bytes)) this.#admit(entry);
-    else return false;
-    return true;
-  }
-
-  #wait(waiting: Waiting): Waiting {
-    this.#flushes.enter(waiting.generation);
-    this.#buffer.wait(waiting);
-    this.#armExpiry(waiting.deadlineMs);
-    return waiting;
-  }
-
-  /** U1 */
-  #overBuffer({ bytes }: Entry): SluiceError | undefined {
-    const { bytesMax } = this.#buffer;
-    return bytes <= bytesMax ? undefined : recordTooLarge(bytes, bytesMax, "the producer's bufferBytesMax");
-  }
-
   /** Its bytes are in the buffer: to its queue, behind all others for its topic. */
   #admit(entry: Entry): void {
     const topic = this.#topics.get(entry.topic);
@@ -365,15 +238,15 @@ export class Producer implements AsyncDisposable {
   }
 
   #place(entry: Entry, topic: ProducerTopic): void {
-    const problem = this.#recall(entry);
+    const problem = this.#intake.recall(entry);
     if (problem !== undefined) return this.#release(entry, problem);
-    const draft = this.#draft;
+    const { draft, nowMs } = this.#intake;
     const { owner, deadlineMs, generation } = entry;
     const { recordBytesMax } = topic.limits;
     if (draft.payloadBytes > recordBytesMax) {
       return this.#release(entry, recordTooLarge(draft.payloadBytes, recordBytesMax, `the topic's recordBytesMax`));
     }
-    const queue = topic.queueFor(draft, entry.record.partition, this.#time.monotonicMs());
+    const queue = topic.queueFor(draft, entry.record.partition, nowMs);
     if (queue instanceof SluiceError) return this.#release(entry, queue);
     const batch = queue.append(draft, owner, deadlineMs, generation);
     if (typeof owner === 'object') owner.onPlaced(entry.index, batch);
@@ -533,11 +406,6 @@ export class Producer implements AsyncDisposable {
     ].filter((deadlineMs) => deadlineMs !== undefined);
     if (next.length > 0) this.#armExpiry(Math.min(...next));
   }
-}
-
-function checkTimestamp(timestamp: number): void {
-  const problem = timestampProblem(timestamp);
-  if (problem !== undefined) throw batchError(problem);
 }
 
 const noPartition = { leader: 0, leaderEpoch: 0, replicas: [], isr: [], elr: [], partitionEpoch: 0 } as const;
