@@ -1,7 +1,7 @@
 /**
  * The space of the open journal file behind its last group, made before groups need it: a write that makes the file
  * longer, or takes blocks for it, waits for the file system's own journal; one into zeros that are there does not (ADR
- * 0012 has the figures).
+ * 0013 has the figures).
  *
  * Owns how far the file reaches and how far it holds zeros. Called by `Journal`, which is asked for one write at a time.
  *
