@@ -70,7 +70,7 @@ export class FastConnection {
     this.#streams.delete(stream);
     this.#waiting.delete(stream);
     if (this.#streams.size > 0) return;
-    if (this.#state === 'gone') this.#session?.close();
+    if (this.#state === 'gone') this.#session?.destroy();
     else if (this.#state === 'ready') this.#startIdle();
   }
 
@@ -109,9 +109,8 @@ export class FastConnection {
     this.#options.onGone(this);
     for (const stream of this.#waiting) stream.unreachable(this.#error(why));
     this.#waiting.clear();
-    // Open calls keep what there is of the connection.
-    if (!wasReady) this.#session?.destroy();
-    else if (this.#streams.size === 0) this.#session?.close();
+    // Open calls keep what there is of the connection. Nobody waits for the other end to close its half.
+    if (!wasReady || this.#streams.size === 0) this.#session?.destroy();
   }
 
   #error(why: string): SluiceError {

@@ -12,7 +12,7 @@ import { defaultLimits } from './dispatcher-limits.ts';
 import { FastConnection } from './fast-connection.ts';
 import { grownConnectionWindowBytes, grownStreamWindowBytes } from './fast-options.ts';
 import { deserializeChunks, serializeChunks } from './grpc-message.ts';
-import { keepaliveTimeMs, keepaliveTimeoutMs } from './grpc-options.ts';
+import { clientIdleMs, keepaliveTimeMs, keepaliveTimeoutMs, serverIdleMs } from './grpc-options.ts';
 import { GrpcTransport } from './grpc-transport.ts';
 import { ManualClock } from './manual-clock.ts';
 import { methods } from './methods.ts';
@@ -24,6 +24,8 @@ import { Heard } from './transport-conformance.ts';
 const clock = new SystemClock();
 const { produce } = methods.broker;
 const messageBytesMax = 8 * 1_048_576;
+
+const largeAnswer = { results: [{ error: { message: 'x'.repeat(1_000_000) } }] };
 
 let transport: GrpcTransport;
 let closing: (() => Promise<void> | void)[];
@@ -53,7 +55,7 @@ async function listen(): Promise<{ listening: Listening; clients: RawClients }> 
     onMessage: () => {
       if (call.clientId === 'refused') throw new SluiceError('INVALID_REQUEST');
       if (call.clientId === 'closed') return sender.close(new SluiceError('SHUTTING_DOWN'));
-      return sender.send({});
+      return sender.send(call.clientId === 'large' ? largeAnswer : {});
     },
     onClose: () => undefined,
   }));
@@ -192,6 +194,18 @@ test('compressed messages and others arrive in the order in which they were sent
   expect(heard.events).toEqual(['message 1', 'message 3000000', 'message 2', 'message 3', 'message 4', 'end']);
 });
 
+test('a connection on which 40 MB of answers wait still takes calls', async () => {
+  const { clients } = await listen();
+  const session = await clients.session('fast');
+  for (let at = 0; at < 40; at += 1) openProduce(session, 'large').pause().write(frame(0, new Uint8Array()));
+  await new Promise((resolve) => session.ping(resolve));
+  // The window of the connection is full: the refusal of a call is all that may still be said.
+  const stream = openProduce(session, 'refused');
+  stream.write(frame(0, new Uint8Array()));
+  const headers = await new Promise<Record<string, unknown>>((resolve) => stream.once('response', resolve));
+  expect(headers['grpc-status']).toBe('3');
+});
+
 describe('the end', () => {
   test('both lanes are drained: a farewell at once, open calls may end, silent sockets go', async () => {
     const { listening, clients } = await listen();
@@ -320,6 +334,25 @@ describe('the end', () => {
     expect(heard.messages).toEqual([]);
   });
 
+  test('an answer that is compressed, and a page of somebody who speaks no gRPC', async () => {
+    const compressed = new Heard();
+    const address = await rawServer((socket) => {
+      socket.write(rawFrame(1, 4, Buffer.from([0x88])));
+      socket.write(rawFrame(0, 0, frame(1, Buffer.from([1]))));
+    });
+    transport.open(address, produce.path, compressed).send([]);
+    await compressed.untilClosed();
+    expect(compressed.error).toMatchObject({ code: 'CONNECTION_LOST', details: { grpcStatus: 13 } });
+    const page = new Heard();
+    const other = await rawServer((socket) => {
+      socket.write(rawFrame(1, 4, Buffer.from([0x08, 3, ...Buffer.from('403')])));
+      socket.write(rawFrame(0, 1, Buffer.from('<html>Forbidden</html>')));
+    });
+    transport.open(other, produce.path, page).send([]);
+    await page.untilClosed();
+    expect(page.error?.code).toBe('PERMISSION_DENIED');
+  });
+
   test.each([
     [1, 'CONNECTION_LOST'],
     [7, 'CONNECTION_LOST'],
@@ -357,6 +390,97 @@ describe('patience', () => {
     await timers.pass(1);
     await heard.untilClosed();
     expect(heard.error).toMatchObject({ code: 'CONNECTION_LOST', definite: false });
+  });
+
+  /** Time passes in steps, and after each the sockets have had their turns: pings are answered in time. */
+  async function passPatiently(timers: ManualClock, ms: number): Promise<void> {
+    for (let passed = 0; passed < ms; passed += 5_000) {
+      await timers.pass(Math.min(5_000, ms - passed));
+      for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
+    }
+  }
+
+  test('a connection without calls is given up by its caller, one with a call is not', async () => {
+    const timers = timersByHand();
+    const caller = new GrpcTransport({ clock: timers, messageBytesMax });
+    closing.unshift(() => caller.close());
+    const remotes: string[] = [];
+    const listening = await transport.listen('127.0.0.1:0', (call, stream) => {
+      remotes.push(call.remote);
+      return { onMessage: (message) => stream.send(message), onEnd: () => stream.end(), onClose: () => undefined };
+    });
+    closing.push(() => listening.close(0));
+    const call = async (): Promise<void> => {
+      const heard = new Heard();
+      caller.open(listening.address, produce.path, heard).end();
+      await heard.untilClosed();
+    };
+    const open = new Heard();
+    const stream = caller.open(listening.address, produce.path, open);
+    stream.send([]);
+    await open.until(() => open.messages.length === 1);
+    await passPatiently(timers, clientIdleMs + 1);
+    await call();
+    expect(open.closed).toBe(false);
+    stream.end();
+    await open.untilClosed();
+    await passPatiently(timers, clientIdleMs - 1);
+    await call();
+    expect(new Set(remotes).size).toBe(1);
+    await passPatiently(timers, clientIdleMs);
+    await call();
+    expect(new Set(remotes).size).toBe(2);
+  });
+
+  test('a connection without calls is given up by the server, one with a call is not', async () => {
+    const timers = timersByHand();
+    const server = new GrpcTransport({ clock: timers, messageBytesMax });
+    const listening = await server.listen('127.0.0.1:0', () => new Heard());
+    const clients = new RawClients(listening.address);
+    closing.push(
+      () => clients.destroy(),
+      () => listening.close(0),
+    );
+    const [idle, busy] = [await clients.session('fast'), await clients.session('fast')];
+    const stream = openProduce(busy);
+    await new Promise((resolve) => busy.ping(resolve));
+    await passPatiently(timers, serverIdleMs - 1);
+    expect([idle.closed, busy.closed]).toEqual([false, false]);
+    await passPatiently(timers, 5_000);
+    expect([idle.closed, busy.closed]).toEqual([true, false]);
+    stream.close(8);
+    await new Promise((resolve) => busy.ping(resolve));
+    await passPatiently(timers, serverIdleMs - 1);
+    expect(busy.closed).toBe(false);
+    await passPatiently(timers, 5_000);
+    expect(busy.closed).toBe(true);
+  });
+
+  test('a caller that does not read what came before its refusal has ten seconds for it', async () => {
+    const timers = timersByHand();
+    const server = new GrpcTransport({ clock: timers, messageBytesMax });
+    const listening = await server.listen('127.0.0.1:0', (_call, stream) => ({
+      onMessage: () => {
+        stream.send([Buffer.alloc(1_000_000)]);
+        stream.close(new SluiceError('SHUTTING_DOWN'));
+      },
+      onEnd: () => undefined,
+      onClose: () => undefined,
+    }));
+    const clients = new RawClients(listening.address);
+    closing.push(
+      () => clients.destroy(),
+      () => listening.close(0),
+    );
+    const session = await clients.session('fast');
+    const stream = openProduce(session).pause();
+    stream.write(frame(0, new Uint8Array()));
+    await new Promise((resolve) => stream.once('response', resolve));
+    await passPatiently(timers, 9_999);
+    expect(stream.closed).toBe(false);
+    await timers.pass(1);
+    await until(() => stream.closed);
+    expect(stream.rstCode).toBe(8);
   });
 
   test('a caller that answers pings is kept, one that does not is let go, and a silent one sooner', async () => {
@@ -405,14 +529,12 @@ async function rawServer(answer: (socket: Socket) => void): Promise<string> {
     socket.on('error', () => undefined);
     socket.write(settingsFrame([]));
     let bytes = Buffer.alloc(0);
+    let isAsked = false;
     socket.on('data', (chunk: Buffer) => {
       bytes = Buffer.concat([bytes, chunk]);
-      if (
-        asked > 0 ||
-        (!bytes.includes(Buffer.from([0x01, 0x04, 0, 0, 0, 1])) &&
-          !bytes.includes(Buffer.from([0x01, 0x24, 0, 0, 0, 1])))
-      )
-        return;
+      // The headers of the first stream.
+      if (isAsked || !bytes.includes(Buffer.from([0x01, 0x04, 0, 0, 0, 1]))) return;
+      isAsked = true;
       asked += 1;
       answer(socket);
     });

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { FrameWriter, MessageParser } from './grpc-framing.ts';
 import { messageBytes } from './message-bytes.ts';
 
-const bytesMax = 200_000;
+const bytesMax = 300_000;
 
 interface Parsed {
   readonly messages: Message[];

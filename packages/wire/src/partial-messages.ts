@@ -27,6 +27,9 @@ export class PartialMessages {
 
 const prefixBytes = 5;
 
+/** What a library spends on every piece that it keeps, so that a message in single bytes is not cheap to begin. */
+export const pieceBytes = 200;
+
 /** Follows the framing of one stream: a flag byte, four bytes of length, the body. */
 export class PartialMessage {
   readonly #charge: (bytes: number) => boolean;
@@ -70,8 +73,8 @@ export class PartialMessage {
   #onBody(bytes: Uint8Array, at: number): number {
     const taken = Math.min(bytes.byteLength - at, this.#bodyLeft);
     this.#bodyLeft -= taken;
-    this.#held += taken;
-    this.#charge(taken);
+    this.#held += taken + pieceBytes;
+    this.#charge(taken + pieceBytes);
     this.#maybeWhole();
     return taken;
   }
