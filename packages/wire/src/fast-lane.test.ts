@@ -367,6 +367,21 @@ describe('the end', () => {
     expect(heard.error?.code).toBe(code);
   });
 
+  test('a caller that is closed leaves no connection behind, whatever the server does', async () => {
+    let isGone = (): void => undefined;
+    const gone = new Promise<void>((resolve) => {
+      isGone = resolve;
+    });
+    const address = await rawServer((socket) => socket.once('close', isGone));
+    const heard = new Heard();
+    transport.open(address, produce.path, heard).send([]);
+    await until(() => asked > 0);
+    transport.close();
+    await gone;
+    await heard.untilClosed();
+    expect(heard.error?.code).toBe('CLOSED');
+  });
+
   test('metadata that no header can hold: nothing was sent, and nobody else is hurt', async () => {
     const { listening } = await listen();
     const heard = new Heard();
@@ -426,7 +441,11 @@ describe('patience', () => {
     await open.untilClosed();
     await passPatiently(timers, clientIdleMs - 1);
     await call();
+    const again = caller.open(listening.address, produce.path, new Heard());
+    await passPatiently(timers, clientIdleMs);
+    await call();
     expect(new Set(remotes).size).toBe(1);
+    again.close();
     await passPatiently(timers, clientIdleMs);
     await call();
     expect(new Set(remotes).size).toBe(2);
