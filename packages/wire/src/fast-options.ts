@@ -6,6 +6,8 @@ import { clientWindowBytes, headerListBytesMax, headerPairsMax, streamsPerConnec
 /**
  * What a connection may have under way to a server that has taken its hello, for a stream and in all. Until then it is
  * the 64 KiB that HTTP/2 starts with.
+ * On loopback 1, 4 and 16 MiB measure the same; 4 MiB is 1 GB/s at a round trip of 4 ms, and 64 connections of it are the
+ * default receive budget.
  */
 export const grownStreamWindowBytes = 4 * 1_048_576;
 export const grownConnectionWindowBytes = 4 * 1_048_576;
