@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
+import { tuneCollector } from '@sluice/server/collector';
 import { parse } from 'yaml';
 import type { ReadContexts } from './command-context.ts';
 import { exitCodes } from './exit-code.ts';
@@ -15,6 +16,8 @@ stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(exitCodes.done);
 });
+
+tuneCollector();
 
 let interrupted: AbortController | undefined;
 

@@ -9,13 +9,13 @@ import { readFile } from 'node:fs/promises';
 import { createRequire, flushCompileCache } from 'node:module';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { setFlagsFromString } from 'node:v8';
 import { SluiceError, toSluiceError } from '@sluice/base';
 import type { Halt, Logger } from '@sluice/base';
 import { installCrc32c } from '@sluice/record';
 import { NodeDisk } from '@sluice/storage';
 import { defaultLimits, GrpcTransport, nativeCrc32c, SystemClock, systemRandom } from '@sluice/wire';
 import { startAdmin } from './admin.ts';
+import { tuneCollector } from './collector.ts';
 import { loadConfig } from './config/load.ts';
 import type { NodeConfig } from './config/table.ts';
 import { filesystemOf } from './filesystem.ts';
@@ -35,7 +35,7 @@ const { version } = createRequire(import.meta.url)('../package.json') as { reado
 /** Resolves to the exit code when the node has stopped. */
 export async function runServer(options: ServerOptions): Promise<0 | 1> {
   const stop = stopSignal();
-  accountBuffersWithTheHeap();
+  tuneCollector();
   let logger = pinoLogger({ level: 'info' });
   try {
     const config = await readConfig(options);
@@ -109,14 +109,6 @@ async function openNode(config: NodeConfig, logger: Logger, open: AsyncDisposabl
   });
   open.defer(() => admin.close());
   return { node, metrics };
-}
-
-/**
- * Else V8 collects the whole heap each time that 64 MiB of buffers were allocated since the last collection, however
- * few live: at 50 MB/s of records eight times a second, a quarter of all processor time.
- */
-function accountBuffersWithTheHeap(): void {
-  setFlagsFromString('--external-memory-accounted-in-global-limit');
 }
 
 /** Batches, frames and files are right without it, only slower. */
