@@ -63,6 +63,8 @@ export class FastServer {
   }
 
   #onStream(http2: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    // One read may bring a call and what ends its connection: it comes here failed, and its error is still to come.
+    http2.on('error', () => undefined);
     const connection =
       http2.session === undefined ? undefined : this.#connections.get(http2.session as ServerHttp2Session);
     if (connection === undefined) return void http2.destroy();
@@ -94,7 +96,6 @@ export class FastServer {
 }
 
 function refuse(http2: ServerHttp2Stream, headers: OutgoingHttpHeaders): void {
-  http2.on('error', () => undefined);
   http2.respond(headers, { endStream: true });
 }
 

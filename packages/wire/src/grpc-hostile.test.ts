@@ -250,6 +250,30 @@ describe.each(lanes)('on the %s lane', (lane) => {
     await expect(closed).resolves.toBeUndefined();
   });
 
+  // Huffman and tables are not needed: a POST with a path and a content type, each said in full.
+  const called = (path: string, contentType: string): Buffer => {
+    const text = (value: string): Buffer => Buffer.from([value.length, ...Buffer.from(value)]);
+    const block = [Buffer.from([0x83, 0x86, 0x04]), text(path), Buffer.from([0x0f, 0x10]), text(contentType)];
+    return raw(1, 4, 1, Buffer.concat(block));
+  };
+  const refusals: [string, Buffer][] = [
+    ['a call', called(honest[':path'], 'application/grpc')],
+    ['a call of no method', called('/none', 'application/grpc')],
+    ['a request that is no call', called(honest[':path'], 'text/plain')],
+  ];
+  test.each(refusals)('%s and what ends it, or all of its connection, in one read', async (_name, first) => {
+    const settingsFlood = Buffer.concat(Array.from({ length: 3_000 }, () => settingsFrame([[4, 100_000]])));
+    for (const last of [raw(3, 0, 1, Buffer.alloc(4)), settingsFlood, raw(0, 0, 0), Buffer.concat([first, first])]) {
+      const { socket, closed } = await clients.socket();
+      socket.write(hello(lane));
+      await new Promise((resolve) => socket.once('data', resolve));
+      socket.end(Buffer.concat([first, last]));
+      await expect(closed).resolves.toBeUndefined();
+    }
+    const answer = await post(await clients.session(lane), honest, frame(0, new Uint8Array()));
+    expect(answer.grpcStatus).toBe(grpcStatus.OK);
+  });
+
   test('streams that are reset at once, ten thousand times', async () => {
     const client = await clients.session(lane);
     for (let round = 0; round < 100 && !client.destroyed; round += 1) {
