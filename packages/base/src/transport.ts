@@ -26,6 +26,11 @@ export interface TransportStream {
   greeted(): void;
   /** Bytes taken by `send` that the transport has not passed on: a safety net, not the flow control. */
   readonly bufferedBytes: number;
+  /**
+   * Calls `run` once, later, when `bufferedBytes` is below the mark; forgotten when the stream closes. A `run` that waits
+   * already waits on, at the higher of its marks.
+   */
+  whenDrained(belowBytes: number, run: () => void): void;
 }
 
 export interface StreamHandlers {

@@ -12,9 +12,9 @@
  *     its credit is taken with the first, and a subscription that ends forgets the rest.
  */
 import { offset, SluiceError, toSluiceError, OncePerTurn } from '@sluice/base';
-import type { Clock, Logger, Offset, Timer } from '@sluice/base';
+import type { Clock, Logger, Offset } from '@sluice/base';
 import type { ReadResult } from '@sluice/storage';
-import { BatchParts, encodeError, messageBytes, methods, PartPacing, partsRetryMs, SendCredit } from '@sluice/wire';
+import { BatchParts, encodeError, messageBytes, methods, partBytesMax, PartPacing, SendCredit } from '@sluice/wire';
 import type {
   Dispatcher,
   FetchedRun,
@@ -40,8 +40,6 @@ export interface FetchServiceOptions {
 
 const runBytesDefault = 256 * 1024;
 const messageBytesMax = 512 * 1024;
-/** How soon a client that did not read what it had granted is looked at again. */
-const unreadRetryMs = 5;
 
 export class FetchService {
   readonly #options: FetchServiceOptions;
@@ -64,8 +62,7 @@ class FetchStream implements StreamReceiver<FetchRequest> {
   #lastSubscription = -1;
   #failures: FetchFailure[] = [];
   readonly #pumping: OncePerTurn;
-  #unread: Timer | undefined;
-  #partDue: Timer | undefined;
+  readonly #onDrained = (): void => this.#pumping.soon();
   readonly #pacing = new PartPacing();
   /** Those that are half through a large batch, oldest first. */
   readonly #inParts = new Set<Subscription>();
@@ -103,8 +100,6 @@ class FetchStream implements StreamReceiver<FetchRequest> {
 
   onClose(): void {
     this.#closed = true;
-    this.#unread?.cancel();
-    this.#partDue?.cancel();
     for (const number of this.#subscriptions.keys()) this.#stop(number);
   }
 
@@ -189,27 +184,21 @@ class FetchStream implements StreamReceiver<FetchRequest> {
   /** `gatheredBytes` are about to be sent. */
   #canSend(gatheredBytes: number): boolean {
     if (!this.#credit.canSend) return false;
-    const { windowBytesMax, clock } = this.#options;
-    let waitingBytes = this.#sender.bufferedBytes + gatheredBytes;
+    let roomBytes = this.#options.windowBytesMax;
     let isFirst = true;
     for (const { parts } of this.#inParts) {
-      if (!isFirst) waitingBytes += parts?.leftBytes ?? 0;
+      if (!isFirst) roomBytes -= parts?.leftBytes ?? 0;
       isFirst = false;
     }
-    if (waitingBytes < windowBytesMax) return true;
-    this.#unread ??= clock.setTimer(unreadRetryMs, () => {
-      this.#unread = undefined;
-      this.#pumping.soon();
-    });
+    if (this.#sender.bufferedBytes + gatheredBytes < roomBytes) return true;
+    // Where parts alone fill the window, each look sends one more: an empty transport takes it.
+    this.#sender.whenDrained(Math.max(1, roomBytes), this.#onDrained);
     return false;
   }
 
   #canSendPart(gatheredBytes: number): boolean {
     if (this.#pacing.take(this.#sender.bufferedBytes + gatheredBytes)) return true;
-    this.#partDue ??= this.#options.clock.setTimer(partsRetryMs, () => {
-      this.#partDue = undefined;
-      this.#pumping.soon();
-    });
+    this.#sender.whenDrained(partBytesMax, this.#onDrained);
     return false;
   }
 

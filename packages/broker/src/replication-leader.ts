@@ -19,10 +19,10 @@ import {
   OncePerTurn,
 } from '@sluice/base';
 import { partitionIndex, sessionNumber, SluiceError, topicId, toSluiceError } from '@sluice/base';
-import type { BrokerEpoch, Clock, LogId, Logger, NodeId, Offset, Timer } from '@sluice/base';
+import type { BrokerEpoch, Clock, LogId, Logger, NodeId, Offset } from '@sluice/base';
 import type { ReplicationMessage, StartPush } from '@sluice/partition';
 import type { ReadResult } from '@sluice/storage';
-import { BatchParts, encodeError, PartPacing, partsRetryMs, SendCredit } from '@sluice/wire';
+import { BatchParts, encodeError, partBytesMax, PartPacing, SendCredit } from '@sluice/wire';
 import type {
   ReplicaDivergence,
   ReplicaPosition,
@@ -58,11 +58,11 @@ export class FollowerSession {
   readonly #byHost = new Map<PartitionHost, Slot>();
   readonly #credit = new SendCredit();
   readonly #pacing = new PartPacing();
-  #partDue: Timer | undefined;
   /** Slots with something to push, each once. */
   readonly #ready = new Set<Slot>();
   #outgoing: { divergences: ReplicaDivergence[]; refusals: ReplicaRefusal[] } = { divergences: [], refusals: [] };
   readonly #pumping: OncePerTurn;
+  readonly #onDrained = (): void => this.#pumping.soon();
   #watermarkDue = false;
   #closed = false;
 
@@ -160,7 +160,6 @@ export class FollowerSession {
   close(error?: SluiceError): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#partDue?.cancel();
     for (const number of this.#slots.keys()) this.#release(number);
     this.#options.sender.close(error);
   }
@@ -270,14 +269,7 @@ export class FollowerSession {
       }
     }
     this.#send(pushes);
-    if (partWaits) this.#pumpLater();
-  }
-
-  #pumpLater(): void {
-    this.#partDue ??= this.#options.clock.setTimer(partsRetryMs, () => {
-      this.#partDue = undefined;
-      this.#pumping.soon();
-    });
+    if (partWaits) this.#options.sender.whenDrained(partBytesMax, this.#onDrained);
   }
 
   #read(slot: Slot): ReadResult | Promise<ReadResult> {

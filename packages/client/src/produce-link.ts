@@ -23,8 +23,8 @@ import {
   BatchParts,
   decodeError,
   methods,
+  partBytesMax,
   PartPacing,
-  partsRetryMs,
   SendCredit,
   wholeBytesMax,
 } from '@sluice/wire';
@@ -79,8 +79,8 @@ export class ProduceLink {
   #stream: OpenStream | undefined;
   #retry: Timer | undefined;
   #watchdog: Timer | undefined;
-  #nextPart: Timer | undefined;
   readonly #pumping: OncePerTurn;
+  readonly #onDrained = (): void => this.#pumping.soon();
   #requestId = 0;
   #closed = false;
 
@@ -109,7 +109,6 @@ export class ProduceLink {
     this.#closed = true;
     this.#retry?.cancel();
     this.#watchdog?.cancel();
-    this.#nextPart?.cancel();
     this.#ready.clear();
     this.#stream?.sender.close(new SluiceError('CLOSED'));
     this.#stream = undefined;
@@ -162,7 +161,9 @@ export class ProduceLink {
   #sendParts(stream: OpenStream): void {
     for (const [queue, inParts] of stream.inParts) {
       const { requestId, parts } = inParts;
-      if (!stream.pacing.take(stream.sender.bufferedBytes)) return this.#sendPartsLater();
+      if (!stream.pacing.take(stream.sender.bufferedBytes)) {
+        return stream.sender.whenDrained(partBytesMax, this.#onDrained);
+      }
       const { bytes: batch, moreBytes, continues } = parts.next();
       const target = continues ? {} : { topicId: queue.options.topicId, partition: queue.partition };
       stream.sender.send({ batches: [{ requestId, ...target, batch, moreBytes }] });
@@ -171,13 +172,6 @@ export class ProduceLink {
       if (moreBytes > 0) stream.inParts.set(queue, inParts);
       else this.offer(queue);
     }
-  }
-
-  #sendPartsLater(): void {
-    this.#nextPart ??= this.#options.ports.clock.setTimer(partsRetryMs, () => {
-      this.#nextPart = undefined;
-      this.#pumping.soon();
-    });
   }
 
   #open(): void {

@@ -11,10 +11,8 @@ import { SluiceError } from '@sluice/base';
 /** A batch of up to this is sent whole. */
 export const wholeBytesMax: number = 512 * 1024;
 
+/** Also the mark below which a transport holds little (T4). */
 export const partBytesMax: number = 256 * 1024;
-
-/** How soon a transport that holds more is looked at again. */
-export const partsRetryMs = 1;
 
 export interface BatchPart {
   readonly bytes: Uint8Array;

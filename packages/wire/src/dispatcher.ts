@@ -184,6 +184,10 @@ class OpenCall {
     return this.#stream.bufferedBytes;
   }
 
+  whenDrained(belowBytes: number, run: () => void): void {
+    if (this.#open) this.#stream.whenDrained(belowBytes, run);
+  }
+
   attach(serve: Serve, onOver: () => void): StreamHandlers {
     this.#startDeadline();
     let inner: StreamHandlers = deaf;
@@ -320,6 +324,7 @@ function serveStream<Request, Response>(
     get bufferedBytes() {
       return call.bufferedBytes;
     },
+    whenDrained: (belowBytes, run) => call.whenDrained(belowBytes, run),
   });
   let isGreeted = false;
   return {

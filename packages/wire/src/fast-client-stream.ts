@@ -54,6 +54,10 @@ export class FastClientStream implements TransportStream {
     return this.#outgoing.bufferedBytes;
   }
 
+  whenDrained(belowBytes: number, run: () => void): void {
+    this.#outgoing.whenDrained(belowBytes, run);
+  }
+
   greeted(): void {
     // A caller's windows are as large as they get from the start.
   }

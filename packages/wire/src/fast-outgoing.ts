@@ -6,6 +6,7 @@
  */
 import type { Http2Stream } from 'node:http2';
 import type { Message } from '@sluice/base';
+import { DrainWaits } from './drain-waits.ts';
 import { FrameWriter } from './grpc-framing.ts';
 import { messageBytes } from './message-bytes.ts';
 
@@ -13,6 +14,7 @@ const handedBytesMax = 1_048_576;
 
 export class FastOutgoing {
   readonly #writer = new FrameWriter();
+  readonly #drained = new DrainWaits({ bufferedBytes: () => this.bufferedBytes, defer: queueMicrotask });
   #stream: Http2Stream | undefined;
   #waiting: Message[] = [];
   #waitingBytes = 0;
@@ -23,6 +25,10 @@ export class FastOutgoing {
 
   get bufferedBytes(): number {
     return this.#waitingBytes + this.#handedBytes;
+  }
+
+  whenDrained(belowBytes: number, run: () => void): void {
+    this.#drained.wait(belowBytes, run);
   }
 
   /** No message is taken any more. */
@@ -57,6 +63,7 @@ export class FastOutgoing {
     this.#waiting = [];
     this.#waitingBytes = 0;
     this.#handedBytes = 0;
+    this.#drained.close();
   }
 
   attach(stream: Http2Stream): void {
@@ -104,6 +111,7 @@ export class FastOutgoing {
   #onWritten(bytes: number): void {
     if (this.#dropped) return;
     this.#handedBytes -= bytes;
+    this.#drained.check();
     if (this.#waiting.length > 0) this.#flush();
   }
 }

@@ -69,6 +69,10 @@ export class FastServerStream implements TransportStream {
     return this.#outgoing.bufferedBytes;
   }
 
+  whenDrained(belowBytes: number, run: () => void): void {
+    this.#outgoing.whenDrained(belowBytes, run);
+  }
+
   greeted(): void {
     this.#options.onGreeted();
   }

@@ -41,6 +41,10 @@ export class GrpcClientStream implements TransportStream {
     return this.#queue.bufferedBytes;
   }
 
+  whenDrained(belowBytes: number, run: () => void): void {
+    this.#queue.whenDrained(belowBytes, run);
+  }
+
   greeted(): void {
     // A caller's windows are as large as they get from the start.
   }

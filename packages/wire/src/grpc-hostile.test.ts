@@ -265,9 +265,7 @@ describe.each(lanes)('on the %s lane', (lane) => {
     const settingsFlood = Buffer.concat(Array.from({ length: 3_000 }, () => settingsFrame([[4, 100_000]])));
     for (const last of [raw(3, 0, 1, Buffer.alloc(4)), settingsFlood, raw(0, 0, 0), Buffer.concat([first, first])]) {
       const { socket, closed } = await clients.socket();
-      socket.write(hello(lane));
-      await new Promise((resolve) => socket.once('data', resolve));
-      socket.end(Buffer.concat([first, last]));
+      socket.end(Buffer.concat([hello(lane), first, last]));
       await expect(closed).resolves.toBeUndefined();
     }
     const answer = await post(await clients.session(lane), honest, frame(0, new Uint8Array()));

@@ -46,6 +46,10 @@ class GrpcServerStream implements TransportStream {
     return this.#queue.bufferedBytes;
   }
 
+  whenDrained(belowBytes: number, run: () => void): void {
+    this.#queue.whenDrained(belowBytes, run);
+  }
+
   greeted(): void {
     // The windows of this lane never grow.
   }

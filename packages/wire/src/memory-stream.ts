@@ -4,6 +4,7 @@
  */
 import type { Clock, Message, StreamHandlers, TransportStream } from '@sluice/base';
 import { SluiceError } from '@sluice/base';
+import { DrainWaits } from './drain-waits.ts';
 import { decodeError, encodeError } from './error-detail.ts';
 import type { MemoryFlow } from './memory-flow.ts';
 import { messageBytes } from './message-bytes.ts';
@@ -19,6 +20,7 @@ export interface MemoryStreamOptions {
 
 export class MemoryStream implements TransportStream {
   readonly #options: MemoryStreamOptions;
+  readonly #drained: DrainWaits;
   #handlers: StreamHandlers | undefined;
   #peer: MemoryStream | undefined;
   #underWayBytes = 0;
@@ -30,6 +32,10 @@ export class MemoryStream implements TransportStream {
 
   constructor(options: MemoryStreamOptions) {
     this.#options = options;
+    this.#drained = new DrainWaits({
+      bufferedBytes: () => this.#underWayBytes,
+      defer: (run) => options.clock.defer(run),
+    });
   }
 
   get over(): boolean {
@@ -43,6 +49,10 @@ export class MemoryStream implements TransportStream {
 
   get bufferedBytes(): number {
     return this.#underWayBytes;
+  }
+
+  whenDrained(belowBytes: number, run: () => void): void {
+    this.#drained.wait(belowBytes, run);
   }
 
   greeted(): void {
@@ -65,6 +75,7 @@ export class MemoryStream implements TransportStream {
     this.#underWayBytes += bytes;
     this.#options.flow.push(() => {
       this.#underWayBytes -= bytes;
+      this.#drained.check();
       this.#peer?.hear(copy);
     });
   }
@@ -135,6 +146,7 @@ export class MemoryStream implements TransportStream {
 
   #leave(): void {
     this.#over = true;
+    this.#drained.close();
     this.#options.onOver(this);
   }
 

@@ -1,5 +1,6 @@
 /** Messages of one stream that wait for gRPC to take them. */
 import type { Message } from '@sluice/base';
+import { DrainWaits } from './drain-waits.ts';
 import { messageBytes } from './message-bytes.ts';
 
 export interface MessageSink {
@@ -12,6 +13,7 @@ export interface MessageSink {
 const writesInFlightMax = 2;
 
 export class OutgoingQueue {
+  readonly #drained = new DrainWaits({ bufferedBytes: () => this.#bytes, defer: queueMicrotask });
   #messages: Message[] = [];
   #sink: MessageSink | undefined;
   #inFlight = 0;
@@ -21,6 +23,10 @@ export class OutgoingQueue {
 
   get bufferedBytes(): number {
     return this.#bytes;
+  }
+
+  whenDrained(belowBytes: number, run: () => void): void {
+    this.#drained.wait(belowBytes, run);
   }
 
   /** No message is taken any more. */
@@ -47,6 +53,7 @@ export class OutgoingQueue {
     this.#dropped = true;
     this.#messages = [];
     this.#bytes = 0;
+    this.#drained.close();
   }
 
   attach(sink: MessageSink): void {
@@ -75,6 +82,7 @@ export class OutgoingQueue {
     this.#inFlight -= 1;
     if (this.#dropped) return;
     this.#bytes -= bytes;
+    this.#drained.check();
     this.#pump();
   }
 }

@@ -103,5 +103,6 @@ export function typedSender<T>(stream: TransportStream, codec: Codec<T>): Stream
     get bufferedBytes() {
       return stream.bufferedBytes;
     },
+    whenDrained: (belowBytes, run) => stream.whenDrained(belowBytes, run),
   };
 }

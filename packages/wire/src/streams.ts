@@ -11,6 +11,8 @@ export interface StreamSender<T> {
   close(error?: SluiceError): void;
   /** Bytes that the transport has not passed on yet. */
   readonly bufferedBytes: number;
+  /** As of the `TransportStream`: `run` is called once, later, when fewer bytes wait. */
+  whenDrained(belowBytes: number, run: () => void): void;
 }
 
 /** The receiving half. Never called from inside a method of the sender. */

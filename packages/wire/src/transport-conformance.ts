@@ -287,6 +287,65 @@ export function transportConformance(
       expect(Buffer.concat(heard.messages[0]!).equals(big)).toBe(true);
     });
 
+    test('whoever waits for a stream to hold less is called once, later, with fewer bytes held; both ways', async () => {
+      const { caller, address, calls } = await start();
+      const heard = new Heard();
+      const stream = caller.open(address, method, heard);
+      stream.send(text('x'));
+      const served = await calls.next();
+      await served.heard.until(() => served.heard.messages.length === 1);
+      const piece = [Buffer.alloc(1_048_576)];
+      for (const [from, to] of [
+        [stream, served.heard],
+        [served.stream, heard],
+      ] as const) {
+        const known = to.messages.length;
+        for (let sent = 0; sent < 6; sent += 1) from.send(piece);
+        const held: number[] = [];
+        let inside = true;
+        const drained = new Promise<void>((resolve) => {
+          const run = (): void => {
+            held.push(inside ? Infinity : from.bufferedBytes);
+            resolve();
+          };
+          from.whenDrained(1_500_000, run);
+          from.whenDrained(1_000_000, run);
+        });
+        inside = false;
+        await drained;
+        await to.until(() => to.messages.length === known + 6);
+        expect(held).toHaveLength(1);
+        expect(held[0]).toBeLessThan(1_500_000);
+        // Nothing is left to wait for: later all the same.
+        let isInside = true;
+        const wasInside = await new Promise<boolean>((resolve) => {
+          from.whenDrained(Infinity, () => resolve(isInside));
+          isInside = false;
+        });
+        expect(wasInside).toBe(false);
+      }
+    });
+
+    test('a stream that closes forgets who waited for it to hold less', async () => {
+      const { caller, address, calls } = await start();
+      const heard = new Heard();
+      const stream = caller.open(address, method, heard);
+      for (let sent = 0; sent < 6; sent += 1) stream.send([Buffer.alloc(1_048_576)]);
+      const served = await calls.next();
+      let called = 0;
+      const count = (): void => {
+        called += 1;
+      };
+      stream.whenDrained(1, count);
+      stream.close();
+      stream.whenDrained(Infinity, count);
+      await heard.untilClosed();
+      await served.heard.untilClosed();
+      served.stream.whenDrained(Infinity, count);
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(called).toBe(0);
+    });
+
     test('many streams at once, none mixed up', async () => {
       const { caller, address } = await start((_call, stream) => ({
         onMessage: (message) => stream.send([...message, ...text('!')]),
