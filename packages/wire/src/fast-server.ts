@@ -63,8 +63,9 @@ export class FastServer {
   }
 
   #onStream(http2: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    // One read may bring a call and what ends its connection: it comes here failed, and its error is still to come.
+    // One read may bring a call and what ends it, or its connection: it comes here failed, with its error still to come.
     http2.on('error', () => undefined);
+    if (http2.destroyed || http2.closed) return;
     const connection =
       http2.session === undefined ? undefined : this.#connections.get(http2.session as ServerHttp2Session);
     if (connection === undefined) return void http2.destroy();

@@ -250,10 +250,17 @@ describe.each(lanes)('on the %s lane', (lane) => {
     await expect(closed).resolves.toBeUndefined();
   });
 
-  // Huffman and tables are not needed: a POST with a path and a content type, each said in full.
+  // Huffman and tables are not needed: a POST with an authority, a path and a content type.
   const called = (path: string, contentType: string): Buffer => {
     const text = (value: string): Buffer => Buffer.from([value.length, ...Buffer.from(value)]);
-    const block = [Buffer.from([0x83, 0x86, 0x04]), text(path), Buffer.from([0x0f, 0x10]), text(contentType)];
+    const block = [
+      Buffer.from([0x83, 0x86, 0x01]),
+      text('x'),
+      Buffer.from([0x04]),
+      text(path),
+      Buffer.from([0x0f, 0x10]),
+      text(contentType),
+    ];
     return raw(1, 4, 1, Buffer.concat(block));
   };
   const refusals: [string, Buffer][] = [

@@ -36,9 +36,25 @@ export function tuneServer<T>(server: Server, partial: PartialMessages, bind: ()
   const bound = bind();
   const [http2Server] = internals.http2Servers.keys();
   invariant(http2Server !== undefined, 'grpc-js has moved its HTTP/2 servers');
+  serveLive(http2Server, (stream) => limitPartial(stream, partial));
   http2Server.on('session', (session: ServerHttp2Session) => session.setLocalWindowSize(serverConnectionWindowBytes));
-  http2Server.on('stream', (stream: ServerHttp2Stream) => limitPartial(stream, partial));
   return bound;
+}
+
+/**
+ * One read may bring a call and what ends it, or its connection. grpc-js answers such a call when it is none of its
+ * methods, and that throws where nobody catches it: it would end the process.
+ */
+function serveLive(http2Server: Http2Server, onLive: (stream: ServerHttp2Stream) => void): void {
+  const listeners = http2Server.listeners('stream');
+  invariant(listeners.length > 0, 'grpc-js has moved its stream listener');
+  http2Server.removeAllListeners('stream');
+  http2Server.on('stream', (stream: ServerHttp2Stream, ...rest: readonly unknown[]) => {
+    stream.on('error', () => undefined);
+    if (stream.destroyed || stream.closed) return;
+    for (const listener of listeners) listener.call(http2Server, stream, ...rest);
+    onLive(stream);
+  });
 }
 
 /** Runs after grpc-js has begun to read the stream, and reads along. */
