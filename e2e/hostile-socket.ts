@@ -1,8 +1,12 @@
 /** A TCP connection that says what it likes, and its end as seen from this side. */
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { parseAddress } from '@sluice/base';
 import { until } from './until.ts';
+
+/** What waits here for the other side while `flood` goes on. */
+const floodAheadBytes = 262_144;
 
 export class HostileSocket implements Disposable {
   readonly #socket: Socket;
@@ -37,6 +41,28 @@ export class HostileSocket implements Disposable {
 
   send(bytes: Uint8Array | string): this {
     this.#socket.write(bytes);
+    return this;
+  }
+
+  /** The same again and again for so long, as fast as the other side takes it; resolves with how many bytes that was. */
+  async flood(bytes: Uint8Array, { forMs }: { readonly forMs: number }): Promise<number> {
+    const endMs = performance.now() + forMs;
+    while (this.isOpen && performance.now() < endMs) {
+      if (this.#socket.writableLength < floodAheadBytes) this.#socket.write(bytes);
+      await setImmediate();
+    }
+    return this.#socket.bytesWritten;
+  }
+
+  /** Says no more, and goes on listening. */
+  endHalf(): this {
+    this.#socket.end();
+    return this;
+  }
+
+  /** Reads nothing from now on: what the other side sends fills the buffers of both kernels. */
+  stopReading(): this {
+    this.#socket.pause();
     return this;
   }
 
