@@ -2,7 +2,6 @@
 import { once } from 'node:events';
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
 import { connect } from 'node:http2';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Sluice } from '@sluice/client';
 import { Acks, methods } from '@sluice/wire';
@@ -50,10 +49,11 @@ async function outcome(attack: () => Promise<unknown>): Promise<object> {
   const before = await resident();
   let peak = before;
   let isOver = false;
-  const watch = async (): Promise<void> => {
-    for (; !isOver; await sleep(50)) peak = Math.max(peak, await resident());
+  const look = async (): Promise<true | undefined> => {
+    peak = Math.max(peak, await resident());
+    return isOver || undefined;
   };
-  const watching = watch();
+  const watching = until(look, { what: 'the end of an attack', timeoutMs: 60_000, everyMs: 50 });
   try {
     await attack();
     await honest.acks(20);
@@ -61,7 +61,6 @@ async function outcome(attack: () => Promise<unknown>): Promise<object> {
     isOver = true;
     await watching;
   }
-  peak = Math.max(peak, await resident());
   const overMemoryBytes = Math.max(0, peak - before - growthBytesMax);
   return { isAlive: isAlive(node.pid), overMemoryBytes, failures: Object.fromEntries(honest.load.failures) };
 }
@@ -116,8 +115,9 @@ test('2,000 idle connections, half of them with a hello', async () => {
     for (let at = 0; at < 1_000; at += 1) {
       sockets.push(new HostileSocket(node.client).send(hello(at % 2 === 0 ? 'fast' : 'slow')));
       sockets.push(new HostileSocket(node.client));
-      if (at % 50 === 0) await sleep(10);
+      if (at % 50 === 0) await honest.acks(1);
     }
+    await Promise.all(sockets.map((socket) => socket.connected()));
     // Silent ones are closed in time; the others stay, as many as a listener takes.
     const settled = (): true | undefined =>
       sockets.every((socket, at) => (at % 2 === 0 ? socket.received !== '' || !socket.isOpen : !socket.isOpen)) ||
@@ -138,14 +138,16 @@ describe.each(lanes)('on the %s lane', (lane) => {
       await Promise.all([...drips, ...talkers].map((socket) => socket.connected()));
       for (const socket of talkers) socket.send(Buffer.concat([hello(lane), call(produce.path, 1)]));
       const prefixOfMuch = Buffer.from([0, 0, 0xff, 0xff, 0xff]);
-      for (let at = 0; drips.some((socket) => socket.isOpen); at += 1) {
-        expect(at).toBeLessThan(40);
+      let at = 0;
+      const drip = (): true | undefined => {
         for (const socket of drips) if (socket.isOpen) socket.send(hello(lane).subarray(at, at + 1));
-        const byte = prefixOfMuch.subarray(at, at + 1);
-        const piece = frame('data', byte.byteLength === 0 ? Buffer.from([0x78]) : byte, { stream: 1 });
-        for (const socket of talkers) if (socket.isOpen) socket.send(piece);
-        await sleep(100);
-      }
+        const piece = frame('data', at < 5 ? prefixOfMuch.subarray(at, at + 1) : Buffer.from([0x78]), { stream: 1 });
+        for (const socket of talkers) socket.send(piece);
+        at += 1;
+        return drips.every((socket) => !socket.isOpen) || undefined;
+      };
+      await until(drip, { what: 'the end of those that drip', timeoutMs: 4_000, everyMs: 100 });
+      expect(talkers.filter((socket) => socket.isOpen).length).toBe(100);
       for (const socket of talkers) socket[Symbol.dispose]();
     });
     expect(attacked).toEqual(survived);
@@ -194,7 +196,7 @@ describe.each(lanes)('on the %s lane', (lane) => {
           stream.write(consuming({ open: { clientId: 'stalled' }, start, creditBytes: 0x7fff_ffff } as never));
         }
       }
-      await sleep(500);
+      await honest.acks(100);
     });
     expect(attacked).toEqual(survived);
     for (const session of sessions) session.destroy();
@@ -258,7 +260,8 @@ test('SIGTERM in the middle of it: the node ends in order, in its time', async (
     const idle = lanes.map((lane) =>
       new HostileSocket(node.client).send(Buffer.concat([hello(lane), call(produce.path, 1)])),
     );
-    await sleep(300);
+    const greeted = (): true | undefined => idle.every(({ received }) => received !== '') || undefined;
+    await until(greeted, { what: 'the settings of the node', timeoutMs: 5_000 });
     const startedMs = performance.now();
     const exited = once(child, 'exit');
     child.kill('SIGTERM');
