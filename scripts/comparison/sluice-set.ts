@@ -1,6 +1,6 @@
 /**
- * The works of the peers' standard set, measured on Sluice as they are on Kafka: one cluster for all that does not stop
- * nodes, every client a process of its own.
+ * The works of the peers' standard set, measured on Sluice as they are on Kafka, every client a process of its own. Each
+ * run at full speed has a cluster of its own: it writes up to 20 GB, which deleting its topic does not give back.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -20,6 +20,7 @@ export interface SluiceSetOptions {
 }
 
 const command = fileURLToPath(new URL('../../packages/cli/bin/sluice.mjs', import.meta.url));
+const topic = 'measured';
 const partitions = 6;
 const tuned = ['--batch-bytes', '131072', '--linger-ms', '10'];
 const discardedSeconds = 8;
@@ -44,17 +45,13 @@ class SluiceSet {
   }
 
   async run(): Promise<void> {
-    const { data, say } = this.#options;
+    const { data } = this.#options;
     const sizes = (process.env['SIZES'] ?? '1024 100').split(' ').map(Number);
-    const shared = [...sizes.flatMap(fullSpeedWorks), ...rateWorks.map(({ work }) => work)];
-    if (shared.some((work) => this.#wanted(work))) {
-      const directory = mkdtempSync(path.join(data, 'sluice-compare-'));
-      try {
-        say('starting three nodes');
-        await this.#onOneCluster(directory, sizes);
-      } finally {
-        rmSync(directory, { recursive: true });
-      }
+    for (const bytes of sizes) await this.#fullSpeed(bytes);
+    if (rateWorks.some(({ work }) => this.#wanted(work))) {
+      await this.#onCluster(async () => {
+        for (const { work, words } of rateWorks) await this.#measure(work, words);
+      });
     }
     const own = ['--data', data];
     await this.#measure('failover', ['failover', '--rounds', seconds('ROUNDS', 5), ...own]);
@@ -62,13 +59,20 @@ class SluiceSet {
     await this.#measure('idle', ['idle', '--seconds', seconds('IDLE_SECONDS', 15), ...own]);
   }
 
-  async #onOneCluster(directory: string, sizes: readonly number[]): Promise<void> {
-    await using cluster = await LocalCluster.start({ directory });
-    this.#bootstrap = cluster.bootstrap;
-    await this.#warmUp();
-    for (const bytes of sizes) await this.#fullSpeed(bytes);
-    for (const { work, words } of rateWorks) await this.#measure(work, words);
-    this.#bootstrap = [];
+  async #onCluster(run: () => Promise<void>): Promise<void> {
+    const { data, say, stop } = this.#options;
+    if (stop.aborted) return;
+    const directory = mkdtempSync(path.join(data, 'sluice-compare-'));
+    try {
+      say('starting three nodes');
+      await using cluster = await LocalCluster.start({ directory });
+      this.#bootstrap = cluster.bootstrap;
+      await this.#warmUp();
+      await run();
+    } finally {
+      this.#bootstrap = [];
+      rmSync(directory, { recursive: true });
+    }
   }
 
   /** Discarded: code is compiled as it is used. */
@@ -81,25 +85,33 @@ class SluiceSet {
 
   async #fullSpeed(bytes: number): Promise<void> {
     const [byDefault, tunedWork, consumed, decoded] = fullSpeedWorks(bytes);
-    if (!fullSpeedWorks(bytes).some((work) => this.#wanted(work))) return;
-    const [plain, fast] = [`d${bytes}`, `t${bytes}`];
+    const { runs } = this.#options;
     const size = ['--record-bytes', `${bytes}`];
     const times = ['--seconds', seconds('MEASURE_SECONDS', 15), '--warmup-seconds', seconds('WARMUP_SECONDS', 4)];
-    for (const name of [plain, fast]) await this.#topic('create', name, '--partitions', `${partitions}`);
-    await this.#repeat(byDefault, ['produce', '--topic', plain, ...size, ...times]);
-    await this.#repeat(tunedWork, ['produce', '--topic', fast, ...size, ...times, ...tuned]);
-    // There is nothing to read when only reading is wanted.
-    if (!this.#wanted(tunedWork))
-      await this.#sluice(['bench', 'produce', '--topic', fast, ...size, ...times], () => undefined);
-    const all = ['consume', '--topic', fast, ...size, '--records', '1000000000'];
-    await this.#repeat(consumed, all);
-    await this.#repeat(decoded, [...all, '--decode']);
-    for (const name of [plain, fast]) await this.#topic('delete', name);
+    const produce = ['produce', '--topic', topic, ...size, ...times];
+    const consume = ['consume', '--topic', topic, ...size, '--records', '1000000000'];
+    for (let run = 1; run <= runs && this.#wanted(byDefault); run += 1) {
+      await this.#onTopic(() => this.#measure(byDefault, produce));
+    }
+    for (let run = 1; run < runs && this.#wanted(tunedWork); run += 1) {
+      await this.#onTopic(() => this.#measure(tunedWork, [...produce, ...tuned]));
+    }
+    if (![tunedWork, consumed, decoded].some((work) => this.#wanted(work))) return;
+    await this.#onTopic(async () => {
+      await this.#measure(tunedWork, [...produce, ...tuned]);
+      // There is nothing to read when only reading is wanted.
+      if (!this.#wanted(tunedWork)) await this.#sluice(['bench', ...produce], () => undefined);
+      await this.#repeat(consumed, consume);
+      await this.#repeat(decoded, [...consume, '--decode']);
+    });
   }
 
-  async #topic(...words: readonly string[]): Promise<void> {
-    if (this.#options.stop.aborted) return;
-    if (!(await this.#sluice(['topic', ...words], () => undefined))) this.failed.push(`topic ${words.join(' ')}`);
+  #onTopic(run: () => Promise<void>): Promise<void> {
+    return this.#onCluster(async () => {
+      const words = ['topic', 'create', topic, '--partitions', `${partitions}`];
+      if (!(await this.#sluice(words, () => undefined))) this.failed.push(words.join(' '));
+      await run();
+    });
   }
 
   async #repeat(work: string, words: readonly string[]): Promise<void> {

@@ -7,6 +7,7 @@ import { createServer } from 'node:net';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Acceptor, Clock, Listening } from '@sluice/base';
 import { parseAddress, SluiceError } from '@sluice/base';
+import { ConnectionRoom } from './connection-room.ts';
 import { FastServer } from './fast-server.ts';
 import { deserializeChunks, serializeChunks } from './grpc-message.ts';
 import { serverOptions } from './grpc-options.ts';
@@ -37,16 +38,17 @@ const unclassifiedMax = 256;
 const lingerMs = 5_000;
 
 export async function listenGrpc(options: GrpcListenOptions): Promise<Listening> {
-  const { address, clock, connectionsMax, handshakeTimeoutMs } = options;
+  const { address, clock, handshakeTimeoutMs } = options;
   const partial = new PartialMessages(options.partialBytesMax);
-  const fast = new FastServer({ ...options, partial, budget: options.receiveBudget });
-  const slow = slowLane(options, partial);
-  const sockets = new Set<Socket>();
-  const hasRoom = (): boolean => sockets.size < connectionsMax;
+  const room = new ConnectionRoom(options.connectionsMax);
+  const counted = { ...options, accept: countCalls(options.accept, room) };
+  const fast = new FastServer({ ...counted, partial, budget: options.receiveBudget });
+  const slow = slowLane(counted, partial);
   const onLane = (socket: Socket, lane: Lane): void => {
-    if (!hasRoom()) return void socket.destroy();
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
+    const remote = `${socket.remoteAddress}:${socket.remotePort}`;
+    const leave = room.enter(remote, () => socket.destroy());
+    if (leave === undefined) return void socket.destroy();
+    socket.once('close', leave);
     boundLinger(socket, clock);
     if (lane === 'fast') fast.take(socket);
     else slow.take(socket);
@@ -56,17 +58,14 @@ export async function listenGrpc(options: GrpcListenOptions): Promise<Listening>
   const net = createServer({ noDelay: true }, (socket) => {
     // A socket that fails closes; there is nobody else to tell.
     socket.on('error', () => undefined);
-    if (hasRoom()) classifier.admit(socket);
-    else socket.destroy();
+    classifier.admit(socket);
   });
   const port = await bind(net, address);
   const host = address.slice(0, address.lastIndexOf(':'));
   const close = (graceMs: number): Promise<void> =>
     new Promise((resolve) => {
       // What is still open after the grace is cut.
-      const grace = clock.setTimer(graceMs, () => {
-        for (const socket of sockets) socket.destroy();
-      });
+      const grace = clock.setTimer(graceMs, () => room.closeAll());
       net.close(() => {
         grace.cancel();
         resolve();
@@ -76,6 +75,21 @@ export async function listenGrpc(options: GrpcListenOptions): Promise<Listening>
       slow.drain();
     });
   return { address: `${host}:${port}`, close };
+}
+
+function countCalls(accept: Acceptor, room: ConnectionRoom): Acceptor {
+  return (call, stream) => {
+    room.onCall(call.remote);
+    const handlers = accept(call, stream);
+    return {
+      onMessage: (message) => handlers.onMessage(message),
+      onEnd: () => handlers.onEnd(),
+      onClose: (error) => {
+        room.onCallOver(call.remote);
+        handlers.onClose(error);
+      },
+    };
+  };
 }
 
 /** The other end may never close its half of a socket that this side has ended. */
