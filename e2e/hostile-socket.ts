@@ -60,12 +60,6 @@ export class HostileSocket implements Disposable {
     return this;
   }
 
-  /** Reads nothing from now on: what the other side sends fills the buffers of both kernels. */
-  stopReading(): this {
-    this.#socket.pause();
-    return this;
-  }
-
   /** The other side ended the connection or reset it. */
   async closed(timeoutMs: number): Promise<void> {
     await until(() => this.#isClosed || undefined, { what: 'the end of the connection', timeoutMs });
