@@ -10,6 +10,7 @@ import path from 'node:path';
 import { Sluice } from '@sluice/client';
 import type { ClusterDescription } from '@sluice/client';
 import { freeBasePort } from '@sluice/cli/free-ports';
+import { isNodeReady } from '@sluice/cli/node-ready';
 import { end, isAlive, startDev, startNode } from './node-processes.ts';
 import type { DevProcess, NodeFacts } from './node-processes.ts';
 import { until } from './until.ts';
@@ -108,6 +109,9 @@ export class LocalCluster implements AsyncDisposable {
   async waitHealthy(timeoutMs: number = nodeTimeoutMs): Promise<void> {
     let status: ClusterDescription | undefined;
     const look = async (): Promise<true | undefined> => {
+      // One that was just killed and started again is up in the eyes of the others until they notice.
+      const ready = await Promise.all(this.nodes.map(({ admin }) => isNodeReady(admin)));
+      if (ready.includes(false)) return undefined;
       status = await this.client.admin.describeCluster();
       const up = status.nodes.length === this.nodes.length && status.nodes.every((node) => node.state === 'up');
       const whole = status.underReplicated + status.underMinIsr + status.leaderless === 0;
