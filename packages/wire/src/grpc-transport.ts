@@ -118,36 +118,35 @@ export class GrpcTransport implements Transport {
   }
 
   #connection(address: string): GrpcConnection {
-    const known = this.#connections.get(address);
-    if (known !== undefined && !known.gone) return known;
     const { clock, messageBytesMax, connectTimeoutMs } = this.#options;
-    const connection = new GrpcConnection({
+    return openOrNew(
+      this.#connections,
       address,
-      clock,
-      messageBytesMax,
-      connectTimeoutMs,
-      onGone: (gone) => {
-        if (this.#connections.get(address) === gone) this.#connections.delete(address);
-      },
-    });
-    this.#connections.set(address, connection);
-    return connection;
+      (onGone) => new GrpcConnection({ address, clock, messageBytesMax, connectTimeoutMs, onGone }),
+    );
   }
 
   #fastConnection(address: string, channel: HotChannel): FastConnection {
-    const key = `${channel} ${address}`;
-    const known = this.#fastConnections.get(key);
-    if (known !== undefined && !known.gone) return known;
     const { clock, connectTimeoutMs } = this.#options;
-    const connection = new FastConnection({
-      address,
-      clock,
-      connectTimeoutMs,
-      onGone: (gone) => {
-        if (this.#fastConnections.get(key) === gone) this.#fastConnections.delete(key);
-      },
-    });
-    this.#fastConnections.set(key, connection);
-    return connection;
+    return openOrNew(
+      this.#fastConnections,
+      `${channel} ${address}`,
+      (onGone) => new FastConnection({ address, clock, connectTimeoutMs, onGone }),
+    );
   }
+}
+
+/** The connection that is there, or a new one, which is forgotten when it is gone. */
+function openOrNew<Connection extends { readonly gone: boolean }>(
+  connections: Map<string, Connection>,
+  key: string,
+  make: (onGone: (gone: Connection) => void) => Connection,
+): Connection {
+  const known = connections.get(key);
+  if (known !== undefined && !known.gone) return known;
+  const made = make((gone) => {
+    if (connections.get(key) === gone) connections.delete(key);
+  });
+  connections.set(key, made);
+  return made;
 }
