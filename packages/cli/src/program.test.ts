@@ -68,7 +68,7 @@ describe('wrong usage exits with 2 and says what is wrong', () => {
     [['consume'], "missing required argument 'topics'"],
     [['cluster', 'status', '--timeout', '30'], 'a duration with a unit'],
     [['topic', 'list', '--bootstrap', 'nowhere'], 'is not HOST:PORT'],
-    [['server'], "required option '--config <file>' not specified"],
+    [['server', '--config'], "option '--config <file>' argument missing"],
     [['bench', 'produce', '--record-bytes', '1KiB'], 'give either --records or --seconds'],
     [['bench', 'produce', '--record-bytes', '1KiB', '--records', '1', '--seconds', '1'], 'give either'],
     [['dev', '--nodes', '0'], 'an integer from 1 to 9'],

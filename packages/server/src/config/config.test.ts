@@ -120,7 +120,7 @@ describe('refusals name key, value and what is allowed', () => {
 
   test('required keys', () => {
     expect(refusal(() => loadConfig({ sets: ['dataDirectory=/d'] }))).toContain(
-      'nodeId is missing; it must be an integer',
+      'nodeId is missing; give it in the configuration file, as SLUICE_NODE_ID or with --set nodeId=…',
     );
     expect(refusal(() => loadConfig({ file: { name: 'a', text: '- 1' } }))).toContain('a must be a mapping');
   });

@@ -30,6 +30,12 @@ export function loadConfig({ file, environment = {}, sets = [] }: ConfigSources)
 }
 
 function parseKey<Key extends ConfigKey>(key: Key, raw: unknown): NodeConfig[Key] {
+  if (raw === undefined) {
+    throw new SluiceError('INVALID_CONFIG', {
+      message: `${key} is missing; give it in the configuration file, as ${environmentName(key)} or with --set ${key}=…`,
+      details: { key },
+    });
+  }
   const { parser }: ConfigRow<unknown> = configTable[key];
   const value = parser.structured === true && typeof raw === 'string' ? yamlOf(raw, key) : raw;
   return parser.parse(value, key) as NodeConfig[Key];
