@@ -7,10 +7,10 @@ import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Sluice } from '@sluice/client';
-import type { ClusterDescription } from '@sluice/client';
+import type { Sluice } from '@sluice/client';
 import { freeBasePort } from '@sluice/cli/free-ports';
-import { isNodeReady } from '@sluice/cli/node-ready';
+import { ClusterInquiry } from './cluster-inquiry.ts';
+import type { TestCluster } from './cluster-inquiry.ts';
 import { end, isAlive, startDev, startNode } from './node-processes.ts';
 import type { DevProcess, NodeFacts } from './node-processes.ts';
 import { until } from './until.ts';
@@ -24,21 +24,21 @@ export interface ClusterOptions {
 }
 
 const stopPatienceMs = 12_000;
-const nodeTimeoutMs = 30_000;
 
-export class LocalCluster implements AsyncDisposable {
+export class LocalCluster implements TestCluster, AsyncDisposable {
   readonly directory: string;
   readonly #isTemporary: boolean;
   readonly #dev: DevProcess;
   readonly #nodes = new Map<number, NodeFacts>();
   readonly #restarted: ChildProcess[] = [];
-  #client: Sluice | undefined;
+  readonly #inquiry: ClusterInquiry;
 
   private constructor(dev: DevProcess, directory: string, isTemporary: boolean) {
     this.#dev = dev;
     this.directory = directory;
     this.#isTemporary = isTemporary;
     for (const node of dev.nodes) this.#nodes.set(node.id, node);
+    this.#inquiry = new ClusterInquiry(dev.nodes);
   }
 
   static async start({ nodes = 3, directory, port }: ClusterOptions = {}): Promise<LocalCluster> {
@@ -58,7 +58,7 @@ export class LocalCluster implements AsyncDisposable {
   }
 
   get bootstrap(): readonly string[] {
-    return this.nodes.map((node) => node.client);
+    return this.#inquiry.bootstrap;
   }
 
   node(id: number): NodeFacts {
@@ -67,28 +67,26 @@ export class LocalCluster implements AsyncDisposable {
     return node;
   }
 
-  /** A client of the cluster's own, for asking; loads bring theirs. */
   get client(): Sluice {
-    this.#client ??= new Sluice({ bootstrap: this.bootstrap, clientId: 'e2e-cluster', requestTimeoutMs: 5000 });
-    return this.#client;
+    return this.#inquiry.client;
   }
 
-  /** Waits until there is one. */
+  get logsAt(): string {
+    return this.directory;
+  }
+
   leaderOf(topic: string, partition: number): Promise<number> {
-    const look = async (): Promise<number | undefined> => {
-      const { partitions } = await this.client.admin.describeTopic(topic);
-      return partitions[partition]?.leader ?? undefined;
-    };
-    return until(look, { what: `a leader of ${topic} ${partition}`, timeoutMs: nodeTimeoutMs });
+    return this.#inquiry.leaderOf(topic, partition);
   }
 
   controllerLeader(): Promise<number> {
-    const look = async (): Promise<number | undefined> =>
-      (await this.client.admin.describeCluster()).controllerLeader ?? undefined;
-    return until(look, { what: 'a controller leader', timeoutMs: nodeTimeoutMs });
+    return this.#inquiry.controllerLeader();
   }
 
-  /** SIGKILL to all of them at once; resolves when the processes are gone. */
+  waitHealthy(timeoutMs?: number): Promise<void> {
+    return this.#inquiry.waitHealthy(timeoutMs);
+  }
+
   async kill(...ids: readonly number[]): Promise<void> {
     const pids = ids.map((id) => this.node(id).pid);
     for (const pid of pids) process.kill(pid, 'SIGKILL');
@@ -96,7 +94,7 @@ export class LocalCluster implements AsyncDisposable {
     await until(gone, { what: `the end of ${pids.join(', ')}`, timeoutMs: 5000, everyMs: 1 });
   }
 
-  restart(...ids: readonly number[]): void {
+  async start(...ids: readonly number[]): Promise<void> {
     for (const id of ids) {
       const node = this.node(id);
       const child = startNode(node, this.directory);
@@ -105,26 +103,9 @@ export class LocalCluster implements AsyncDisposable {
     }
   }
 
-  /** All nodes up, and nothing under-replicated: who was away has caught up and is in sync again. */
-  async waitHealthy(timeoutMs: number = nodeTimeoutMs): Promise<void> {
-    let status: ClusterDescription | undefined;
-    const look = async (): Promise<true | undefined> => {
-      // One that was just killed and started again is up in the eyes of the others until they notice.
-      const ready = await Promise.all(this.nodes.map(({ admin }) => isNodeReady(admin)));
-      if (ready.includes(false)) return undefined;
-      status = await this.client.admin.describeCluster();
-      const up = status.nodes.length === this.nodes.length && status.nodes.every((node) => node.state === 'up');
-      const whole = status.underReplicated + status.underMinIsr + status.leaderless === 0;
-      // Without a controller leader nobody can say that a node is gone.
-      return up && whole && status.controllerLeader !== null ? true : undefined;
-    };
-    const standing = (): string => JSON.stringify(status);
-    await until(look, { what: 'a healthy cluster', timeoutMs, everyMs: 50, standing });
-  }
-
   /** Resolves when no process and, unless a directory was given, no file is left. */
   async stop(): Promise<void> {
-    await this.#client?.close();
+    await this.#inquiry[Symbol.asyncDispose]();
     await Promise.all([this.#dev.child, ...this.#restarted].map((child) => end(child, stopPatienceMs)));
     // `dev` has ended its own nodes; this is for the case that it was killed.
     for (const { pid } of this.nodes) if (isAlive(pid)) process.kill(pid, 'SIGKILL');

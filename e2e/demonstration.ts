@@ -122,7 +122,7 @@ export class Demonstration implements AsyncDisposable {
 
     this.#say(`\nStarting node ${victim} again; it fetches what it missed.`);
     const startedAtMs = performance.now();
-    cluster.restart(victim);
+    await cluster.start(victim);
     await cluster.waitHealthy(waitMs);
     this.#say(`  in sync again on every partition after ${((performance.now() - startedAtMs) / 1000).toFixed(1)} s`);
     return failoverMs;

@@ -2,7 +2,8 @@
 import { Sluice } from '@sluice/client';
 import { verdict } from '@sluice/sim/ledger';
 import type { Verdict } from '@sluice/sim/ledger';
-import type { LocalCluster } from './cluster.ts';
+import { ackPause } from './ack-pause.ts';
+import type { TestCluster } from './cluster-inquiry.ts';
 import { Load } from './load.ts';
 import { Reader } from './reader.ts';
 import { until } from './until.ts';
@@ -47,7 +48,7 @@ export class HonestLoad implements AsyncDisposable {
 
   /** Creates the topic; resolves when records are acked. */
   static async start(
-    cluster: LocalCluster,
+    cluster: TestCluster,
     { topic, partitions = 6, rate = 200 }: HonestLoadOptions,
   ): Promise<HonestLoad> {
     await cluster.client.admin.createTopic({ name: topic, partitions, replication: 3 });
@@ -67,6 +68,11 @@ export class HonestLoad implements AsyncDisposable {
     const wanted = this.load.acked.length + count;
     const look = (): true | undefined => (this.load.acked.length >= wanted ? true : undefined);
     await until(look, { what: `${count} more acks`, timeoutMs: waitMs });
+  }
+
+  /** The longest pause of acks that `fault` caused; resolves when every partition was acked since. */
+  ackPause(fault: () => Promise<void>): Promise<number> {
+    return ackPause(this.load, fault, { partitions: this.#partitions, timeoutMs: waitMs });
   }
 
   /** Stops, reads everything back and counts. */

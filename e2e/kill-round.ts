@@ -1,12 +1,13 @@
 /**
- * One round of killing under load: somebody dies by SIGKILL, the cluster must serve again unaided, who died comes back
- * and catches up, and at the end everything acked is read back and counted.
+ * One round of killing under load: somebody dies by SIGKILL or another fault, the cluster must serve again unaided, who
+ * died comes back and catches up, and at the end everything acked is read back and counted.
  */
 import { randomUUID } from 'node:crypto';
 import { Sluice } from '@sluice/client';
 import { isClean, verdict } from '@sluice/sim/ledger';
 import type { Verdict } from '@sluice/sim/ledger';
-import type { LocalCluster } from './cluster.ts';
+import { ackPause } from './ack-pause.ts';
+import type { TestCluster } from './cluster-inquiry.ts';
 import { Load } from './load.ts';
 import { Reader } from './reader.ts';
 import { until } from './until.ts';
@@ -14,12 +15,20 @@ import { until } from './until.ts';
 export const killKinds = ['partition-leader', 'controller-leader', 'both', 'all'] as const;
 export type KillKind = (typeof killKinds)[number];
 
+/** What happens to the victims, and how they come back. */
+export interface Fault {
+  readonly strike: (victims: readonly number[]) => Promise<void>;
+  readonly mend: (victims: readonly number[]) => Promise<void>;
+}
+
 export interface RoundResult {
   readonly ok: boolean;
   readonly kind: KillKind;
   readonly killed: readonly number[];
   /** The longest pause of acks on a partition of the topic that the kill caused, the restart included for `all`. */
   readonly failoverMs: number;
+  /** Partitions whose leader epoch moved. */
+  readonly elections: number;
   /** From the restart until all replicas were in sync again. */
   readonly rejoinMs: number;
   /** Of a consumer that read all along, and of one that read everything afterwards. */
@@ -35,30 +44,34 @@ const ackedBeforeKill = 500;
 const serveTimeoutMs = 30_000;
 const readTimeoutMs = 30_000;
 
-export async function killRound(cluster: LocalCluster, kind: KillKind): Promise<RoundResult> {
+export async function killRound(
+  cluster: TestCluster,
+  kind: KillKind,
+  { strike, mend }: Fault = sigkill(cluster),
+): Promise<RoundResult> {
   await cluster.waitHealthy();
-  const { topic, victims, count } = await prepare(cluster, kind);
+  const { topic, epochs, victims } = await prepare(cluster, kind);
+  const count = epochs.length;
   await using sluice = new Sluice({ bootstrap: cluster.bootstrap, clientId: `kills-${kind}` });
   await using reader = new Reader(sluice, topic, count);
   await using load = new Load({ sluice, topic, rate });
   const flowing = (): true | undefined => (load.acked.length >= ackedBeforeKill ? true : undefined);
   await until(flowing, { what: 'load before the kill', timeoutMs: serveTimeoutMs });
 
-  const killedAtMs = performance.now();
-  await cluster.kill(...victims);
-  if (kind === 'all') cluster.restart(...victims);
-  const all = Array.from({ length: count }, (_, partition) => partition);
-  const failoverMs = await until(() => load.gaps.longestMs(all, killedAtMs + settleMs), {
-    what: 'acks on every partition after the kill',
-    timeoutMs: serveTimeoutMs,
-    standing: () =>
-      `(killed ${victims.join(', ')} of ${cluster.directory}; silent: ${load.gaps.silentSince(killedAtMs + settleMs, all).join(', ')})`,
-  });
+  const fault = async (): Promise<void> => {
+    await strike(victims);
+    // Nobody is left who could serve without them.
+    if (kind === 'all') await mend(victims);
+  };
+  const standing = (): string => `(killed ${victims.join(', ')}; logs: ${cluster.logsAt})`;
+  const failoverMs = await ackPause(load, fault, { partitions: count, timeoutMs: serveTimeoutMs, standing });
 
   const restartedAtMs = performance.now();
-  if (kind !== 'all') cluster.restart(...victims);
+  if (kind !== 'all') await mend(victims);
   await cluster.waitHealthy();
   const rejoinMs = performance.now() - restartedAtMs;
+  const { partitions: described } = await cluster.client.admin.describeTopic(topic);
+  const elections = described.filter(({ leaderEpoch }, partition) => leaderEpoch > (epochs[partition] ?? 0)).length;
 
   await load.stop();
   await reader.readToEnd(readTimeoutMs);
@@ -72,6 +85,7 @@ export async function killRound(cluster: LocalCluster, kind: KillKind): Promise<
     kind,
     killed: victims,
     failoverMs: Math.round(failoverMs),
+    elections,
     rejoinMs: Math.round(rejoinMs),
     during,
     afterwards,
@@ -79,16 +93,19 @@ export async function killRound(cluster: LocalCluster, kind: KillKind): Promise<
   };
 }
 
-/** Acks that were on their way when the process died arrive within this time. */
-const settleMs = 20;
+const sigkill = (cluster: TestCluster): Fault => ({
+  strike: (victims) => cluster.kill(...victims),
+  mend: (victims) => cluster.start(...victims),
+});
 
 interface Prepared {
   readonly topic: string;
-  readonly count: number;
+  /** Leader epoch of each partition. */
+  readonly epochs: readonly number[];
   readonly victims: readonly number[];
 }
 
-async function prepare(cluster: LocalCluster, kind: KillKind): Promise<Prepared> {
+async function prepare(cluster: TestCluster, kind: KillKind): Promise<Prepared> {
   const controller = await cluster.controllerLeader();
   const count = kind === 'controller-leader' ? 1 : partitions;
   const unfit: string[] = [];
@@ -103,7 +120,7 @@ async function prepare(cluster: LocalCluster, kind: KillKind): Promise<Prepared>
       continue;
     }
     for (const name of unfit) await cluster.client.admin.deleteTopic(name);
-    return { topic, count, victims };
+    return { topic, epochs: created.partitions.map((each) => each.leaderEpoch), victims };
   }
 }
 
@@ -113,7 +130,7 @@ interface Roles {
 }
 
 /** Undefined when no node has the roles that this kind kills. */
-function victimsOf(cluster: LocalCluster, kind: KillKind, { leaders, controller }: Roles): number[] | undefined {
+function victimsOf(cluster: TestCluster, kind: KillKind, { leaders, controller }: Roles): number[] | undefined {
   switch (kind) {
     case 'partition-leader': {
       const victim = leaders.find((leader) => leader !== null && leader !== controller);

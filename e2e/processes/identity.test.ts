@@ -67,7 +67,7 @@ async function cannotElect(alive: readonly number[]): Promise<void> {
 async function votesNoMore(): Promise<void> {
   await cluster.kill(controller);
   await cannotElect([victim, third]);
-  cluster.restart(controller);
+  await cluster.start(controller);
   await cluster.waitHealthy();
   await honest.acks(200);
 }
@@ -86,7 +86,7 @@ test('its directory deleted: it joins as an observer and refetches', async () =>
   await cluster.kill(victim);
   rmSync(cluster.node(victim).data, { recursive: true });
   const since = logLines(cluster.directory, victim).length;
-  cluster.restart(victim);
+  await cluster.start(victim);
   await saidByVictim('joining as an observer', ({ msg }) => msg === 'joined cluster as an observer', since);
   await isWholeAgain();
 
@@ -107,7 +107,7 @@ test('replaced by an older copy that was made while it was stopped, while the co
   const copy = `${cluster.directory}/older-${victim}`;
   await cluster.kill(victim);
   copyDirectory(cluster.node(victim).data, copy);
-  cluster.restart(victim);
+  await cluster.start(victim);
   await isWholeAgain();
   await honest.acks(300);
 
@@ -117,10 +117,10 @@ test('replaced by an older copy that was made while it was stopped, while the co
   const since = logLines(cluster.directory, victim).length;
   // The third node stands for election while the old copy wakes up: without it there is no majority.
   await cluster.kill(controller);
-  cluster.restart(victim);
+  await cluster.start(victim);
   await saidByVictim('saying that it is older', saysThatItIsOlder, since);
   await cannotElect([victim, third]);
-  cluster.restart(controller);
+  await cluster.start(controller);
   await isWholeAgain();
   expect(await honest.finish()).toMatchObject(unharmed);
 });
@@ -133,7 +133,7 @@ test('replaced by an older copy that was made while it was running', async () =>
   await honest.acks(500);
   await cluster.kill(victim);
   rollBack(copy);
-  cluster.restart(victim);
+  await cluster.start(victim);
   await isWholeAgain();
 
   const { data } = cluster.node(victim);
@@ -145,7 +145,7 @@ test('replaced by an older copy that was made while it was running', async () =>
   await cluster.kill(victim);
   rollBack(copy);
   const since = logLines(cluster.directory, victim).length;
-  cluster.restart(victim);
+  await cluster.start(victim);
   await saidByVictim('saying that it is older', saysThatItIsOlder, since);
   await isWholeAgain();
   await votesNoMore();

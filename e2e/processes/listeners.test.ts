@@ -27,7 +27,7 @@ beforeAll(async () => {
     config.listeners.client.push({ name: 'outside', protocol: 'grpc', bind, advertise: bind });
     writeNodeFile(node.config, config);
   }
-  cluster.restart(...ids);
+  await cluster.start(...ids);
   await cluster.waitHealthy();
 });
 afterAll(() => open.disposeAsync());

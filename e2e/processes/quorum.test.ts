@@ -9,6 +9,7 @@ import { LocalCluster } from '../cluster.ts';
 import { batchOf } from '../raw-batch.ts';
 import { RawClient } from '../raw-client.ts';
 import type { RawProduce } from '../raw-client.ts';
+import { topicValues } from '../topic-values.ts';
 import { until } from '../until.ts';
 
 /** Whatever was opened, also when what comes after it could not be. */
@@ -43,21 +44,6 @@ async function refusedOf(promise: Promise<number>): Promise<SluiceError> {
   const offset = await promise.catch(toSluiceError);
   if (typeof offset === 'number') throw new Error(`appended at ${offset}`);
   return offset;
-}
-
-/** Values in the order of their offsets. */
-async function valuesOf(client: Sluice): Promise<string[]> {
-  const [bounds] = await client.admin.listOffsets(name);
-  const values: string[] = [];
-  const consumer = client.consumer({ assignments: [{ topic: name, partition: 0, from: 'start' }] });
-  if (bounds !== undefined && bounds.highWatermark > 0) {
-    for await (const batch of consumer.batches()) {
-      for (const { value } of batch.records()) values.push(Buffer.from(value ?? []).toString());
-      if (batch.nextOffset >= bounds.highWatermark) break;
-    }
-  }
-  await consumer.close();
-  return values;
 }
 
 /** Sends until the leader refuses to append; resolves with the refusal. What it took meanwhile stays unanswered. */
@@ -124,7 +110,7 @@ test('nothing is acked, the unknown is indefinite, and the retry leaves one copy
   expect(bounds?.writable).toBe(false);
   expect(bounds?.highWatermark).toBe(2);
   // The reader sees nothing of what is not committed.
-  expect(await valuesOf(patientClient)).toEqual(['before impatient', 'before patient']);
+  expect(await topicValues(patientClient, name)).toEqual(['before impatient', 'before patient']);
 
   const timedOut = await unknown;
   expect(timedOut.error).toMatchObject({ code: 'TIMEOUT', definite: false });
@@ -137,12 +123,12 @@ test('nothing is acked, the unknown is indefinite, and the retry leaves one copy
   first.close();
   expect((await rawOutcome).definite).toBe(false);
 
-  cluster.restart(...others);
+  await cluster.start(...others);
   await cluster.waitHealthy();
   const offset = await repeat(topic.id, rawBatch);
   expect(await repeat(topic.id, rawBatch)).toBe(offset);
   expect((await waiting).delivery).toMatchObject({ partition: 0 });
-  const values = await valuesOf(patientClient);
+  const values = await topicValues(patientClient, name);
   for (const once of ['raw in flight', 'patient in flight', 'before patient']) {
     expect(values.filter((value) => value === once)).toEqual([once]);
   }

@@ -128,7 +128,7 @@ describe('a data directory', () => {
       config.dataDirectory = data;
     });
     const ended = await run(file);
-    cluster.restart(3);
+    await cluster.start(3);
     await cluster.waitHealthy();
     expect(ended).toEqual(refusal('WRONG_IDENTITY', /belongs to node 3, this is node 4; point the node to its own/));
   });

@@ -70,7 +70,7 @@ test('one node under load, for each role that it may have', async () => {
     } finally {
       child.kill('SIGKILL');
     }
-    cluster.restart(id);
+    await cluster.start(id);
     await cluster.waitHealthy();
   }
 });
@@ -89,7 +89,7 @@ test('all nodes at once under load, and everything acked is there when they are 
   } finally {
     for (const child of children) child.kill('SIGKILL');
   }
-  cluster.restart(...ids);
+  await cluster.start(...ids);
   await cluster.waitHealthy();
   await honest.acks(300);
   expect(await honest.finish()).toMatchObject(unharmed);
