@@ -33,6 +33,8 @@ const node = spawn(process.execPath, [sluice, 'server'], {
     SLUICE_NODE_ID: '1',
     SLUICE_DATA_DIRECTORY: data,
     SLUICE_CLUSTER_VOTERS: '[{nodeId: 1, peerAddress: "127.0.0.1:7651"}]',
+    // There is no other node to take over.
+    SLUICE_DRAIN_TIMEOUT_MS: '0',
   },
 });
 const ended = once(node, 'exit');
@@ -58,8 +60,8 @@ try {
     if (status !== 0) throw new Error(`${args.join(' ')} ended with ${status}: ${stdout}${stderr}`);
   }
   node.kill('SIGTERM');
-  const [code] = await ended;
-  if (code !== 0) throw new Error(`the node ended with ${code} when it was told to stop`);
+  await ended;
+  if (node.exitCode !== 0) throw new Error(`the node ended with ${node.exitCode} when it was told to stop`);
 } finally {
   node.kill('SIGKILL');
   rmSync(data, { recursive: true });

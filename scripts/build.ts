@@ -2,7 +2,8 @@
  * `node scripts/build.ts OUT`: the command and what it depends on as a tree of JavaScript, for the image. Needs Node 24
  * and nothing installed. OUT must not exist. Three parts, so that each layer of the image depends on as little as it can:
  *
- * - `OUT/manifests`: what the dependencies are installed from: package.json of each package, lockfile, workspace.
+ * - `OUT/manifests`: what the dependencies are installed from: package.json of each package, lockfile, workspace. Not the
+ *   root's package.json, which has the tools of the checkout.
  * - `OUT/code`: everything that runs, and `bin/sluice`. It goes over the manifests.
  * - `OUT/data`: an empty data directory.
  */
@@ -35,7 +36,7 @@ export function build(out: string): number {
 function writeManifests(out: string, folders: readonly string[]): void {
   for (const folder of folders)
     write(path.join(out, folder, 'package.json'), builtManifest(read(`${folder}/package.json`)));
-  for (const file of ['package.json', 'pnpm-lock.yaml', 'pnpm-workspace.yaml']) write(path.join(out, file), read(file));
+  for (const file of ['pnpm-lock.yaml', 'pnpm-workspace.yaml']) write(path.join(out, file), read(file));
 }
 
 /** Sources and plain JavaScript of a package, from the root. */

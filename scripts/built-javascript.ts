@@ -49,8 +49,9 @@ interface Manifest {
 /** Exports name the built files. The dependencies of development stay: the lockfile has to fit. */
 export function builtManifest(text: string): string {
   const { exports = {}, ...rest } = JSON.parse(text) as Manifest;
-  const built = Object.entries(exports).map(([name, target]) => [name, builtName(target)]);
-  return `${JSON.stringify({ ...rest, exports: Object.fromEntries(built) }, undefined, 2)}\n`;
+  const built: Record<string, string> = {};
+  for (const [name, target] of Object.entries(exports)) built[name] = builtName(target);
+  return `${JSON.stringify({ ...rest, exports: built }, undefined, 2)}\n`;
 }
 
 /** The packages of the workspace that `name` depends on, itself among them. */

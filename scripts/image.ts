@@ -43,7 +43,7 @@ function stopSignal(): AbortSignal {
 async function buildImage(tag: string, base: Image, stop: AbortSignal): Promise<Image> {
   // Nothing is fetched on a stand-in: what is missing fails at once and does not wait for a network.
   const network = base.standIn === undefined ? [] : ['--network', 'none'];
-  const command = ['docker', 'build', '--file', dockerfile, '--tag', tag, ...network, '.'];
+  const command = ['docker', 'build', '--force-rm', '--file', dockerfile, '--tag', tag, ...network, '.'];
   say(command.join(' '));
   const { outcome } = await boundedRun({
     command,

@@ -16,7 +16,7 @@ import { findNode, isNewEnough } from '../packages/cli/bin/launch.mjs';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 
-const pnpmVersion = '12.21.0';
+export const pnpmVersion = '12.21.0';
 const progressMs = 10_000;
 const otherInstallMsMax = 300_000;
 const outputCharsMax = 200_000;

@@ -8,11 +8,12 @@ import { createHash } from 'node:crypto';
 import {
   chmodSync,
   copyFileSync,
-  cpSync,
   existsSync,
+  globSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  realpathSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -39,7 +40,8 @@ export interface StandInOptions {
 
 /** A stand-in with another stamp than this was made of something else. */
 export function standInStamp(): string {
-  const hash = createHash('sha256').update(`${process.version} ${process.arch}\n${readDockerfile()}`);
+  const install = installCommandOf(readDockerfile());
+  const hash = createHash('sha256').update(`${process.version} ${process.arch} ${install.join(' ')}\n`);
   for (const file of ['pnpm-lock.yaml', 'pnpm-workspace.yaml', 'scripts/stand-in.ts']) {
     hash.update(readFileSync(path.join(root, file)));
   }
@@ -66,33 +68,37 @@ export async function makeStandIn(options: StandInOptions): Promise<void> {
 }
 
 function writeSystem(tree: string): void {
-  const programs = { 'usr/local/bin/node': process.execPath, 'bin/sh': '/bin/sh', 'usr/bin/env': '/usr/bin/env' };
+  const programs = {
+    'usr/local/bin/node': process.execPath,
+    'bin/sh': '/bin/sh',
+    'usr/bin/env': '/usr/bin/env',
+  };
   for (const [target, source] of Object.entries(programs)) {
     copy(source, path.join(tree, target));
-    for (const library of librariesOf(source)) copy(library, path.join(tree, library));
+    copyLibraries(source, tree);
   }
   const files = {
     'etc/passwd': `root:x:0:0:root:/${home}:/bin/sh\nnode:x:1000:1000:node:/home/node:/bin/sh\n`,
     'etc/group': 'root:x:0:\nnode:x:1000:\n',
     'etc/nsswitch.conf': 'hosts: files dns\n',
+    // The install that fills the store checks the lockfile with the registry, which has no answer in the image.
+    [`${home}/.config/pnpm/config.yaml`]: 'offline: true\ntrustLockfile: true\n',
   };
   for (const [file, text] of Object.entries(files)) {
     mkdirSync(path.dirname(path.join(tree, file)), { recursive: true });
     writeFileSync(path.join(tree, file), text);
   }
-  for (const folder of [home, 'home/node', 'tmp', 'opt', 'var/lib'])
-    mkdirSync(path.join(tree, folder), { recursive: true });
+  for (const folder of [home, 'home/node', 'tmp', 'opt']) mkdirSync(path.join(tree, folder), { recursive: true });
   chmodSync(path.join(tree, 'tmp'), 0o1777);
 }
 
 /** Also those that libc opens by itself to look up a name; newer ones have that built in. */
-function librariesOf(program: string): string[] {
-  const { status, stdout, stderr, error } = spawnSync('ldd', [program], { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`ldd ${program}: ${error?.message ?? stderr}`);
-  const named = sharedLibraries(stdout);
+function copyLibraries(program: string, tree: string): void {
+  const named = sharedLibraries(answerOf('ldd', program));
   const folder = path.dirname(named.find((each) => path.basename(each) === 'libc.so.6') ?? '/lib/none');
   const lookUp = ['libnss_files.so.2', 'libnss_dns.so.2', 'libresolv.so.2'].map((each) => path.join(folder, each));
-  return [...named, ...lookUp.filter((each) => existsSync(each))];
+  const all = [...named, ...lookUp.filter((each) => existsSync(each))];
+  for (const library of all) copy(library, path.join(tree, library));
 }
 
 /** The absolute paths in what `ldd` prints. */
@@ -104,38 +110,58 @@ function copy(source: string, target: string): void {
   copyFileSync(source, target);
 }
 
-/** npm itself, pnpm where npx looks for it, and the packages where pnpm looks for them. */
+/**
+ * npm itself, and pnpm and the packages as downloads, where npm and pnpm look for them. The install is done once here,
+ * with the same command, so that nothing that it fetches is missed.
+ */
 async function fillCaches(tree: string, temporary: string, options: StandInOptions): Promise<void> {
   const [npx, yes, pnpm, ...install] = installCommandOf(readDockerfile());
   if (npx === undefined || yes === undefined || pnpm === undefined) throw new Error('the install command is too short');
-  const version = spawnSync('npm', ['--version'], { encoding: 'utf8' }).stdout.trim();
-  const global = path.join(tree, 'usr/local');
-  mkdirSync(path.join(global, 'lib'), { recursive: true });
   const elsewhere = path.join(temporary, 'elsewhere');
   mkdirSync(elsewhere);
+  const global = path.join(tree, 'usr/local');
+  mkdirSync(path.join(global, 'lib'), { recursive: true });
+  const npmPackage = `npm@${answerOf('npm', '--version')}`;
+  await run(['npm', 'install', '--global', '--prefix', global, '--no-audit', npmPackage], { cwd: elsewhere, options });
+  mkdirSync(path.join(global, 'etc'), { recursive: true });
+  // Downloads are kept by the registry that they came from.
+  writeFileSync(
+    path.join(global, 'etc/npmrc'),
+    `registry=${answerOf('npm', 'config', 'get', 'registry')}\noffline=true\n`,
+  );
+
   const cache = path.join(tree, home, '.npm');
   const env = { ...process.env, npm_config_cache: cache, CI: 'true' };
-  await run(['npm', 'install', '--global', '--prefix', global, '--no-audit', `npm@${version}`], {
-    cwd: elsewhere,
-    options,
-  });
-  await run([npx, yes, pnpm, '--version'], { cwd: elsewhere, env, options });
-
   const built = path.join(temporary, 'built');
   build(built);
+  const project = path.join(built, 'manifests');
   const store = path.join(tree, home, '.local/share/pnpm/store');
-  await run([npx, yes, pnpm, ...install, '--store-dir', store], { cwd: path.join(built, 'manifests'), env, options });
-  // What npx runs is installed beside the downloads, which nobody asks for again.
-  for (const folder of ['_cacache', '_logs']) rmSync(path.join(cache, folder), { recursive: true, force: true });
+  await run([npx, yes, pnpm, ...install, '--store-dir', store], { cwd: project, env, options });
+
+  const native = [...programsIn(path.join(cache, '_npx')), ...addonsIn(path.join(project, 'node_modules'))];
+  for (const file of native) copyLibraries(file, tree);
+  for (const folder of ['_npx', '_logs']) rmSync(path.join(cache, folder), { recursive: true, force: true });
+}
+
+/** What npx installed to be run: `HASH/node_modules/.bin/NAME`. */
+const programsIn = (folder: string): string[] =>
+  globSync('*/node_modules/.bin/*', { cwd: folder }).map((each) => realpathSync(path.join(folder, each)));
+
+const addonsIn = (modules: string): string[] =>
+  globSync('.pnpm/*/node_modules/**/*.node', { cwd: modules }).map((each) => path.join(modules, each));
+
+function answerOf(program: string, ...args: readonly string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${error?.message ?? stderr}`);
+  return stdout.trim();
 }
 
 async function importTree(tree: string, temporary: string, options: StandInOptions): Promise<void> {
   const archive = path.join(temporary, 'tree.tar');
   const { tag } = options;
-  await run(['tar', '--owner=0', '--group=0', '--numeric-owner', '-C', tree, '-cf', archive, '.'], {
-    cwd: root,
-    options,
-  });
+  // Readable by all, whatever our umask is.
+  const access = ['--owner=0', '--group=0', '--numeric-owner', '--mode=a+rX'];
+  await run(['tar', ...access, '-C', tree, '-cf', archive, '.'], { cwd: root, options });
   const changes = [
     'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
     `ENV NODE_VERSION=${process.versions.node}`,
