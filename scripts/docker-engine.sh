@@ -4,8 +4,9 @@
 #   scripts/docker-engine.sh start FOLDER   exit 0 when an engine answers; FOLDER keeps what stop needs
 #   scripts/docker-engine.sh stop FOLDER    ends the engine that start began, and removes its data
 #
-# An engine that was already there is left alone. Where dockerd is missing, Debian's docker.io is installed (as root); the
-# package stays, as any tool does. Nothing is written to stdout.
+# An engine that was already there is left alone. Where dockerd is missing, Debian's docker.io is installed (as root), and
+# where compose is missing in both its forms, Debian's docker-compose; packages stay, as any tool does. Nothing is written
+# to stdout.
 set -euo pipefail
 exec >&2
 
@@ -18,20 +19,38 @@ fi
 
 answers() { timeout 10 docker info >/dev/null 2>&1; }
 
+# Version 2 is a command of docker, version 1.29 a program.
+has_compose() { docker compose version >/dev/null 2>&1 || docker-compose version >/dev/null 2>&1; }
+
+install_packages() {
+  echo "docker: installing $*"
+  export DEBIAN_FRONTEND=noninteractive
+  timeout 120 apt-get -qq update || return 1
+  timeout 180 apt-get -qq install -y --no-install-recommends "$@" >/dev/null || return 1
+}
+
 start() {
   if answers; then
     echo 'docker: an engine answers already'
-    return 0
+  else
+    start_engine || return 1
   fi
+  if has_compose; then return 0; fi
+  # The engine is what was asked for: without compose only what needs it fails, and says so.
+  if [[ $(id -u) != 0 ]]; then
+    echo 'docker: neither docker compose nor docker-compose is there, and only root can install one'
+  elif ! install_packages docker-compose; then
+    echo 'docker: neither docker compose nor docker-compose is there, and docker-compose cannot be installed'
+  fi
+}
+
+start_engine() {
   if [[ $(id -u) != 0 ]]; then
     echo 'docker: no engine answers, and only root can start one'
     return 1
   fi
   if ! command -v dockerd >/dev/null; then
-    echo 'docker: installing docker.io'
-    export DEBIAN_FRONTEND=noninteractive
-    timeout 120 apt-get -qq update || return 1
-    timeout 180 apt-get -qq install -y --no-install-recommends docker.io iptables >/dev/null || return 1
+    install_packages docker.io iptables || return 1
   fi
   if answers; then return 0; fi
   mkdir -p "$folder"
