@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { afterEach, expect, test } from 'vitest';
 
 const started: ChildProcess[] = [];
@@ -43,6 +44,23 @@ test.each([
 test('a command that handles the signal itself is left to it', async () => {
   const handlers = "process.on('SIGTERM', () => process.exit(7));";
   expect(await exitAfter('SIGTERM', { pid: '1', handlers })).toEqual([7, null]);
+});
+
+test('a signal that came while Node started is not lost', async () => {
+  const script = `Object.defineProperty(process, 'pid', { value: 1 });
+    // As after the signal: the handler that Node had from its start is gone.
+    const listener = () => {};
+    process.on('SIGTERM', listener);
+    process.removeListener('SIGTERM', listener);
+    await import(${module});
+    console.log('started');`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  started.push(child);
+  expect(await text(child.stdout)).toBe('');
+  if (child.exitCode === null) await once(child, 'exit');
+  expect(child.exitCode).toBe(143);
 });
 
 test('any other process is ended by the signal itself', async () => {

@@ -20,7 +20,6 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { boundedRun } from './bounded-run.ts';
-import { build } from './build.ts';
 import { installCommandOf, readDockerfile } from './dockerfile.ts';
 import { root } from './repository-files.ts';
 
@@ -133,7 +132,8 @@ async function fillCaches(tree: string, temporary: string, options: StandInOptio
   const cache = path.join(tree, home, '.npm');
   const env = { ...process.env, npm_config_cache: cache, CI: 'true' };
   const built = path.join(temporary, 'built');
-  build(built);
+  const quiet = '--disable-warning=ExperimentalWarning';
+  await run([process.execPath, quiet, 'scripts/build.ts', built], { cwd: root, options });
   const project = path.join(built, 'manifests');
   const store = path.join(tree, home, '.local/share/pnpm/store');
   await run([npx, yes, pnpm, ...install, '--store-dir', store], { cwd: project, env, options });
