@@ -4,6 +4,7 @@
  *
  *   DIR/lock  DIR/identity  DIR/manifest  DIR/journal-<20 digits>.log
  */
+import { DiskError, SluiceError } from '@sluice/base';
 import type { Disk, DiskLock } from '@sluice/base';
 
 export class DataDirectory {
@@ -18,12 +19,12 @@ export class DataDirectory {
   }
 
   /**
-   * Creates the directory when absent and locks it; rejects with `DIRECTORY_LOCKED` when another process holds it. Names
-   * that a killed process left are durable before anybody goes by them.
+   * Creates the directory when absent and locks it; rejects with `DIRECTORY_LOCKED` when another process holds it, and
+   * with `INVALID_CONFIG` when this one may not write there. Names that a killed process left are durable before anybody
+   * goes by them.
    */
   static async open(disk: Disk, path: string): Promise<DataDirectory> {
-    await disk.makeDirectory(path);
-    const lock = await disk.lock(`${path}/lock`);
+    const lock = await lockDirectory(disk, path);
     try {
       await disk.syncDirectory(path);
     } catch (error) {
@@ -40,5 +41,22 @@ export class DataDirectory {
   /** After everything below it is closed. */
   release(): Promise<void> {
     return this.#lock.release();
+  }
+}
+
+/** What the system answers about a place where this process may not write, or that is no directory. */
+const unfitCodes: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST']);
+
+async function lockDirectory(disk: Disk, path: string): Promise<DiskLock> {
+  try {
+    await disk.makeDirectory(path);
+    return await disk.lock(`${path}/lock`);
+  } catch (error) {
+    if (!(error instanceof DiskError) || !unfitCodes.has(error.code)) throw error;
+    throw new SluiceError('INVALID_CONFIG', {
+      message: `The data directory ${path} cannot be written to (${error.code}); give it to the user that the node runs as, or set dataDirectory to another one.`,
+      details: { key: 'dataDirectory', directory: path },
+      cause: error,
+    });
   }
 }

@@ -36,7 +36,7 @@ const identityFile: CheckedFile = {
   name: 'identity',
   formatVersion: 1,
   remedy:
-    'Without it nobody can tell which votes this directory has cast: keep it as evidence, and start the node with an empty directory under a new node id.',
+    'Without it nobody can tell which votes this directory has cast: keep it as evidence and give the node an empty one, which copies its replicas from the others, and votes no more.',
 };
 
 export class IdentityStore {

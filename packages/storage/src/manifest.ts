@@ -19,7 +19,7 @@ const manifestFile: CheckedFile = {
   name: 'manifest',
   formatVersion: 1,
   remedy:
-    'Keep the directory as evidence, give the node an empty one under a new node id, and let it copy its replicas from the others.',
+    'Keep the directory as evidence and give the node an empty one: it copies its replicas from the others, and votes no more.',
 };
 
 export const manifestRemedy = manifestFile.remedy;

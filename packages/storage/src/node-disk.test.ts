@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { isSluiceError } from '@sluice/base';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { DataDirectory } from './data-directory.ts';
 import { diskConformance } from './disk-conformance.ts';
 import { NodeDisk } from './node-disk.ts';
 
@@ -60,4 +61,15 @@ test('a stopped process still holds its lock', async () => {
   expect(isSluiceError(refused) && refused.code).toBe('DIRECTORY_LOCKED');
   child.kill('SIGKILL');
   await once(child, 'exit');
+});
+
+test('a place where nothing can be written is refused by its name, with what to do', async () => {
+  const file = path.join(directory, 'file');
+  fs.writeFileSync(file, '');
+  for (const place of [file, `${file}/below`]) {
+    await expect(DataDirectory.open(new NodeDisk(), place)).rejects.toMatchObject({
+      code: 'INVALID_CONFIG',
+      message: expect.stringContaining(`The data directory ${place} cannot be written to (`) as string,
+    });
+  }
 });

@@ -262,7 +262,7 @@ async function claim(base: string, name: string, path: string): Promise<net.Serv
     const highest = numbers.at(-1);
     if (highest !== undefined) await refuseWhenHeld(`${base}/${name}-${highest}`, path);
     const mine = (highest ?? 0) + 1;
-    const server = await becomeHolder(base, name, mine);
+    const server = await becomeHolder(base, name, mine, path);
     if (server === undefined) continue;
     const now = await lockNumbers(base, name);
     if (now.at(-1) === mine) {
@@ -286,7 +286,7 @@ async function lockNumbers(base: string, name: string): Promise<number[]> {
 }
 
 /** A server that listens under `<name>-<number>`, or undefined when that name was taken meanwhile. */
-async function becomeHolder(base: string, name: string, number: number): Promise<net.Server | undefined> {
+async function becomeHolder(base: string, name: string, number: number, path: string): Promise<net.Server | undefined> {
   const server = net.createServer((socket) => {
     socket.on('error', () => socket.destroy());
     socket.end(String(process.pid));
@@ -294,7 +294,9 @@ async function becomeHolder(base: string, name: string, number: number): Promise
   server.unref();
   const unnamed = `${base}/${name}.${process.pid}.${process.hrtime.bigint().toString(36)}`;
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      reject(new DiskError(error.code ?? 'EIO', path, `lock ${path}: ${error.message}`, error));
+    });
     server.listen(unnamed, () => resolve());
   });
   try {
