@@ -57,6 +57,48 @@ describe('the watch', () => {
     expect(cluster.log('orders').values()).toEqual(['a', 'b']);
   });
 
+  test('leaves a node that is cut off: it still tells of leaders, and knows no controller leader', async () => {
+    const cluster = await ScriptedCluster.start();
+    cluster.createTopic('orders', [1]);
+    const producer = cluster.client().producer();
+    await cluster.clock.outcome(producer.send('orders', { value: 'a' }));
+    const cutOff = cluster.nodes.get(1)!;
+    cluster.lagging.set(1, new Map(cluster.topics));
+    cluster.onProduce = ({ node }) => (node === 1 ? 'drop' : 'append');
+    const sent = producer.send('orders', { value: 'b' });
+    await cluster.clock.settle();
+    cluster.moveLeader('orders', 0, 2);
+    cutOff.controllerLeader = 0;
+    // Quiet for a second, then asked.
+    await cluster.clock.outcome(sent, 2_100);
+    expect(cluster.log('orders').values()).toEqual(['a', 'b']);
+    expect(kinds(cluster)).toEqual(['connected', 'disconnected', 'connected', 'leader-changed']);
+  });
+
+  test('stays through an election, and asks all in turn when nobody knows a controller leader', async () => {
+    const cluster = await ScriptedCluster.start();
+    cluster.createTopic('orders', [3]);
+    const producer = cluster.client().producer();
+    await cluster.clock.outcome(producer.send('orders', { value: 'a' }));
+    const all = [...cluster.nodes.values()];
+    const says = (controllerLeader: number): void => {
+      for (const node of all) {
+        node.controllerLeader = controllerLeader;
+        node.push({}, 'orders');
+      }
+    };
+    says(0);
+    await cluster.clock.pass(900);
+    says(2);
+    await cluster.clock.pass(2_000);
+    expect(kinds(cluster)).toEqual(['connected']);
+    says(0);
+    await cluster.clock.pass(5_000);
+    const left = cluster.statuses.flatMap((status) => (status.kind === 'disconnected' ? [status.address] : []));
+    expect(left.slice(0, 3)).toEqual(['node-1:7650', 'node-2:7650', 'node-3:7650']);
+    await cluster.clock.outcome(producer.send('orders', { value: 'b' }), 100);
+  });
+
   test('listens to no other cluster', async () => {
     const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [3]);

@@ -6,7 +6,9 @@
  *    connection that was cut without a word looks like a cluster in which nothing happens.
  * W2 A name is unknown when a node says so and nobody contradicts within the grace time: a topic that was created a
  *    moment ago at one node may be news to another.
- * W3 A node of another cluster is never listened to: its offsets and producer ids mean something else.
+ * W3 A node that knows no controller leader may be the only one: cut off from the others, it tells of leaders that were
+ *    replaced long ago. It is left for another after a while; when nobody knows one, all are asked in turn.
+ * W4 A node of another cluster is never listened to: its offsets and producer ids mean something else.
  */
 import type { Clock, Timer } from '@sluice/base';
 import { SluiceError } from '@sluice/base';
@@ -44,11 +46,15 @@ interface Watch {
   readonly sender: StreamSender<WatchMetadataRequest>;
   openedMs: number | undefined;
   heardMs: number;
+  /** Since when the node knows no controller leader. */
+  leaderlessSinceMs: number | undefined;
 }
 
 /** After so much silence the node is asked, and after so much more it is given up. */
 const quietMs = 1_000;
 const silentMs = 3_000;
+/** Longer than a controller election takes when the last leader is known to be gone. */
+const leaderlessMs = 1_000;
 const unknownGraceMs = 1_000;
 const absentMax = 1_000;
 /** A watch that lasted so long was a good one: the next may begin at once. */
@@ -70,6 +76,7 @@ export class Metadata {
   readonly #failed = new Set<string>();
   #watch: Watch | undefined;
   #timer: Timer | undefined;
+  #leaderlessTimer: Timer | undefined;
   #contactTimer: Timer | undefined;
   #contacted = false;
   #lastError: SluiceError | undefined;
@@ -120,6 +127,7 @@ export class Metadata {
     if (this.#closed) return;
     this.#closed = true;
     this.#timer?.cancel();
+    this.#leaderlessTimer?.cancel();
     this.#contactTimer?.cancel();
     for (const timer of this.#graceTimers.values()) timer.cancel();
     this.#watch?.sender.close(new SluiceError('CLOSED'));
@@ -178,7 +186,8 @@ export class Metadata {
       },
       onClose: (error) => this.#onLost(watch, error),
     });
-    const watch: Watch = { address, sender, openedMs: undefined, heardMs: this.#clock.monotonicMs() };
+    const heardMs = this.#clock.monotonicMs();
+    const watch: Watch = { address, sender, openedMs: undefined, heardMs, leaderlessSinceMs: undefined };
     this.#watch = watch;
     sender.send({ clientId, topicNames: [...this.#names] });
     this.#listen(watch);
@@ -191,20 +200,25 @@ export class Metadata {
       const quietForMs = this.#clock.monotonicMs() - watch.heardMs;
       if (quietForMs >= silentMs) {
         const message = `${watch.address} said nothing for ${Math.round(quietForMs)} ms.`;
-        const error = new SluiceError('CONNECTION_LOST', { message });
-        watch.sender.close(error);
-        return this.#onLost(watch, error);
+        return this.#leave(watch, new SluiceError('CONNECTION_LOST', { message }));
       }
       if (watch.openedMs !== undefined && quietForMs >= quietMs) watch.sender.send({});
       this.#listen(watch);
     });
   }
 
+  #leave(watch: Watch, error: SluiceError): void {
+    watch.sender.close(error);
+    this.#onLost(watch, error);
+  }
+
   #onLost(watch: Watch, error: SluiceError | undefined): void {
     if (this.#watch !== watch) return;
     this.#watch = undefined;
+    this.#leaderlessTimer?.cancel();
     this.#lastError = error ?? this.#lastError;
-    const lastedMs = watch.openedMs === undefined ? 0 : this.#clock.monotonicMs() - watch.openedMs;
+    const endedMs = watch.leaderlessSinceMs ?? this.#clock.monotonicMs();
+    const lastedMs = watch.openedMs === undefined ? 0 : endedMs - watch.openedMs;
     if (lastedMs >= goodWatchMs) {
       this.#failed.clear();
       this.#backoff.reset();
@@ -218,11 +232,10 @@ export class Metadata {
     const { clusterId } = this.view;
     if (clusterId !== '' && update.clusterId !== '' && update.clusterId !== clusterId) {
       const message = `${watch.address} belongs to cluster ${update.clusterId}, this client to ${clusterId}.`;
-      const error = new SluiceError('WRONG_CLUSTER', { message });
-      watch.sender.close(error);
-      return this.#onLost(watch, error);
+      return this.#leave(watch, new SluiceError('WRONG_CLUSTER', { message }));
     }
     watch.heardMs = this.#clock.monotonicMs();
+    this.#judgeLeaderless(watch, update.controllerLeader === 0);
     // A cluster that is not born yet knows nothing, not even that a topic does not exist.
     if (update.clusterId === '') return;
     if (watch.openedMs === undefined) this.#onOpened(watch, update.clusterId);
@@ -231,6 +244,19 @@ export class Metadata {
     for (const topic of change.topics) this.#tell(topic);
     if (change.nodesChanged) for (const listener of this.#listeners) listener.onNodes();
     for (const name of this.#names) this.#judge(name);
+  }
+
+  /** W3 */
+  #judgeLeaderless(watch: Watch, isLeaderless: boolean): void {
+    if (isLeaderless === (watch.leaderlessSinceMs !== undefined)) return;
+    this.#leaderlessTimer?.cancel();
+    watch.leaderlessSinceMs = isLeaderless ? watch.heardMs : undefined;
+    if (!isLeaderless) return;
+    this.#leaderlessTimer = this.#clock.setTimer(leaderlessMs, () => {
+      if (this.#watch !== watch) return;
+      const message = `${watch.address} knows no controller leader, and may be cut off from the other nodes.`;
+      this.#leave(watch, new SluiceError('LEADER_NOT_AVAILABLE', { message }));
+    });
   }
 
   #onOpened(watch: Watch, clusterId: string): void {

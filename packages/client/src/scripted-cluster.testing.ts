@@ -214,6 +214,8 @@ export class ScriptedNode {
   silent = false;
   /** Lets nobody produce. */
   refusing = false;
+  /** As it tells its watchers; 0: it knows none. */
+  controllerLeader = 1;
 
   constructor(cluster: ScriptedCluster, id: number) {
     this.cluster = cluster;
@@ -242,7 +244,7 @@ export class ScriptedNode {
   #update(update: Partially<MetadataUpdate>): Partially<MetadataUpdate> {
     const { clusterId, metadataIndex } = this.cluster;
     const index = this.cluster.lagging.has(this.id) ? 1 : metadataIndex;
-    return { clusterId, metadataIndex: index, controllerLeader: 1, ...update };
+    return { clusterId, metadataIndex: index, controllerLeader: this.controllerLeader, ...update };
   }
 
   #serve(dispatcher: Dispatcher): void {
