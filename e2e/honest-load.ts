@@ -13,6 +13,8 @@ export interface HonestLoadOptions {
   readonly partitions?: number;
   /** Records a second. */
   readonly rate?: number;
+  /** The node that its client asks first, and watches. */
+  readonly watched?: number;
 }
 
 export interface HonestResult {
@@ -49,10 +51,11 @@ export class HonestLoad implements AsyncDisposable {
   /** Creates the topic; resolves when records are acked. */
   static async start(
     cluster: TestCluster,
-    { topic, partitions = 6, rate = 200 }: HonestLoadOptions,
+    { topic, partitions = 6, rate = 200, watched }: HonestLoadOptions,
   ): Promise<HonestLoad> {
     await cluster.client.admin.createTopic({ name: topic, partitions, replication: 3 });
-    const sluice = new Sluice({ bootstrap: cluster.bootstrap, clientId: 'honest' });
+    const first = cluster.nodes.filter(({ id }) => id === watched).map(({ client }) => client);
+    const sluice = new Sluice({ bootstrap: [...first, ...cluster.bootstrap], clientId: 'honest' });
     const honest = new HonestLoad(sluice, topic, partitions, rate);
     try {
       await honest.acks(100);

@@ -2,7 +2,7 @@
  * Calls as no well-behaved client makes them: any batch, any bytes, any order. For tests that show what a node answers
  * to bad input; a stream that the node closes rejects whoever waits on it.
  */
-import { SluiceError } from '@sluice/base';
+import { SluiceError, toSluiceError } from '@sluice/base';
 import type { TransportStream } from '@sluice/base';
 import { Acks, decodeError, GrpcTransport, methods, RpcClient, SystemClock } from '@sluice/wire';
 import type {
@@ -17,6 +17,7 @@ import type {
   ProduceResult,
   StreamSender,
 } from '@sluice/wire';
+import { batchOf } from './raw-batch.ts';
 import { until } from './until.ts';
 
 const answerTimeoutMs = 10_000;
@@ -52,6 +53,19 @@ export class RawClient implements Disposable {
 
   [Symbol.dispose](): void {
     this.transport.close();
+  }
+}
+
+/** Writes past a client's retries, one batch after the other, to a partition that the node leads. */
+export async function sendUntilRefused(address: string, topicId: string, partition: number): Promise<SluiceError> {
+  using raw = new RawClient();
+  const stream = raw.produce(address);
+  for (;;) {
+    try {
+      await stream.append(topicId, partition, batchOf(['unread']));
+    } catch (error) {
+      return toSluiceError(error);
+    }
   }
 }
 

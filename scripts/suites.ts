@@ -1,4 +1,6 @@
 /** What `npm test` runs, in order, and how long each part may take. */
+import { testImage } from '../e2e/test-image.ts';
+
 export const suiteNames = ['static', 'unit', 'simulation', 'processes', 'containers'] as const;
 
 export type SuiteName = (typeof suiteNames)[number];
@@ -8,6 +10,8 @@ export interface Step {
   readonly command: readonly string[];
   /** `vitest` steps write their results to a file and count by test case; the others count as one check. */
   readonly kind: 'check' | 'vitest';
+  /** The steps after it use what it makes: they do not run when it fails. */
+  readonly isNeeded?: true;
 }
 
 export interface Suite {
@@ -50,7 +54,10 @@ export const suites: readonly Suite[] = [
   {
     name: 'containers',
     budgetMs: 12 * minuteMs,
-    steps: [vitest('containers')],
+    steps: [
+      { ...check('image', 'node', 'scripts/image.ts', '--tag', testImage), isNeeded: true },
+      vitest('containers'),
+    ],
     needs: 'docker',
     // The reaper is an image of its own, and the test command removes what a suite leaves.
     env: { TESTCONTAINERS_RYUK_DISABLED: 'true' },

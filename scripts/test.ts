@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { boundedRun, type RunResult } from './bounded-run.ts';
+import { removeLeftovers } from './docker-leftovers.ts';
 import { root } from './repository-files.ts';
 import { type Step, type Suite, type SuiteName, suiteNames, suites, totalBudgetMs } from './suites.ts';
 import { addCounts, closingLine, type Counts, noCounts, vitestCounts } from './test-counts.ts';
@@ -100,43 +101,96 @@ async function runSuite(session: Session, suite: Suite): Promise<SuiteResult> {
   const left = suite.needs === undefined ? session.deadlineMs - startMs : Number.POSITIVE_INFINITY;
   const budgetMs = Math.max(1, Math.min(suite.budgetMs, left));
   say(`\n== ${suite.name} (budget ${minutes(budgetMs)})`);
-  if (suite.needs === 'docker') {
-    const skipped = await casesWithoutDocker(session, suite);
-    if (skipped > 0) {
-      say(
-        `SKIPPED: no Docker engine answers, so ${skipped} container tests do not run; scripts/docker-engine.sh starts one`,
-      );
-      const counts = { ...noCounts, skipped };
-      return { name: suite.name, counts, ms: performance.now() - startMs, budgetMs, note: 'no Docker engine' };
-    }
+  const result = (counts: Counts, note: string): SuiteResult => {
+    return { name: suite.name, counts, ms: performance.now() - startMs, budgetMs, note };
+  };
+  if (suite.needs !== 'docker') {
+    const { counts, note } = await runSteps(session, suite, startMs + budgetMs);
+    return result(counts, note);
   }
+  if (!(await engineAnswers(session, suite))) {
+    const counts = await casesWithoutDocker(session, suite);
+    say(
+      `SKIPPED: no Docker engine answers, so ${counts.skipped} container tests do not run; scripts/docker-engine.sh starts one`,
+    );
+    return result(counts, 'no Docker engine');
+  }
+  const earlier = await cleanUp('an earlier run');
+  if (earlier === undefined) return result({ ...noCounts, failed: 1 }, 'cannot clean up');
+  const { counts, note } = await runSteps(session, suite, startMs + budgetMs);
+  const leftovers = await cleanUp('the suite');
+  if (leftovers === undefined) return result({ ...counts, failed: counts.failed + 1 }, 'cannot clean up');
+  // A suite that was killed could not do it; any other should have.
+  if (leftovers === 0 || note !== '') return result(counts, note);
+  return result({ ...counts, failed: counts.failed + 1 }, 'left containers, networks or volumes behind');
+}
+
+/** The number of things that were left; undefined when they are left still. */
+async function cleanUp(by: string): Promise<number | undefined> {
+  try {
+    const removed = await removeLeftovers();
+    if (removed.length > 0) say(`removed what ${by} left: ${removed.join(', ')}`);
+    return removed.length;
+  } catch (error) {
+    say(`FAILED to remove what ${by} left: ${error instanceof Error ? error.message : String(error)}`);
+    return undefined;
+  }
+}
+
+interface StepsResult {
+  readonly counts: Counts;
+  /** Empty when every step ended by itself. */
+  readonly note: string;
+}
+
+async function runSteps(session: Session, suite: Suite, deadlineMs: number): Promise<StepsResult> {
+  const startMs = performance.now();
   const progress = setInterval(() => {
-    say(`.. ${suite.name}: ${minutes(performance.now() - startMs)} of ${minutes(budgetMs)}`);
+    say(`.. ${suite.name}: ${minutes(performance.now() - startMs)} of ${minutes(deadlineMs - startMs)}`);
   }, progressMs);
   let counts = noCounts;
   let note = '';
   for (const step of suite.steps) {
-    const stepBudgetMs = Math.max(1, budgetMs - (performance.now() - startMs));
-    const result = await runStep(session, suite, step, stepBudgetMs);
-    counts = addCounts(counts, result.counts);
-    if (result.outcome === 'over-budget') note = `${step.name} was killed: over budget`;
-    if (result.outcome === 'stopped') note = 'stopped';
+    const { counts: more, outcome } = await runStep(session, suite, step, Math.max(1, deadlineMs - performance.now()));
+    counts = addCounts(counts, more);
+    if (outcome === 'over-budget') note = `${step.name} was killed: over budget`;
+    if (outcome === 'stopped') note = 'stopped';
+    if (outcome !== 'passed' && step.isNeeded === true) {
+      note ||= `${step.name} failed: the rest did not run`;
+      break;
+    }
   }
   clearInterval(progress);
   if (note === '' && counts.passed + counts.failed + counts.skipped === 0) note = 'no tests';
-  return { name: suite.name, counts, ms: performance.now() - startMs, budgetMs, note };
+  return { counts, note };
 }
 
-/** How many container tests cannot run because no engine answers: 0 when one does, or when there is no such test. */
-async function casesWithoutDocker(session: Session, suite: Suite): Promise<number> {
-  const common = { cwd: root, env: environment(session, suite), budgetMs: progressMs, stop: session.stop } as const;
+async function engineAnswers(session: Session, suite: Suite): Promise<boolean> {
+  const { outcome } = await boundedRun({
+    command: ['docker', 'info'],
+    cwd: root,
+    env: environment(session, suite),
+    budgetMs: progressMs,
+    output: 'none',
+    stop: session.stop,
+  });
+  return outcome === 'passed';
+}
+
+/** The container tests that cannot run because no engine answers. */
+async function casesWithoutDocker(session: Session, suite: Suite): Promise<Counts> {
   const list = path.join(session.temporary, 'list.json');
-  const listing = ['vitest', 'list', '--project', suite.name, `--json=${list}`];
-  const { outcome } = await boundedRun({ ...common, command: listing, output: 'stderr' });
-  const cases = outcome === 'passed' ? (JSON.parse(readReport(list) ?? '[]') as unknown[]).length : 0;
-  if (cases === 0) return 0;
-  const answer = await boundedRun({ ...common, command: ['docker', 'info'], output: 'none' });
-  return answer.outcome === 'passed' ? 0 : cases;
+  const { outcome } = await boundedRun({
+    command: ['vitest', 'list', '--project', suite.name, `--json=${list}`],
+    cwd: root,
+    env: environment(session, suite),
+    budgetMs: progressMs,
+    output: 'stderr',
+    stop: session.stop,
+  });
+  // Tests that cannot even be listed are a failure, engine or not.
+  if (outcome !== 'passed') return { ...noCounts, failed: 1 };
+  return { ...noCounts, skipped: (JSON.parse(readReport(list) ?? '[]') as unknown[]).length };
 }
 
 function table(results: readonly SuiteResult[]): string {

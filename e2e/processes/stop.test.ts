@@ -1,14 +1,11 @@
 /** SIGTERM: leaderships move first, nobody's send fails, and the process ends in order. */
 import { once } from 'node:events';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { toSluiceError } from '@sluice/base';
-import type { SluiceError } from '@sluice/base';
 import { LocalCluster } from '../cluster.ts';
 import { HonestLoad, unharmed } from '../honest-load.ts';
 import { logLines } from '../node-figures.ts';
 import { startNode } from '../node-processes.ts';
-import { batchOf } from '../raw-batch.ts';
-import { RawClient } from '../raw-client.ts';
+import { sendUntilRefused } from '../raw-client.ts';
 
 const open = new AsyncDisposableStack();
 let cluster: LocalCluster;
@@ -26,19 +23,6 @@ async function terminate(child: ReturnType<typeof startNode>): Promise<{ code: u
   child.kill('SIGTERM');
   const [code, signal] = await exited;
   return { code: code ?? signal, ms: performance.now() - startedMs };
-}
-
-/** Writes past the client's retries, one batch after the other, to a partition that the node leads. */
-async function sendUntilRefused(address: string, topicId: string, partition: number): Promise<SluiceError> {
-  using raw = new RawClient();
-  const stream = raw.produce(address);
-  for (;;) {
-    try {
-      await stream.append(topicId, partition, batchOf(['unread']));
-    } catch (error) {
-      return toSluiceError(error);
-    }
-  }
 }
 
 test('one node under load, for each role that it may have', async () => {
