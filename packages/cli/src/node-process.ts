@@ -17,11 +17,24 @@ export const nodeEnvironment: Readonly<Record<string, string>> = {
   MALLOC_TOP_PAD_: String(16 * 1024 * 1024),
 };
 
+/**
+ * What the file of the node says and the environment must not override: here it is about another node, such as the one
+ * that an image is made for.
+ */
+const ofOneNode = /^SLUICE_(?:NODE_ID|DATA_DIRECTORY|CLUSTER_VOTERS|LISTENERS_\w+)$/;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export function environmentForNode(environment: Environment): Environment {
+  const kept = Object.entries(environment).filter(([name]) => !ofOneNode.test(name));
+  return { ...Object.fromEntries(kept), ...nodeEnvironment };
+}
+
 export interface NodeProcessOptions {
   readonly config: string;
   /** Gets what the node writes, appended. */
   readonly log: string;
-  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly environment: Environment;
 }
 
 /** The node stops in order when the channel to this process closes: it never outlives whoever started it. */
@@ -30,7 +43,7 @@ export function startNodeProcess({ config, log, environment }: NodeProcessOption
   try {
     return spawn(process.execPath, [main, '--config', config], {
       stdio: ['ignore', written, written, 'ipc'],
-      env: { ...environment, ...nodeEnvironment },
+      env: environmentForNode(environment),
     });
   } finally {
     closeSync(written);
