@@ -40,6 +40,7 @@ export function addConsumeCommand(program: Command, run: RunCommand): void {
 }
 
 interface ConsumeOptions extends ReadingOptions {
+  readonly partition?: number;
   /** Does not apply with `--json`. */
   readonly format?: RecordFormat;
 }
@@ -50,7 +51,8 @@ async function consume(context: CommandContext, topics: string[], options: Consu
   await using sluice = connect(context);
   const format = output.json ? jsonLine : (options.format ?? valueLine);
   const reading = new Reading(options);
-  for (const name of new Set(topics)) reading.add(name, await sluice.admin.listOffsets(name));
+  const asked = options.partition === undefined ? {} : { partitions: [options.partition] };
+  for (const name of new Set(topics)) reading.add(name, await sluice.admin.listOffsets(name, asked));
   if (reading.finished) return exitCodes.done;
   await using consumer = sluice.consumer({ assignments: reading.assignments });
   const close = (): void => void consumer.close();

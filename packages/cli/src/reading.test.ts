@@ -56,13 +56,6 @@ test('count is the total over partitions', () => {
   expect(made.finished).toBe(true);
 });
 
-test('one partition of several, and one that is not there', () => {
-  expect(reading({ partition: 1 }, bounds(9), bounds(9, 1)).assignments).toEqual([
-    { topic: 't', partition: 1, from: 0 },
-  ]);
-  expect(() => reading({ partition: 2 }, bounds(9), bounds(9, 1))).toThrow('has no partition 2; it has 0 to 1');
-});
-
 test('a time drops what is older, once', () => {
   const made = reading({ offset: parseOffsetSpec('@25') ?? start }, bounds(9));
   expect(text(made.take(batch(0, 2), valueLine))).toBe('');

@@ -2,7 +2,6 @@
  * What is left to print of each partition: where to start, where to stop, how many, from which time. Pure.
  * The caller hands in batches in the order of each partition.
  */
-import { SluiceError } from '@sluice/base';
 import type { PartitionBounds } from '@sluice/client';
 import { resolveOffset } from './offset-spec.ts';
 import type { OffsetSpec } from './offset-spec.ts';
@@ -10,8 +9,6 @@ import type { RecordFormat } from './record-format.ts';
 import type { ConsumedRecord } from './record-json.ts';
 
 export interface ReadingOptions {
-  /** Only this one. */
-  readonly partition?: number;
   readonly offset: OffsetSpec;
   /** In total. */
   readonly count?: number;
@@ -52,16 +49,9 @@ export class Reading {
   }
 
   add(topic: string, partitions: readonly PartitionBounds[]): void {
-    const { partition: only, offset, until } = this.#options;
-    if (only !== undefined && only >= partitions.length) {
-      throw new SluiceError('UNKNOWN_PARTITION', {
-        message: `Topic ${topic} has no partition ${only}; it has 0 to ${partitions.length - 1}.`,
-        details: { topic, partition: only },
-      });
-    }
+    const { offset, until } = this.#options;
     for (const bounds of partitions) {
       const { partition, highWatermark } = bounds;
-      if (only !== undefined && partition !== only) continue;
       const from = resolveOffset(offset, bounds);
       const end = until === 'end' ? highWatermark : Number.POSITIVE_INFINITY;
       if (from >= end) continue;

@@ -16,11 +16,17 @@ import type {
 import type { Metadata } from './metadata.ts';
 import type { CallLimits, NodeCalls } from './node-calls.ts';
 import type { ClientPorts } from './ports.ts';
+import { unknownPartition } from './producer-topic.ts';
 import { orAborted, pause } from './waiting.ts';
 
 export interface AdminCallOptions extends SignalOption {
   /** Default: `requestTimeoutMs` of the client. */
   readonly timeoutMs?: number;
+}
+
+export interface ListOffsetsOptions extends AdminCallOptions {
+  /** Only these; the leaders of the others are not waited for. Default: all. */
+  readonly partitions?: readonly number[];
 }
 
 export interface AdminContext {
@@ -56,6 +62,11 @@ class Deadline {
 /** The answer of one leader for one partition, or why there is none. */
 type Bounds = PartitionBounds | SluiceError;
 
+interface BoundsSought {
+  readonly partitions?: readonly number[] | undefined;
+  readonly wanted?: (bounds: PartitionBounds) => boolean;
+}
+
 interface LedPartitions {
   readonly topic: TopicMetadata;
   readonly leader: number;
@@ -79,7 +90,7 @@ export class Admin {
     const request = { name, partitions, replication, config };
     const created = await this.#context.calls.change(methods.admin.createTopic, request, deadline.limits);
     await this.#known(name, created.topic?.topicId, deadline);
-    const bounds = await this.#allBounds(name, deadline, (each) => each.writable);
+    const bounds = await this.#allBounds(name, deadline, { wanted: (each) => each.writable });
     return describe(await this.#topic(name, deadline), bounds);
   }
 
@@ -121,9 +132,12 @@ export class Admin {
     return { ...figures, controllerLeader: controllerLeader || null, nodes: nodes.map(describeNode) };
   }
 
-  /** Of every partition, in order, from its leader; waits for leaders as long as it may. */
-  async listOffsets(topic: string, options: AdminCallOptions = {}): Promise<readonly PartitionBounds[]> {
-    return this.#allBounds(topic, new Deadline(this.#context, options), () => true);
+  /**
+   * Of every partition, in order, from its leader; waits for leaders as long as it may. Rejects with `UNKNOWN_TOPIC`,
+   * `UNKNOWN_PARTITION`.
+   */
+  async listOffsets(topic: string, options: ListOffsetsOptions = {}): Promise<readonly PartitionBounds[]> {
+    return this.#allBounds(topic, new Deadline(this.#context, options), { partitions: options.partitions });
   }
 
   async #topic(name: string, deadline: Deadline): Promise<TopicMetadata> {
@@ -161,12 +175,12 @@ export class Admin {
   async #allBounds(
     name: string,
     deadline: Deadline,
-    wanted: (bounds: PartitionBounds) => boolean,
+    { partitions, wanted = () => true }: BoundsSought,
   ): Promise<readonly PartitionBounds[]> {
     const { clock, random } = this.#context.ports;
     const backoff = new Backoff(random, 20, 500);
     for (;;) {
-      const all = await this.#boundsOf(await this.#topic(name, deadline), deadline);
+      const all = await this.#boundsOf(await this.#topic(name, deadline), deadline, partitions);
       const known = all.filter((each): each is PartitionBounds => !(each instanceof SluiceError));
       if (known.length === all.length && known.every(wanted)) return known;
       const last = all.find((each) => each instanceof SluiceError);
@@ -179,10 +193,13 @@ export class Admin {
     }
   }
 
-  /** One answer for each partition, by one call to each leader. */
-  async #boundsOf(topic: TopicMetadata, deadline: Deadline): Promise<readonly Bounds[]> {
+  /** One answer for each partition, or each of `only`, by one call to each leader. */
+  async #boundsOf(topic: TopicMetadata, deadline: Deadline, only?: readonly number[]): Promise<readonly Bounds[]> {
+    const missing = only?.find((partition) => topic.partitions[partition] === undefined);
+    if (missing !== undefined) throw unknownPartition(topic.name, missing, topic.partitions.length);
     const leaders = new Map<number, number[]>();
     for (const { partition, leader } of topic.partitions) {
+      if (only?.includes(partition) === false) continue;
       leaders.set(leader, [...(leaders.get(leader) ?? []), partition]);
     }
     const answers = await Promise.all(

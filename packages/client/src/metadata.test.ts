@@ -192,6 +192,16 @@ describe('administration', () => {
     await expect(cluster.clock.outcome(never, 600)).rejects.toMatchObject({ code: 'LEADER_NOT_AVAILABLE' });
   });
 
+  test('offsets of one partition do not wait for the leader of another', async () => {
+    const cluster = await ScriptedCluster.start();
+    cluster.createTopic('orders', [0, 1]);
+    await using sluice = cluster.client();
+    const offsets = sluice.admin.listOffsets('orders', { partitions: [1] });
+    expect((await cluster.clock.outcome(offsets, 100)).map(({ partition }) => partition)).toEqual([1]);
+    const none = sluice.admin.listOffsets('orders', { partitions: [2] });
+    await expect(cluster.clock.outcome(none, 100)).rejects.toMatchObject({ code: 'UNKNOWN_PARTITION' });
+  });
+
   test('an aborted call rejects at once', async () => {
     const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [0]);

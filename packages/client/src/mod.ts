@@ -1,5 +1,5 @@
 /** Producer, consumer and administration of a Sluice cluster. */
-export { Admin, type AdminCallOptions } from './admin.ts';
+export { Admin, type AdminCallOptions, type ListOffsetsOptions } from './admin.ts';
 export type * from './consumer-options.ts';
 export { Consumer } from './consumer.ts';
 export type { Deliveries, DeliveryRange } from './deliveries.ts';
