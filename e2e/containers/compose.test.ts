@@ -51,7 +51,7 @@ const confinement = `
   const of = (field) => new RegExp('^' + field + ':\\\\s+(\\\\S+)', 'm').exec(status)[1];
   console.log(JSON.stringify({
     uid: process.getuid(), code: refusal('/opt/sluice/x'), temporary: refusal('/tmp/x'), data: refusal('/var/lib/sluice/x'),
-    capabilities: Number.parseInt(of('CapEff'), 16), noNewPrivileges: of('NoNewPrivs'),
+    capabilities: Number.parseInt(of('CapBnd'), 16), noNewPrivileges: of('NoNewPrivs'),
   }));`;
 
 test('a node may write to its data and to /tmp, and may do nothing else', async () => {
