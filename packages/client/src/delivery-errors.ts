@@ -29,7 +29,8 @@ export const connectionLost = (error: SluiceError | undefined): SluiceError =>
       });
 
 export function expired(definite: boolean, deliveryTimeoutMs: number, last: SluiceError | undefined): SluiceError {
-  const why = last === undefined ? 'it was never sent' : `the last attempt failed with ${last.code}: ${last.message}`;
+  const reason = last?.message.replace(/\.$/, '') ?? '';
+  const why = last === undefined ? 'it was never sent' : `the last attempt failed with ${last.code}: ${reason}`;
   const code: ErrorCode = definite ? 'EXPIRED' : 'TIMEOUT';
   const end = definite ? 'It had no effect.' : 'It may or may not be in the log.';
   const message = `Not delivered within ${deliveryTimeoutMs} ms; ${why}. ${end}`;
