@@ -5,15 +5,8 @@
 import { get } from 'node:http';
 
 const timeoutMs = 3000;
+/** Linux takes the address of all interfaces for loopback. */
 const bind = process.env['SLUICE_LISTENERS_ADMIN_BIND'] ?? '127.0.0.1:7652';
-
-/** A listener on all addresses answers on loopback too. */
-function readyzUrl() {
-  const at = bind.lastIndexOf(':');
-  const host = bind.slice(0, at);
-  const wildcards = { '0.0.0.0': '127.0.0.1', '[::]': '[::1]', '::': '[::1]' };
-  return `http://${Object.hasOwn(wildcards, host) ? wildcards[/** @type {keyof typeof wildcards} */ (host)] : host}:${bind.slice(at + 1)}/readyz?verbose`;
-}
 
 /** @param {string} reason */
 function unhealthy(reason) {
@@ -21,7 +14,7 @@ function unhealthy(reason) {
   process.exit(1);
 }
 
-const request = get(readyzUrl(), { timeout: timeoutMs, agent: false }, (response) => {
+const request = get(`http://${bind}/readyz?verbose`, { timeout: timeoutMs, agent: false }, (response) => {
   let body = '';
   response.setEncoding('utf8');
   response.on('data', (/** @type {string} */ chunk) => {

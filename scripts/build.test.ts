@@ -1,5 +1,6 @@
 /** The tree that the image is made of, and the command as it runs from there. */
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
@@ -12,7 +13,9 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createInterface } from 'node:readline';
+import { freeBasePort } from '@sluice/cli/free-ports';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { build } from './build.ts';
 import { builtJavaScript, builtManifest, closureOf } from './built-javascript.ts';
 import { isTestCode, root } from './repository-files.ts';
@@ -20,6 +23,7 @@ import { importsOf } from './source-text.ts';
 
 let folder = '';
 let tree = '';
+const started: ChildProcess[] = [];
 
 /** Code over manifests, as the Dockerfile does, with the packages of this checkout instead of an install. */
 beforeAll(() => {
@@ -33,6 +37,9 @@ beforeAll(() => {
     symlinkSync(manifest, path.join(tree, 'packages', name, 'package.json'));
     for (const each of Object.keys(dependencies)) link(name, each);
   }
+});
+afterEach(() => {
+  for (const child of started.splice(0)) child.kill('SIGKILL');
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -50,12 +57,15 @@ const filesBelow = (below: string): string[] =>
     .filter((entry) => entry.isFile() && !entry.parentPath.includes('node_modules'))
     .map((entry) => path.join(entry.parentPath, entry.name));
 
-function sluice(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-  const main = path.join(tree, 'bin', 'sluice');
-  const { PATH } = process.env;
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
+const command = (): string => path.join(tree, 'bin', 'sluice');
+
+/** Nothing of ours, so that no setting of whoever runs the tests counts. */
+const environment = (): NodeJS.ProcessEnv => ({ PATH: process.env['PATH'], NODE_DISABLE_COMPILE_CACHE: '1' });
+
+function sluice(args: readonly string[], settings: NodeJS.ProcessEnv = {}) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [command(), ...args], {
     encoding: 'utf8',
-    env: { PATH, NODE_COMPILE_CACHE: path.join(folder, 'compiled'), ...env },
+    env: { ...environment(), ...settings },
     timeout: 8000,
   });
   return { status, stdout, stderr };
@@ -92,6 +102,28 @@ describe('the tree', () => {
     expect({ status, stderr }).toEqual({ status: 1, stderr: '' });
     expect(stdout.trim().split('\n')).toHaveLength(1);
     expect(stdout).toContain('nodeId is \\"one\\"; it must be an integer');
+  });
+
+  test('runs a node that serves and stops', async () => {
+    const port = await freeBasePort(1);
+    const settings = {
+      SLUICE_NODE_ID: '1',
+      SLUICE_DATA_DIRECTORY: path.join(folder, 'data'),
+      SLUICE_CLUSTER_VOTERS: `[{nodeId: 1, peerAddress: "127.0.0.1:${port + 1}"}]`,
+      SLUICE_LISTENERS_CLIENT: `[{name: client, bind: "127.0.0.1:${port}"}]`,
+      SLUICE_LISTENERS_PEER_BIND: `127.0.0.1:${port + 1}`,
+      SLUICE_LISTENERS_ADMIN_BIND: `127.0.0.1:${port + 2}`,
+    };
+    const node = spawn(process.execPath, [command(), 'server'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...environment(), ...settings },
+    });
+    started.push(node);
+    for await (const line of createInterface({ input: node.stdout })) {
+      if (line.includes('"broker serves"')) node.kill('SIGTERM');
+    }
+    if (node.exitCode === null) await once(node, 'exit');
+    expect(node.exitCode).toBe(0);
   });
 
   test('a folder that is there already is not written into', () => {
