@@ -27,15 +27,13 @@ const remove: Fault = {
 };
 
 /**
- * The longest pause of acks. Followers that are gone stop acks as well, until they are fenced.
- * A container that closes its connections is noticed by that: in less than the session timeout, 1.5 s. Nobody answers in
- * its place, so a dead controller leader is replaced after its election timeout, 1 to 2 s, and what died with it gets a
- * whole session: docs/architecture.md, Failover.
+ * The longest pause of acks. Followers that are gone stop acks as well, until they are fenced. Who is gone, the controller
+ * leader too, is noticed by its closed connections: in less than the session timeout, 1.5 s, and than any election timeout.
  */
 const pauseMsMax: Readonly<Record<KillKind, number>> = {
   'partition-leader': 1400,
-  'controller-leader': 6000,
-  both: 6000,
+  'controller-leader': 1400,
+  both: 1400,
   all: 20_000,
 };
 

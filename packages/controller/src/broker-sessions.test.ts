@@ -46,6 +46,8 @@ class Controller {
   readonly image = new MetadataImage();
   readonly rpc = new RpcClient(new MemoryTransport(this.network, 'brokers'));
   committing = true;
+  /** Nodes that closed their Raft streams and answer nothing: the network knows no such machine. */
+  readonly gone = new Set<number>();
   sessions: BrokerSessions | undefined;
   readonly decisions: Decisions = new Decisions(this.image, (payload) => {
     if (!this.committing) return { outcome: 'accepted', firstIndex: logIndex(9_999), term: term(1) } as Proposal;
@@ -93,12 +95,20 @@ class Controller {
   lead(): void {
     const { image, decisions, clock } = this;
     const times = { sessionTimeoutMs: 1_500, preferredElectionMs: 60_000 };
+    const transport = this.#transport;
     this.sessions = new BrokerSessions({
       image,
       decisions,
-      transport: this.#transport,
+      transport: {
+        open: (...call) => transport.open(...call),
+        listen: (at, accept) => transport.listen(at, accept),
+        probe: async (address, timeoutMs) =>
+          [...this.gone].some((id) => address === peerAddress(id)) ? 'unanswered' : transport.probe(address, timeoutMs),
+        close: () => transport.close(),
+      },
       clock,
       logger: silentLogger,
+      isGone: (node) => this.gone.has(node),
       ...times,
     });
   }
@@ -303,6 +313,22 @@ test('a new leader asks at once who is dead', async () => {
   controller.lead();
   await controller.clock.pass(400);
   expect(controller.stateOf(1)).toBe('fenced');
+});
+
+test('a new leader fences at once who closed its Raft stream and does not answer, and who is silent after its session', async () => {
+  const { controller, process } = await oneBroker();
+  const silent = new Process(controller, 2, await controller.register(2));
+  await controller.clock.pass(500);
+  controller.sessions?.end();
+  process.hang();
+  silent.hang();
+  controller.gone.add(1);
+  controller.network.cut('controller', 'node2');
+  controller.lead();
+  await controller.clock.pass(400);
+  expect([controller.stateOf(1), controller.stateOf(2)]).toEqual(['fenced', 'up']);
+  await controller.clock.pass(1_500);
+  expect(controller.stateOf(2)).toBe('fenced');
 });
 
 test('numbers that cannot be are refused with a sentence', async () => {

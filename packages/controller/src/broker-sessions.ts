@@ -20,6 +20,8 @@ export interface BrokerSessionsOptions {
   readonly transport: Transport;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** The node closed its Raft stream to this one and does not answer. */
+  readonly isGone: (node: NodeId) => boolean;
   readonly sessionTimeoutMs: number;
   readonly preferredElectionMs: number;
 }
@@ -148,12 +150,15 @@ export class BrokerSessions {
   }
 
   /**
-   * A new leader has no streams yet that could close. What the last one led may have died with it: a machine that
-   * refuses a connection says so at once; one that is silent gets its whole session.
+   * A new leader has no heartbeat streams yet that could close. What the last one led may have died with it: a machine
+   * that refuses a connection says so at once, and so does the Raft stream of one that is gone; any other that is silent
+   * gets its whole session.
    */
   #lookForTheDead(): void {
-    for (const { nodeId: node, state } of this.#options.image.nodes.values()) {
-      if (state !== 'fenced') this.#probe(node, (result) => result === 'refused');
+    const { image, isGone } = this.#options;
+    for (const { nodeId: node, state } of image.nodes.values()) {
+      if (state === 'fenced') continue;
+      this.#probe(node, (result) => result === 'refused' || (result === 'unanswered' && isGone(node)));
     }
   }
 

@@ -83,7 +83,7 @@ export class ControllerNode {
       addressOf: (nodeId) => this.#addressesOf(nodeId),
       remembered: (member) => this.#remembered(member),
       onMessage: (from, message) => void this.#runner?.step({ kind: 'message', from, message }),
-      onRefused: (peer) => void this.#runner?.step({ kind: 'peer-refused', peer }),
+      onGone: (peer) => void this.#runner?.step({ kind: 'peer-refused', peer }),
       onRemembered: (remembered) => this.#compare(remembered),
     });
     this.#decisions = new Decisions(this.#metadata.image, (payload) =>
@@ -217,6 +217,7 @@ export class ControllerNode {
       transport,
       clock,
       logger,
+      isGone: (node) => this.#peers.isGone(node),
       sessionTimeoutMs: config.sessionTimeoutMs,
       preferredElectionMs: config.preferredElectionMs,
     });

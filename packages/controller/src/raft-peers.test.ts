@@ -1,3 +1,4 @@
+import type { ProbeResult, Transport } from '@sluice/base';
 import { brokerEpoch, clusterId, directoryId, logIndex, nodeId, silentLogger, term } from '@sluice/base';
 import type { MemberId, RaftMessage } from '@sluice/raft';
 import { defaultLimits, Dispatcher, MemoryNetwork, MemoryTransport, methods, RpcClient } from '@sluice/wire';
@@ -15,7 +16,9 @@ const nothing: Remembered = { term: 0, matchIndex: 0, brokerEpoch: 0 };
 class Member {
   readonly heard: { from: MemberId; message: RaftMessage }[] = [];
   readonly told: Remembered[] = [];
-  readonly refused: MemberId[] = [];
+  readonly gone: MemberId[] = [];
+  /** What the other kernel says instead of the network's. */
+  probe: ProbeResult | undefined;
   readonly self: PeerSelf;
   readonly peers: RaftPeers;
   readonly id: MemberId;
@@ -39,19 +42,29 @@ class Member {
     this.peers = new RaftPeers({
       self: this.self,
       rpc: new RpcClient(this.transport),
-      transport: this.transport,
+      transport: this.#probing(),
       clock,
       logger: silentLogger,
       peerAddress: address(node),
       addressOf: (id) => ({ configured: id <= 3 ? address(id) : undefined, registered: undefined }),
       remembered: (member) => this.remembers.get(member) ?? nothing,
       onMessage: (from, message) => void this.heard.push({ from, message }),
-      onRefused: (member) => void this.refused.push(member),
+      onGone: (member) => void this.gone.push(member),
       onRemembered: (remembered) => {
         this.told.push(remembered);
         this.onTold();
       },
     });
+  }
+
+  #probing(): Transport {
+    const { transport } = this;
+    return {
+      open: (...call) => transport.open(...call),
+      listen: (at, accept) => transport.listen(at, accept),
+      probe: async (...where) => this.probe ?? transport.probe(...where),
+      close: () => transport.close(),
+    };
   }
 
   async listen(): Promise<this> {
@@ -164,15 +177,29 @@ test('a closed stream behind which nobody listens is told once; one that never s
   one.peers.send(absent, heartbeat(1));
   one.peers.send(two.id, heartbeat(1));
   await clock.pass(500);
-  expect(one.refused).toEqual([]);
+  expect(one.gone).toEqual([]);
   network.crash('node2');
   await clock.pass(500);
-  expect(one.refused).toEqual([two.id]);
+  expect(one.gone).toEqual([two.id]);
   await two.transport.listen(address(2), () => ({
     onMessage: () => undefined,
     onEnd: () => undefined,
     onClose: () => undefined,
   }));
+});
+
+test('a closed stream behind which nobody answers is a member that is gone, until it is heard of again', async () => {
+  const { clock, network, member } = world();
+  const [one, two] = [await member(1, 'a').listen(), await member(2, 'b').listen()];
+  one.peers.send(two.id, heartbeat(1));
+  await clock.settle();
+  one.probe = 'unanswered';
+  network.disconnect('node1', 'node2');
+  await clock.pass(300);
+  expect([one.gone, one.peers.isGone(nodeId(2))]).toEqual([[two.id], true]);
+  two.peers.send(one.id, heartbeat(1));
+  await clock.pass(100);
+  expect(one.peers.isGone(nodeId(2))).toBe(false);
 });
 
 test('a stream that only broke is opened again, and nobody is called dead', async () => {
@@ -184,7 +211,7 @@ test('a stream that only broke is opened again, and nobody is called dead', asyn
   await clock.pass(300);
   one.peers.send(two.id, heartbeat(2));
   await clock.pass(100);
-  expect([two.terms, one.refused]).toEqual([[1, 2], []]);
+  expect([two.terms, one.gone]).toEqual([[1, 2], []]);
 });
 
 test.each([

@@ -8,7 +8,9 @@
  *     says hello: one that knows less than it once promised is a copy rolled back in time.
  * N3. A member that no configuration names is answered where its hello said: before it has the metadata log it cannot
  *     register, and metadata knows an address of registered nodes alone. Addresses of 1,000 such members are kept.
- * N4. What waits for a member that does not read is bounded: beyond that messages are dropped.
+ * N4. A member whose stream stood and was closed is gone when its machine refuses another or does not answer: the end of
+ *     a process, of its container, or of its machine in order. Who falls silent without closing is not: it may live.
+ * N5. What waits for a member that does not read is bounded: beyond that messages are dropped.
  */
 import { isNodeNumber, parseAddress, SluiceError, toSluiceError, OncePerTurn } from '@sluice/base';
 import type { Clock, Logger, NodeId, Transport } from '@sluice/base';
@@ -52,8 +54,8 @@ export interface RaftPeersOptions {
   /** What the metadata and this member's Raft know of a member. */
   readonly remembered: (member: MemberId) => Remembered;
   readonly onMessage: (from: MemberId, message: RaftMessage) => void;
-  /** The member's machine refused a connection: the process there is gone. */
-  readonly onRefused: (member: MemberId) => void;
+  /** N4 */
+  readonly onGone: (member: MemberId) => void;
   /** Another member says what it remembers of this one. */
   readonly onRemembered: (remembered: Remembered) => void;
 }
@@ -74,6 +76,8 @@ export class RaftPeers {
   readonly #lines = new Map<MemberId, Line>();
   readonly #announced = new Map<MemberId, string>();
   readonly #refusalsSaid = new Set<string>();
+  /** N4, until it is heard of again. */
+  readonly #gone = new Set<NodeId>();
   #stopped = false;
 
   constructor(options: RaftPeersOptions) {
@@ -91,10 +95,16 @@ export class RaftPeers {
       line = new Line(this.#options, to, {
         address: () => this.#addressOf(to),
         refused: (error) => this.#sayRefusal(to, error),
+        setGone: (gone) => this.#setGone(to, gone),
       });
       this.#lines.set(to, line);
     }
     line.send(message);
+  }
+
+  /** N4 */
+  isGone(node: NodeId): boolean {
+    return this.#gone.has(node);
   }
 
   /** Forgets what no stream has taken yet; Raft repeats what still holds. */
@@ -118,6 +128,7 @@ export class RaftPeers {
           if (refusal !== undefined) throw refusal;
           from = memberOf(request.identity as unknown as Member);
           this.#announce(from, request.peerAddress);
+          this.#gone.delete(parseMember(from).nodeId);
           const { term, matchIndex, brokerEpoch } = remembered(from);
           sender.send({
             identity: identityMessage(self),
@@ -131,6 +142,16 @@ export class RaftPeers {
       onEnd: () => sender.end(),
       onClose: () => undefined,
     };
+  }
+
+  #setGone(member: MemberId, gone: boolean): void {
+    const { nodeId } = parseMember(member);
+    if (!gone) {
+      this.#gone.delete(nodeId);
+    } else if (!this.#stopped) {
+      this.#gone.add(nodeId);
+      this.#options.onGone(member);
+    }
   }
 
   #announce(member: MemberId, address: string): void {
@@ -169,6 +190,8 @@ const needsAPerson = ({ code, retry }: SluiceError): boolean =>
 interface LinePorts {
   readonly address: () => string | undefined;
   readonly refused: (error: SluiceError) => void;
+  /** N4 */
+  readonly setGone: (gone: boolean) => void;
 }
 
 /** The outgoing stream to one member. */
@@ -237,13 +260,14 @@ class Line {
       return;
     }
     this.#open = true;
+    this.#ports.setGone(false);
     // May withdraw the votes that wait here: before anything is sent.
     this.#options.onRemembered({ term: knownTerm, matchIndex: knownMatchIndex, brokerEpoch: knownBrokerEpoch });
     this.#flushing.soon();
   }
 
   #onClosed(address: string, error: SluiceError | undefined): void {
-    const { transport, logger, onRefused, clock } = this.#options;
+    const { transport, logger, clock } = this.#options;
     const wasOpen = this.#open;
     this.#reset();
     this.#mayConnectMs = clock.monotonicMs() + retryMs;
@@ -253,7 +277,7 @@ class Line {
     if (!wasOpen || this.#stopped) return;
     transport.probe(address, probeTimeoutMs).then(
       (result) => {
-        if (result === 'refused' && !this.#stopped) onRefused(this.#to);
+        if (result !== 'open' && !this.#open) this.#ports.setGone(true);
       },
       (failure: unknown) => logger.warn('probe failed', { peer: this.#to, err: toSluiceError(failure) }),
     );

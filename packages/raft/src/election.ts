@@ -138,7 +138,7 @@ function becomeLeader(state: RaftState): void {
   for (const progress of state.peers.values()) probe(state, progress);
 }
 
-/** The kernel of `peer`'s machine refused it: if it led, no timeout needs to be waited for (design §4). */
+/** The process of `peer` is gone: if it led, no timeout needs to be waited for (design §4). */
 export function onPeerRefused(state: RaftState, peer: MemberId): void {
   state.peers.get(peer)?.pause();
   // One that was voted for and not heard since may have won, and died before it could say so.

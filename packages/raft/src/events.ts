@@ -32,7 +32,7 @@ export interface PersistedEvent {
   readonly nowMs: number;
 }
 
-/** The stream to `peer` closed and its machine refused to open another: the process there is gone. */
+/** The stream to `peer` closed, and its machine refused to open another or did not answer: the process is gone. */
 export interface PeerRefusedEvent {
   readonly kind: 'peer-refused';
   readonly peer: MemberId;
