@@ -6,6 +6,7 @@
  * metadata names them. Order of a stop: `drain` (leaderships move away), then `stop`.
  */
 import type { Clock, Halt, Logger, Timer } from '@sluice/base';
+import { hasAnotherReplica } from '@sluice/metadata';
 import type { MetadataFeed } from '@sluice/metadata';
 import type { PartitionConfig } from '@sluice/partition';
 import type { NodeLog } from '@sluice/storage';
@@ -173,16 +174,17 @@ export class BrokerNode {
       this.#options.logger.warn('stopping before all leaderships moved', { waitedMs: timeoutMs });
       resolve();
     });
-    await Promise.race([this.#link.drain().then(() => this.#leadsNothing()), promise]);
+    await Promise.race([this.#link.drain().then(() => this.#handedOver()), promise]);
     timer.cancel();
   }
 
   /** The controller decides sooner than this node hears of it; clients here are to hear it too, before they are cut off. */
-  async #leadsNothing(): Promise<void> {
+  async #handedOver(): Promise<void> {
     const { feed, identity } = this.#options;
     const { promise, resolve } = Promise.withResolvers<void>();
     const look = (): void => {
-      if (feed.image.leaderCount(identity.nodeId) === 0) resolve();
+      for (const partition of feed.image.ledBy(identity.nodeId)) if (hasAnotherReplica(partition)) return;
+      resolve();
     };
     const unsubscribe = feed.subscribe({ onApplied: look, onController: () => undefined });
     look();

@@ -230,3 +230,14 @@ test('a drain resolves when the controller says that the node may stop', async (
   expect(cluster.image.leaderCount(cluster.at(1).id)).toBe(0);
   expect(cluster.image.node(cluster.at(1).id)?.state).toBe('draining');
 });
+
+test('a drain does not wait for what nobody else has', async () => {
+  const cluster = new BrokerCluster();
+  await cluster.start(1);
+  cluster.createTopic({ partitions: 2 });
+  await cluster.clock.pass(1_000);
+  const beganMs = cluster.clock.monotonicMs();
+  await cluster.settled(cluster.at(1).broker.drain(20_000));
+  expect(cluster.image.leaderCount(cluster.at(1).id)).toBe(2);
+  expect(cluster.clock.monotonicMs() - beganMs).toBeLessThan(1_000);
+});

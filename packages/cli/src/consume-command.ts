@@ -51,8 +51,13 @@ async function consume(context: CommandContext, topics: string[], options: Consu
   await using sluice = connect(context);
   const format = output.json ? jsonLine : (options.format ?? valueLine);
   const reading = new Reading(options);
-  const asked = options.partition === undefined ? {} : { partitions: [options.partition] };
-  for (const name of new Set(topics)) reading.add(name, await sluice.admin.listOffsets(name, asked));
+  const asked = { signal: stop, ...(options.partition === undefined ? {} : { partitions: [options.partition] }) };
+  try {
+    for (const name of new Set(topics)) reading.add(name, await sluice.admin.listOffsets(name, asked));
+  } catch (error) {
+    if (stop.aborted) return exitCodes.done;
+    throw error;
+  }
   if (reading.finished) return exitCodes.done;
   await using consumer = sluice.consumer({ assignments: reading.assignments });
   const close = (): void => void consumer.close();

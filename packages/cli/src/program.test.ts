@@ -4,7 +4,7 @@ import { resolveBootstrap } from './command-context.ts';
 import { runCommandLine } from './program.ts';
 import type { Terminal } from './terminal.ts';
 
-async function run(argv: string[], environment: Record<string, string> = {}) {
+async function run(argv: string[], interruption = new AbortController().signal) {
   let out = '';
   let err = '';
   const terminal: Terminal = {
@@ -15,8 +15,8 @@ async function run(argv: string[], environment: Record<string, string> = {}) {
     writeErr: (text) => void (err += text),
     watched: false,
     pid: 1,
-    environment,
-    interruption: () => new AbortController().signal,
+    environment: {},
+    interruption: () => interruption,
   };
   const exit = await runCommandLine(argv, { terminal, readContexts: () => ({ prod: { bootstrap: ['h:1'] } }) });
   return { exit, out, err };
@@ -85,6 +85,11 @@ describe('wrong usage exits with 2 and says what is wrong', () => {
 
 test('--version', async () => {
   expect(await run(['--version'])).toEqual({ exit: 0, out: '0.1.0\n', err: '' });
+});
+
+test('consume ends in order when it is interrupted, also while it looks for the cluster', async () => {
+  const words = ['consume', 'orders', '--bootstrap', '127.0.0.1:1', '--timeout', '1m'];
+  expect(await run(words, AbortSignal.timeout(50))).toEqual({ exit: 0, out: '', err: '' });
 });
 
 describe('which cluster', () => {

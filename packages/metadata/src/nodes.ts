@@ -150,6 +150,9 @@ export function decideFenceEarlierLife(
   return { records, response: { ok: true, value: { fenced: [nodeId] } } };
 }
 
+/** A partition without one serves nobody while its node is away: waiting changes nothing. */
+export const hasAnotherReplica = ({ replicas }: PartitionState): boolean => replicas.length > 1;
+
 /** D20. Asking again tries again: a follower that joined an ISR meanwhile can take over. */
 export function decideDrainNode(image: MetadataImage, request: DrainNodeRequest): DecisionFor<DrainNodeRequest> {
   const { nodeId } = request;
@@ -160,7 +163,8 @@ export function decideDrainNode(image: MetadataImage, request: DrainNodeRequest)
   const isGone = (id: NodeId): boolean => id === nodeId;
   const after = (partition: PartitionState): Membership => withoutMembers(image, partition, { isGone, phaseOf });
   const moved = changes(image.replicasOn(nodeId), after);
-  const leading = [...image.ledBy(nodeId)].filter((partition) => after(partition).leader === nodeId).length;
+  const ledOn = [...image.ledBy(nodeId)].filter((partition) => after(partition).leader === nodeId);
+  const leading = ledOn.filter(hasAnotherReplica).length;
   const begin: readonly MetadataRecord[] =
     node.value.state === 'draining' ? [] : [{ type: 'nodeDraining', version: 1, nodeId }];
   return { records: [...begin, ...moved], response: { ok: true, value: { leading } } };

@@ -187,7 +187,10 @@ export interface FenceNodesValue {
 }
 
 export interface DrainNodeValue {
-  /** Partitions that the node leads on because no other in-sync replica can. It may stop at 0, or when it gives up. */
+  /**
+   * Partitions that the node leads on because no other replica is in sync yet; those without another replica do not
+   * count. It may stop at 0, or when it gives up.
+   */
   readonly leading: number;
 }
 
