@@ -95,6 +95,8 @@ export interface TestBroker {
   readonly broker: BrokerNode;
   readonly identity: NodeIdentity & { revoked: boolean; brokerEpoch: BrokerEpoch };
   readonly halts: Error[];
+  /** Phrases at `warn`. */
+  readonly warnings: string[];
 }
 
 export class BrokerCluster {
@@ -294,6 +296,7 @@ export class BrokerCluster {
     this.disks.set(id, disk);
     const directory = await this.settled(DataDirectory.open(disk, '/data'));
     const halts: Error[] = [];
+    const warnings: string[] = [];
     const halt = { halt: (reason: Error): void => void halts.push(reason) };
     const limits = { pendingBytesMax: this.#config.receiveBudgetBytes };
     const nodeLog = await this.settled(openNodeLog({ directory, clock, halt, logger: silentLogger, limits }));
@@ -315,7 +318,7 @@ export class BrokerCluster {
       feed,
       rpc: new RpcClient(transport),
       clock,
-      logger: silentLogger,
+      logger: { ...silentLogger, warn: (phrase) => warnings.push(phrase) },
       halt,
       stages: { observe: () => undefined },
       diskBytes: async () => 0,
@@ -324,7 +327,7 @@ export class BrokerCluster {
     broker.serve([clients], peers);
     await transport.listen(clientAddress(id), clients.accept);
     await transport.listen(peerAddress(id), peers.accept);
-    this.brokers.set(id, { id: nodeId(id), feed, nodeLog, broker, identity, halts });
+    this.brokers.set(id, { id: nodeId(id), feed, nodeLog, broker, identity, halts, warnings });
     broker.start();
   }
 

@@ -221,6 +221,22 @@ test('a node that does not answer is described as down', async () => {
   ]);
 });
 
+test('a node that no controller leader answers says so once, and again the next time', async () => {
+  const cluster = await oneBroker();
+  const { warnings } = cluster.at(1);
+  await cluster.clock.pass(30_000);
+  expect(warnings).toEqual([]);
+  for (const times of [1, 2]) {
+    cluster.network.cut('node1', 'controller');
+    await cluster.clock.pass(8_000);
+    expect(warnings).toHaveLength(times - 1);
+    await cluster.clock.pass(30_000);
+    expect(warnings).toEqual(Array.from({ length: times }, () => 'no controller leader answers'));
+    cluster.network.heal('node1', 'controller');
+    await cluster.clock.pass(5_000);
+  }
+});
+
 test('a drain resolves when the controller says that the node may stop', async () => {
   const cluster = new BrokerCluster();
   await cluster.start(1, 2);

@@ -43,6 +43,9 @@ export interface ControllerLinkOptions {
 /** Between two attempts to reach a leader. */
 const retryMs = 50;
 
+/** Longer than any election: who hears nothing for so long is cut off, or a majority of the voters is gone. */
+const silenceMs = 10_000;
+
 export class ControllerLink {
   readonly #options: ControllerLinkOptions;
   /** Granted in this incarnation. */
@@ -55,6 +58,8 @@ export class ControllerLink {
   #attempt = 0;
   #beat: Timer | undefined;
   #retry: Timer | undefined;
+  /** Runs while a silence would be news. */
+  #silence: Timer | undefined;
   #stopped = false;
   #unsubscribe: (() => void) | undefined;
   /** Called after each grant of an epoch. */
@@ -85,10 +90,12 @@ export class ControllerLink {
       onController: () => this.#restart(0),
     });
     this.#restart(0);
+    this.#sayWhenSilentSince(this.#options.clock.monotonicMs());
   }
 
   stop(): void {
     this.#stopped = true;
+    this.#silence?.cancel();
     this.#unsubscribe?.();
     this.#dropStream();
     this.#retry?.cancel();
@@ -217,6 +224,16 @@ export class ControllerLink {
     beat(true);
   }
 
+  /** Once for each silence: a node that waits for a majority looks like one that has nothing to do. */
+  #sayWhenSilentSince(sinceMs: number): void {
+    const { clock, feed, logger } = this.#options;
+    this.#silence = clock.setTimer(sinceMs + silenceMs - clock.monotonicMs(), () => {
+      if (this.#heardAtMs > sinceMs) return this.#sayWhenSilentSince(this.#heardAtMs);
+      this.#silence = undefined;
+      logger.warn('no controller leader answers', { known: feed.controller?.nodeId ?? null });
+    });
+  }
+
   /** Sends one now; replaced while a stream is open. */
   #sendHeartbeat: () => void = () => undefined;
 
@@ -231,6 +248,7 @@ export class ControllerLink {
       return this.#restart(retryMs);
     }
     this.#heardAtMs = this.#options.clock.monotonicMs();
+    if (this.#silence === undefined) this.#sayWhenSilentSince(this.#heardAtMs);
     const wasUp = this.#up;
     this.#up = answer.up;
     if (answer.up && !wasUp) {

@@ -120,7 +120,12 @@ function installChecksum(logger: Logger): void {
 
 function haltProcess(logger: Logger): Halt {
   const halt = (reason: Error): void => {
-    logger.error('node halted', { err: reason, reason: reason.message });
+    // Only of a bug is it of use where it was thrown; a code says it all, and its message has the cause.
+    const { code, message } = toSluiceError(reason);
+    logger.error(
+      'node halted',
+      code === 'INTERNAL' ? { code, reason: message, err: reason } : { code, reason: message },
+    );
     process.exit(1);
   };
   process.on('uncaughtException', halt);
