@@ -45,7 +45,7 @@ type Role = (typeof roles)[number];
 
 /**
  * docs/architecture.md, Failover: the others are done after at most 3.65 s, when both are one, and the client, which
- * watches the silent one, leaves it after 3 to 4 s. The machine's own time comes on top.
+ * watches the silent one, leaves it after 2 s. The machine's own time comes on top.
  */
 const pauseMsMax = 7000;
 

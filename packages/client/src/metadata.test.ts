@@ -39,8 +39,26 @@ describe('the watch', () => {
     cluster.createTopic('orders', [2]);
     cluster.nodes.get(1)!.silent = true;
     const producer = cluster.client().producer();
-    await cluster.clock.outcome(producer.send('orders', { value: 'a' }), 4_100);
+    await cluster.clock.outcome(producer.send('orders', { value: 'a' }), 2_200);
     expect(kinds(cluster).slice(0, 2)).toEqual(['disconnected', 'connected']);
+  });
+
+  test('leaves a node that fell silent 2 s after its last word, whenever that was', async () => {
+    for (const quietMs of [0, 300, 950, 1_200]) {
+      const cluster = await ScriptedCluster.start();
+      cluster.createTopic('orders', [1]);
+      const producer = cluster.client().producer();
+      await cluster.clock.outcome(producer.send('orders', { value: 'a' }));
+      await cluster.clock.pass(quietMs);
+      cluster.nodes.get(1)!.push({}, 'orders');
+      await cluster.clock.settle();
+      cluster.network.cut('client', 'node-1');
+      cluster.moveLeader('orders', 0, 2);
+      await cluster.clock.pass(1_950);
+      expect(kinds(cluster)).toEqual(['connected']);
+      await cluster.clock.outcome(producer.send('orders', { value: 'b' }), 250);
+      expect(cluster.log('orders').values()).toEqual(['a', 'b']);
+    }
   });
 
   test('a node that lags takes nothing back', async () => {

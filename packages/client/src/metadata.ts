@@ -50,9 +50,9 @@ interface Watch {
   leaderlessSinceMs: number | undefined;
 }
 
-/** After so much silence the node is asked, and after so much more it is given up. */
+/** After so much silence the node is asked; without an answer it is given up when the silence was so long. */
 const quietMs = 1_000;
-const silentMs = 3_000;
+const silentMs = 2_000;
 /** Longer than a controller election takes when the last leader is known to be gone. */
 const leaderlessMs = 1_000;
 const unknownGraceMs = 1_000;
@@ -194,16 +194,17 @@ export class Metadata {
   }
 
   /** W1 */
-  #listen(watch: Watch): void {
-    this.#timer = this.#clock.setTimer(quietMs, () => {
+  #listen(watch: Watch, afterMs = quietMs): void {
+    this.#timer = this.#clock.setTimer(afterMs, () => {
       if (this.#watch !== watch) return;
       const quietForMs = this.#clock.monotonicMs() - watch.heardMs;
+      if (quietForMs < quietMs) return this.#listen(watch, quietMs - quietForMs);
       if (quietForMs >= silentMs) {
         const message = `${watch.address} said nothing for ${Math.round(quietForMs)} ms.`;
         return this.#leave(watch, new SluiceError('CONNECTION_LOST', { message }));
       }
-      if (watch.openedMs !== undefined && quietForMs >= quietMs) watch.sender.send({});
-      this.#listen(watch);
+      if (watch.openedMs !== undefined) watch.sender.send({});
+      this.#listen(watch, silentMs - quietForMs);
     });
   }
 
