@@ -19,7 +19,6 @@ import { errorJson } from './output.ts';
 import type { Output } from './output.ts';
 import { Pace } from './pace.ts';
 import { startProgress } from './progress.ts';
-import { sleep } from './sleep.ts';
 
 interface ProduceOptions {
   readonly file?: string;
@@ -96,12 +95,12 @@ async function produce(context: CommandContext, topic: string, options: ProduceO
     describe: () => `${results.succeeded} records, ${results.failed} failed`,
   });
   const send = sender({ producer, topic, results, toRecord: recordMaker(options) });
-  const pace = options.rate === undefined ? undefined : new Pace(options.rate, startMs);
+  const pace = options.rate === undefined ? undefined : new Pace(options.rate);
   const stop = terminal.interruption();
   for await (const lines of linesOf(counted(untilAborted(source.chunks, stop), progress.advance), lineBytesMax)) {
     for (const line of lines) {
       if (stop.aborted) break;
-      if (pace !== undefined) await sleep(pace.nextDueMs() - performance.now(), stop);
+      await pace?.turn(stop);
       await results.room();
       await send(line);
     }
