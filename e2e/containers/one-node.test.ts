@@ -24,7 +24,8 @@ describe('a wrong setting: one line that says why, and exit code 1', () => {
     ['not a number', { SLUICE_NODE_ID: 'one' }, 'INVALID_CONFIG', /nodeId/],
     ['no YAML', { SLUICE_CLUSTER_VOTERS: '[{' }, 'INVALID_CONFIG', /cluster\.voters/],
     ['impossible together', { SLUICE_SECURITY_INSECURE: 'false' }, 'INVALID_CONFIG', /security\.insecure/],
-    ['a directory that it may not write to', { SLUICE_DATA_DIRECTORY: '/opt/data' }, /./, /\/opt\/data/],
+    ['a directory that it may not write to', { SLUICE_DATA_DIRECTORY: '/opt/data' }, 'INVALID_CONFIG', /\/opt\/data/],
+    ['a directory beside the volume', { SLUICE_DATA_DIRECTORY: '/data/sluice' }, 'INVALID_CONFIG', /\/data\/sluice/],
   ])('%s', async (_what, environment, code, reason) => {
     const container = await created(environment);
     await container.start();

@@ -44,8 +44,11 @@ export class DataDirectory {
   }
 }
 
-/** What the system answers about a place where this process may not write, or that is no directory. */
-const unfitCodes: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST']);
+/**
+ * What the system answers about a place where this process may not write, or that is no directory. ENOENT: a directory
+ * with its parents, on a file system that is read only.
+ */
+const unfitCodes: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOENT', 'ENOTDIR', 'EEXIST']);
 
 async function lockDirectory(disk: Disk, path: string): Promise<DiskLock> {
   try {
@@ -54,7 +57,7 @@ async function lockDirectory(disk: Disk, path: string): Promise<DiskLock> {
   } catch (error) {
     if (!(error instanceof DiskError) || !unfitCodes.has(error.code)) throw error;
     throw new SluiceError('INVALID_CONFIG', {
-      message: `The data directory ${path} cannot be written to (${error.code}); give it to the user that the node runs as, or set dataDirectory to another one.`,
+      message: `The data directory ${path} cannot be written to (${error.code}); give it to the user that the node runs as, mount a disk or volume there, or set dataDirectory to another one.`,
       details: { key: 'dataDirectory', directory: path },
       cause: error,
     });

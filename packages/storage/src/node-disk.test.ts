@@ -66,7 +66,9 @@ test('a stopped process still holds its lock', async () => {
 test('a place where nothing can be written is refused by its name, with what to do', async () => {
   const file = path.join(directory, 'file');
   fs.writeFileSync(file, '');
-  for (const place of [file, `${file}/below`]) {
+  const dangling = path.join(directory, 'dangling');
+  fs.symlinkSync(path.join(directory, 'nowhere', 'below'), dangling);
+  for (const place of [file, `${file}/below`, dangling]) {
     await expect(DataDirectory.open(new NodeDisk(), place)).rejects.toMatchObject({
       code: 'INVALID_CONFIG',
       message: expect.stringContaining(`The data directory ${place} cannot be written to (`) as string,
