@@ -42,7 +42,9 @@ export const metricsTable = {
   sluice_log_syncs_total: counter('count', 'Syncs of the node log.'),
   sluice_log_pending_bytes: gauge('bytes', 'Bytes accepted by the node log and not yet durable.'),
   sluice_log_tail_bytes: gauge('bytes', 'Memory of the newest batches, kept for followers and consumers.'),
-  sluice_log_files: gauge('count', 'Files of the node log.'),
+  sluice_log_files: gauge('count', 'Journal files of the node log.'),
+  sluice_log_disk_bytes: gauge('bytes', 'Bytes of the files of the node log, without space made ahead.'),
+  sluice_log_live_bytes: gauge('bytes', 'What partitions hold of that; the rest goes when whole files hold nothing.'),
   sluice_log_oldest_unsynced_seconds: gauge('seconds', 'Age of the oldest write that is not durable.'),
   sluice_data_filesystem: {
     type: 'gauge',

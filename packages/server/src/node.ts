@@ -99,6 +99,7 @@ class AssembledNode implements Node {
     const { nodeLog, controller } = parts;
     const { image } = controller.feed;
     const { nodeId } = this.#config;
+    const { stats } = nodeLog;
     let underReplicated = 0;
     for (const each of image.ledBy(nodeId)) if (each.isr.length < each.replicas.length) underReplicated += 1;
     return {
@@ -108,12 +109,14 @@ class AssembledNode implements Node {
       sluice_partitions_led: image.leaderCount(nodeId),
       sluice_partitions_held: image.replicaCount(nodeId),
       sluice_partitions_under_replicated: underReplicated,
-      sluice_log_written_bytes_total: nodeLog.stats.bytesWritten,
-      sluice_log_groups_total: nodeLog.stats.groups,
-      sluice_log_syncs_total: nodeLog.stats.syncs,
+      sluice_log_written_bytes_total: stats.bytesWritten,
+      sluice_log_groups_total: stats.groups,
+      sluice_log_syncs_total: stats.syncs,
       sluice_log_pending_bytes: nodeLog.pendingBytes,
-      sluice_log_tail_bytes: nodeLog.stats.tailBytes,
-      sluice_log_files: nodeLog.stats.journalFiles,
+      sluice_log_tail_bytes: stats.tailBytes,
+      sluice_log_files: stats.journalFiles,
+      sluice_log_disk_bytes: stats.diskBytes,
+      sluice_log_live_bytes: stats.liveBytes,
       sluice_log_oldest_unsynced_seconds: nodeLog.oldestUnsyncedMs(this.#ports.clock.monotonicMs()) / 1000,
     };
   }
@@ -158,7 +161,8 @@ class AssembledNode implements Node {
 
   #openLog(directory: DataDirectory): Promise<NodeLog> {
     const { clock, halt, logger, observeStage } = this.#ports;
-    const { journalBytesMax, groupBytesMax, tailBytesMax, receiveBudgetBytes } = this.#config;
+    const { journalBytesMax, journalAgeMsMax, groupBytesMax, tailBytesMax } = this.#config;
+    const pendingBytesMax = this.#config.receiveBudgetBytes;
     const onGroup = ({ queueMs, prepareMs, writeMs }: GroupStats): void => {
       observeStage('queue', queueMs);
       observeStage('append', prepareMs);
@@ -169,7 +173,7 @@ class AssembledNode implements Node {
       clock,
       halt,
       logger: logger.with({ component: 'storage' }),
-      limits: { journalBytesMax, groupBytesMax, tailBytesMax, pendingBytesMax: receiveBudgetBytes },
+      limits: { journalBytesMax, journalAgeMsMax, groupBytesMax, tailBytesMax, pendingBytesMax },
       onGroup,
     });
   }

@@ -31,6 +31,12 @@ interface Part {
   readonly end: number;
 }
 
+interface CachedSection {
+  readonly fileId: number;
+  readonly extents: ExtentList;
+  readonly bytes: number;
+}
+
 interface Located {
   readonly fileId: number;
   readonly extents: readonly Extent[];
@@ -39,11 +45,13 @@ interface Located {
 /** The bytes on the disk are not what was written. */
 export class DamagedRead extends Error {
   override readonly name = 'DamagedRead';
+  readonly fileId: number;
   readonly intactEnd: Offset;
 
-  constructor(where: string, intactEnd: number) {
+  constructor(where: string, at: { readonly fileId: number; readonly intactEnd: number }) {
     super(where);
-    this.intactEnd = offset(intactEnd);
+    this.fileId = at.fileId;
+    this.intactEnd = offset(at.intactEnd);
   }
 }
 
@@ -51,7 +59,7 @@ export class ColdReader {
   readonly #directory: DataDirectory;
   readonly #files: FilePool;
   readonly #openFileId: () => number;
-  readonly #sections = new Map<string, { readonly extents: ExtentList; readonly bytes: number }>();
+  readonly #sections = new Map<string, CachedSection>();
   #sectionBytes = 0;
 
   constructor(directory: DataDirectory, openFileId: () => number) {
@@ -79,6 +87,16 @@ export class ColdReader {
     return { kind: 'batches', batches, bytes, endOffset: offset(from) };
   }
 
+  /** The file is dropped: reads that are in it go on, and no new one begins. */
+  async forget(fileId: number): Promise<void> {
+    for (const [key, { fileId: of, bytes }] of this.#sections) {
+      if (of !== fileId) continue;
+      this.#sections.delete(key);
+      this.#sectionBytes -= bytes;
+    }
+    await this.#files.forget(fileId);
+  }
+
   close(): Promise<void> {
     return this.#files.close();
   }
@@ -96,7 +114,7 @@ export class ColdReader {
       const part = take(read[at], extent, { ...range, from: next, bytesMax: range.bytesMax - bytes });
       if (part === undefined) {
         if (batches.length > 0) break;
-        return new DamagedRead(`${where} at byte ${extent.position}`, next);
+        return new DamagedRead(`${where} at byte ${extent.position}`, { fileId: located.fileId, intactEnd: next });
       }
       const fits = part.bytes.length > 0 && (part.withinLimit || (atLeastOne && batches.length === 0));
       if (!fits) break;
@@ -128,7 +146,9 @@ export class ColdReader {
       bytes += extent.bytes;
     }
     const fileId = segment?.fileId ?? this.#openFileId();
-    if (chosen.length === 0) return new DamagedRead(`${this.#path(fileId)}: its index has a gap`, range.from);
+    if (chosen.length === 0) {
+      return new DamagedRead(`${this.#path(fileId)}: its index has a gap`, { fileId, intactEnd: range.from });
+    }
     return { fileId, extents: chosen };
   }
 
@@ -144,11 +164,12 @@ export class ColdReader {
     const bytes = new Uint8Array(section.bytes);
     const read = await this.#files.use(fileId, (file) => file.read(bytes, section.position));
     if (read < bytes.length || crc32c(bytes) !== section.crc) {
-      return new DamagedRead(`${this.#path(fileId)}: the footer at byte ${section.position}`, from);
+      const where = `${this.#path(fileId)}: the footer at byte ${section.position}`;
+      return new DamagedRead(where, { fileId, intactEnd: from });
     }
     const extents = ExtentList.read(new ByteReader(bytes));
     if (!this.#sections.has(key)) this.#sectionBytes += bytes.length;
-    this.#sections.set(key, { extents, bytes: bytes.length });
+    this.#sections.set(key, { fileId, extents, bytes: bytes.length });
     for (const [oldest, entry] of this.#sections) {
       if (this.#sectionBytes <= sectionBytesMax || oldest === key) break;
       this.#sections.delete(oldest);

@@ -136,6 +136,7 @@ test('a group of another file, another place or another past is not taken for on
       rowCount: 0,
       previousChecksum: (last?.checksum ?? 0) ^ (stale === 'chain' ? 1 : 0),
       tableCrc: 0,
+      appendedMs: 0,
     });
     disk.plant(path, concat([bytes, frame]));
     const node = await openTestNode({ disk });

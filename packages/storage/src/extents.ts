@@ -20,9 +20,15 @@ export const extentBytes = 28;
 
 export class ExtentList {
   readonly #values: number[] = [];
+  #bytes = 0;
 
   get length(): number {
     return this.#values.length / stride;
+  }
+
+  /** Of all extents, on the disk. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Undefined when there are none. */
@@ -32,6 +38,7 @@ export class ExtentList {
 
   push(extent: Extent): void {
     this.#values.push(extent.base, extent.end, extent.position, extent.bytes);
+    this.#bytes += extent.bytes;
   }
 
   at(index: number): Extent | undefined {
@@ -56,7 +63,10 @@ export class ExtentList {
 
   /** Keeps what lies below `end`. */
   cut(end: number): void {
-    while (this.length > 0 && (this.#values.at(-stride) ?? 0) >= end) this.#values.length -= stride;
+    while (this.length > 0 && (this.#values.at(-stride) ?? 0) >= end) {
+      this.#bytes -= this.#values.at(-1) ?? 0;
+      this.#values.length -= stride;
+    }
     const last = this.#values.length - stride + 1;
     if (last > 0) this.#values[last] = Math.min(this.#values[last] ?? 0, end);
   }
@@ -64,7 +74,10 @@ export class ExtentList {
   /** Forgets extents that lie wholly below `start`. */
   dropBelow(start: number): void {
     let dead = 0;
-    while (dead < this.length && (this.#values[dead * stride + 1] ?? 0) <= start) dead += 1;
+    while (dead < this.length && (this.#values[dead * stride + 1] ?? 0) <= start) {
+      this.#bytes -= this.#values[dead * stride + 3] ?? 0;
+      dead += 1;
+    }
     this.#values.splice(0, dead * stride);
   }
 

@@ -1,4 +1,4 @@
-/** Open handles of finished files, at most so many, closed least recently used first and never while in use. */
+/** Open handles of files, at most so many, closed least recently used first and never while in use. */
 import type { DiskFile } from '@sluice/base';
 
 const openFilesMax = 64;
@@ -6,6 +6,8 @@ const openFilesMax = 64;
 interface Pooled {
   readonly file: Promise<DiskFile>;
   users: number;
+  /** The file is gone: the last user closes it. */
+  forgotten: boolean;
 }
 
 export class FilePool {
@@ -18,7 +20,7 @@ export class FilePool {
   }
 
   async use<T>(fileId: number, run: (file: DiskFile) => Promise<T>): Promise<T> {
-    const pooled = this.#files.get(fileId) ?? { file: this.#open(fileId), users: 0 };
+    const pooled = this.#files.get(fileId) ?? { file: this.#open(fileId), users: 0, forgotten: false };
     this.#files.delete(fileId);
     this.#files.set(fileId, pooled);
     pooled.users += 1;
@@ -30,8 +32,17 @@ export class FilePool {
       return await run(file);
     } finally {
       pooled.users -= 1;
+      if (pooled.forgotten) await closeUnused(pooled);
       await this.#shrink();
     }
+  }
+
+  async forget(fileId: number): Promise<void> {
+    const pooled = this.#files.get(fileId);
+    if (pooled === undefined) return;
+    this.#files.delete(fileId);
+    pooled.forgotten = true;
+    await closeUnused(pooled);
   }
 
   async close(): Promise<void> {
@@ -49,4 +60,11 @@ export class FilePool {
       return;
     }
   }
+}
+
+/** One that could not be opened has nothing to close; who asked for it was told. */
+async function closeUnused(pooled: Pooled): Promise<void> {
+  if (pooled.users > 0) return;
+  const file = await pooled.file.catch(() => undefined);
+  await file?.close();
 }

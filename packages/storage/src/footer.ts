@@ -1,6 +1,7 @@
 /**
  * The end of a finished journal file: a frame whose table is a directory of the logs that the file touched, and whose
  * payload holds the extents of each. It stands for the file's rows, so that opening a node reads footers, not files.
+ * A checkpoint ends with one too, which stands for all files that were dropped.
  */
 import type { LogId } from '@sluice/base';
 import { logIndex, offset, term } from '@sluice/base';
@@ -26,6 +27,8 @@ export interface FooterRaft {
 export interface Footer {
   readonly logs: readonly FooterLog[];
   readonly raft: FooterRaft | undefined;
+  /** In a checkpoint: whole groups were lost in what it stands for. */
+  readonly damaged: boolean;
 }
 
 export interface FooterSource {
@@ -33,9 +36,11 @@ export interface FooterSource {
   readonly group: number;
   readonly logs: Iterable<{ readonly summary: LogSummary; readonly extents: ExtentList }>;
   readonly raft: { readonly summary: RaftSummary; readonly stored: readonly StoredEntry[] } | undefined;
+  readonly damaged: boolean;
 }
 
 const flag = { absolute: 1, deleted: 2, keepBelow: 4, base: 8, lossy: 16, knownEnd: 32, doubtful: 64 };
+const rowKind = { log: 0, raft: 1, damaged: 2 };
 
 /** The frame, and what it says with positions in the file. */
 export function encodeFooter(source: FooterSource, place: GroupPlace): { frame: Uint8Array; footer: Footer } {
@@ -60,6 +65,7 @@ export function encodeFooter(source: FooterSource, place: GroupPlace): { frame: 
   const table = new ByteWriter(1024 + logs.length * 128);
   for (const log of logs) writeLog(table, log);
   if (raft !== undefined) writeRaft(table, raft);
+  if (source.damaged) table.u8(rowKind.damaged);
 
   const frame = new Uint8Array(aligned(frameHeaderBytes + table.length + sections.length));
   frame.set(table.written(), frameHeaderBytes);
@@ -71,12 +77,13 @@ export function encodeFooter(source: FooterSource, place: GroupPlace): { frame: 
     position: place.position,
     tableBytes: table.length,
     payloadBytes: sections.length,
-    rowCount: logs.length + (raft === undefined ? 0 : 1),
+    rowCount: logs.length + (raft === undefined ? 0 : 1) + (source.damaged ? 1 : 0),
     previousChecksum: place.previousChecksum,
     tableCrc: crc32c(table.written()),
+    appendedMs: place.appendedMs,
   });
   const payloadPosition = place.position + frameHeaderBytes + table.length;
-  return { frame, footer: placed({ logs, raft }, payloadPosition) };
+  return { frame, footer: placed({ logs, raft, damaged: source.damaged }, payloadPosition) };
 }
 
 /** The directory of a footer whose frame header was found; undefined when the table is damaged. */
@@ -85,14 +92,16 @@ export function decodeFooter(header: FrameHeader, table: Uint8Array): Footer | u
   const reader = new ByteReader(table);
   const logs: FooterLog[] = [];
   let raft: FooterRaft | undefined;
+  let isDamaged = false;
   for (let row = 0; row < header.rowCount && !reader.failed; row += 1) {
     const kind = reader.u8();
-    if (kind === 0) logs.push(readLog(reader));
-    else if (kind === 1) raft = readRaft(reader);
+    if (kind === rowKind.log) logs.push(readLog(reader));
+    else if (kind === rowKind.raft) raft = readRaft(reader);
+    else if (kind === rowKind.damaged) isDamaged = true;
     else reader.fail();
   }
   if (reader.failed) return undefined;
-  return placed({ logs, raft }, header.position + frameHeaderBytes + header.tableBytes);
+  return placed({ logs, raft, damaged: isDamaged }, header.position + frameHeaderBytes + header.tableBytes);
 }
 
 export function decodeStored(section: Uint8Array): readonly StoredEntry[] {
@@ -126,12 +135,12 @@ function placed(footer: Footer, payloadPosition: number): Footer {
     ...item,
     section: { ...item.section, position: item.section.position + payloadPosition },
   });
-  return { logs: footer.logs.map(move), raft: footer.raft && move(footer.raft) };
+  return { ...footer, logs: footer.logs.map(move), raft: footer.raft && move(footer.raft) };
 }
 
 function writeLog(writer: ByteWriter, { summary, section }: FooterLog): void {
   const { lossy } = summary;
-  writer.u8(0);
+  writer.u8(rowKind.log);
   writeLogId(writer, summary.id);
   writer.u8(
     (summary.absolute ? flag.absolute : 0) |
@@ -147,6 +156,8 @@ function writeLog(writer: ByteWriter, { summary, section }: FooterLog): void {
   writer.u64(summary.start);
   writer.u64(summary.end);
   writer.u64(summary.base ?? 0);
+  writer.u64(summary.bytes);
+  writer.u64(summary.appendedMs);
   writeSection(writer, section);
   if (lossy === undefined) return;
   writer.u64(lossy.intactEnd);
@@ -164,6 +175,8 @@ function readLog(reader: ByteReader): FooterLog {
   const start = reader.u64();
   const end = reader.u64();
   const base = reader.u64();
+  const bytes = reader.u64();
+  const appendedMs = reader.u64();
   const section = readSection(reader);
   const lossy = has(flag.lossy) ? readLossy(reader, has(flag.knownEnd)) : undefined;
   return {
@@ -178,6 +191,8 @@ function readLog(reader: ByteReader): FooterLog {
       start,
       end,
       base: has(flag.base) ? base : undefined,
+      bytes,
+      appendedMs,
       lossy,
     },
   };
@@ -190,7 +205,7 @@ function readLossy(reader: ByteReader, endKnown: boolean): NonNullable<LogSummar
 }
 
 function writeRaft(writer: ByteWriter, { summary, section }: FooterRaft): void {
-  writer.u8(1);
+  writer.u8(rowKind.raft);
   writer.u8(
     (summary.absolute ? flag.absolute : 0) |
       (summary.keepBelow === undefined ? 0 : flag.keepBelow) |

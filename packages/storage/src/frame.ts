@@ -1,8 +1,8 @@
 /**
  * The frame that a journal file is made of: one group commit, or the footer.
  *
- *   header, 60 bytes: magic u32, version u16, kind u16, file id u64, number u64, position u64, table bytes u32,
- *                     payload bytes u32, row count u32, previous checksum u32, table CRC u32, reserved u32, header CRC u32
+ *   header, 64 bytes: magic u32, version u16, kind u16, file id u64, number u64, position u64, table bytes u32,
+ *                     payload bytes u32, row count u32, previous checksum u32, table CRC u32, append time u64, header CRC u32
  *   table:   rows that say what the payload holds (`rows.ts`), under the table CRC
  *   payload: bytes of the rows in their order; each row carries the checksum of its own
  *   zeros up to the next multiple of 4096
@@ -17,10 +17,10 @@
 import { crc32c } from '@sluice/record';
 
 export const frameAlignment = 4096;
-export const frameHeaderBytes = 60;
-const headerCrcAt = 56;
+export const frameHeaderBytes = 64;
+const headerCrcAt = 60;
 const frameMagic = 0x534c4652;
-const frameVersion = 1;
+const frameVersion = 2;
 
 export const FrameKind = { group: 0, footer: 1 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
@@ -37,6 +37,8 @@ export interface FrameHeader {
   readonly rowCount: number;
   readonly previousChecksum: number;
   readonly tableCrc: number;
+  /** When the group was written, in ms of the wall clock; a footer repeats that of the last group before it. */
+  readonly appendedMs: number;
 }
 
 export const frameBytes = (header: Pick<FrameHeader, 'tableBytes' | 'payloadBytes'>): number =>
@@ -58,7 +60,7 @@ export function writeFrameHeader(target: Uint8Array, header: FrameHeader): numbe
   view.setUint32(40, header.rowCount);
   view.setUint32(44, header.previousChecksum);
   view.setUint32(48, header.tableCrc);
-  view.setUint32(52, 0);
+  writePosition(view, 52, header.appendedMs);
   const checksum = crc32c(target.subarray(0, headerCrcAt));
   view.setUint32(headerCrcAt, checksum);
   return checksum;
@@ -91,6 +93,7 @@ export function readFrameHeader(
     rowCount: view.getUint32(40),
     previousChecksum: view.getUint32(44),
     tableCrc: view.getUint32(48),
+    appendedMs: readPosition(view, 52),
   };
   if (header.fileId !== expected.fileId || header.position !== expected.position) return undefined;
   return { header, checksum };

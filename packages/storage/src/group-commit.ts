@@ -47,6 +47,8 @@ export class GroupCommit {
   #failed: Error | undefined;
   #closing = false;
   #sealTimer: Timer | undefined;
+  /** Until the open file may be finished by age while nothing is written. */
+  #ageTimer: Timer | undefined;
   #onIdle: (() => void)[] = [];
   #groups = 0;
   #bytesWritten = 0;
@@ -103,6 +105,7 @@ export class GroupCommit {
     this.#closing = true;
     this.#lingering?.end(true);
     this.#sealTimer?.cancel();
+    this.#ageTimer?.cancel();
     await this.idle();
     if (!this.#lastIsEmpty && this.#failed === undefined) {
       this.#open();
@@ -141,7 +144,7 @@ export class GroupCommit {
         if (lingering !== undefined) await lingering;
       }
       this.#running = false;
-      if (!this.#closing) this.sealWhenIdle();
+      if (!this.#closing) this.whenIdle();
     } catch (error) {
       this.#fail(error);
     }
@@ -182,7 +185,9 @@ export class GroupCommit {
     this.#bytesWritten += encoded.bytes;
     this.#pendingBytes -= group.payloadBytes;
     this.#lastIsEmpty = group.rowCount === 0;
-    for (const row of group.rows) replay.apply(row, group.number, encoded.payloadPosition);
+    const { payloadPosition, appendedMs } = encoded;
+    const at = { group: group.number, payloadPosition, appendedMs };
+    for (const row of group.rows) replay.apply(row, at);
     for (const member of group.members) member.onGroupDurable(group.number);
     onGroup(group.number, {
       bytes: encoded.bytes,
@@ -192,12 +197,31 @@ export class GroupCommit {
     });
   }
 
+  /** What is left to do while nobody writes. */
+  whenIdle(): void {
+    this.#sealWhenIdle();
+    this.#finishFileByAge();
+  }
+
   /** An empty group proves that the last one was durable: damage to it is then corruption and not torn. */
-  sealWhenIdle(): void {
+  #sealWhenIdle(): void {
     if (this.#lastIsEmpty || this.#running) return;
     this.#sealTimer?.cancel();
     this.#sealTimer = this.#options.clock.setTimer(this.#options.sealAfterIdleMs, () => {
       if (!this.#running && !this.#closing && this.#failed === undefined) this.#open();
+    });
+  }
+
+  /** An empty group finds the file too old, and goes into the next. */
+  #finishFileByAge(): void {
+    const leftMs = this.#options.journal.ageLeftMs();
+    if (leftMs === undefined || this.#ageTimer !== undefined) return;
+    this.#ageTimer = this.#options.clock.setTimer(leftMs, () => {
+      this.#ageTimer = undefined;
+      // One that is running looks for itself, and comes back here.
+      if (this.#running || this.#closing || this.#failed !== undefined) return;
+      if (this.#options.journal.ageLeftMs() === 0) this.#open();
+      else this.#finishFileByAge();
     });
   }
 
@@ -214,6 +238,7 @@ export class GroupCommit {
     this.#failed = error;
     this.#running = false;
     this.#sealTimer?.cancel();
+    this.#ageTimer?.cancel();
     this.#options.halt.halt(error);
   }
 }

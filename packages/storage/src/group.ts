@@ -162,9 +162,10 @@ export class Group {
       rowCount: this.rows.length,
       previousChecksum: place.previousChecksum,
       tableCrc: crc32c(table.written()),
+      appendedMs: place.appendedMs,
     });
     const payloadPosition = place.position + frameHeaderBytes + tableBytes;
-    return { buffers: out.buffers(), bytes: total, checksum, payloadPosition };
+    return { buffers: out.buffers(), bytes: total, checksum, payloadPosition, appendedMs: place.appendedMs };
   }
 
   #push(row: Row, pieces: Piece[]): void {
@@ -177,6 +178,8 @@ export interface GroupPlace {
   readonly fileId: number;
   readonly position: number;
   readonly previousChecksum: number;
+  /** Of the wall clock; a position like the others, so neither negative nor a fraction. */
+  readonly appendedMs: number;
 }
 
 export interface EncodedGroup {
@@ -185,6 +188,7 @@ export interface EncodedGroup {
   readonly checksum: number;
   /** Where the payload begins in the file. */
   readonly payloadPosition: number;
+  readonly appendedMs: number;
 }
 
 /** The buffer that groups are gathered in, one after the other. */

@@ -1,14 +1,15 @@
 /**
- * The files of the node log as they are written and read.
+ * The journal file that is written, and how one follows the other.
  *
- * Owns the open file, its position and the chain of checksums, and the manifest. Called by `GroupCommit` for writes, one
- * at a time, and by `PartitionLog` for reads, many at a time.
+ * Owns the open file, its position and the chain of checksums. Called by `GroupCommit`, for one write at a time.
  *
  * J1 A file takes its first group only when its name, its header and the manifest that names it are durable (S7).
  * J2 The footer of a file is durable before the manifest names the next.
  * J3 Nothing is written after a write or sync failed (S2): the caller stops for good.
  * J4 A file is longer than its groups while it is written to, and as long as they and its footer when it is finished; one
  *    that is closed between two groups is cut too. What is longer after a crash reads as zeros (A4).
+ * J5 A file with rows is finished by age too, so that what little traffic left there can go with it. A wall clock that
+ *    jumps by as much, either way, finishes one file early.
  */
 import type { Clock, DiskFile } from '@sluice/base';
 import type { DataDirectory } from './data-directory.ts';
@@ -16,8 +17,8 @@ import { encodeFooter } from './footer.ts';
 import { frameBytes } from './frame.ts';
 import { type EncodedGroup, type Group, Staging } from './group.ts';
 import { encodeJournalHeader, journalHeaderBytes, journalName } from './journal-file.ts';
-import { type ManifestFile, writeManifest } from './manifest.ts';
-import type { Recovered } from './recovery.ts';
+import type { LiveFiles } from './live-files.ts';
+import type { FoundOpen, Recovered } from './recovery.ts';
 import type { Replay } from './replay.ts';
 import { SpaceAhead, type SpaceAheadLimits } from './space-ahead.ts';
 
@@ -30,10 +31,18 @@ interface OpenFile {
   readonly ahead: SpaceAhead;
   position: number;
   rows: number;
+  firstAppendedMs: number;
 }
 
 export interface JournalLimits extends SpaceAheadLimits {
   readonly groupBytesMax: number;
+  readonly journalAgeMsMax: number;
+}
+
+export interface JournalOptions {
+  readonly files: LiveFiles;
+  readonly limits: JournalLimits;
+  readonly clock: Clock;
 }
 
 export class Journal {
@@ -42,27 +51,27 @@ export class Journal {
   readonly #limits: JournalLimits;
   readonly #clock: Clock;
   readonly #staging: Staging;
-  #finished: ManifestFile[];
+  readonly #files: LiveFiles;
   #open: OpenFile | undefined;
-  #nextFileId: number;
   #checksum: number;
   #lastGroup: number;
+  #appendedMs = 0;
   #syncs = 0;
+  #failed: Error | undefined;
   /** Something is on its way that the log stands on; for ever, when it failed. */
   #busy = false;
   /** Between two groups: what fails a group is told to who asked for it. */
   onFailure: (error: Error) => void = () => undefined;
 
-  constructor(directory: DataDirectory, recovered: Recovered, options: { limits: JournalLimits; clock: Clock }) {
-    const { limits, clock } = options;
+  constructor(directory: DataDirectory, recovered: Recovered, options: JournalOptions) {
+    const { files, limits, clock } = options;
     this.#directory = directory;
+    this.#files = files;
     this.#replay = recovered.replay;
     this.#limits = limits;
     this.#clock = clock;
     this.#staging = new Staging(limits.groupBytesMax * 2);
-    this.#finished = [...recovered.finished];
     this.#open = recovered.open && this.#opened(recovered.open);
-    this.#nextFileId = recovered.nextFileId;
     this.#checksum = recovered.checksum;
     this.#lastGroup = recovered.nextGroup - 1;
   }
@@ -71,8 +80,23 @@ export class Journal {
     return this.#syncs;
   }
 
-  get fileCount(): number {
-    return this.#finished.length + (this.#open === undefined ? 0 : 1);
+  /** Of the open file, without the space ahead. */
+  get openBytes(): number {
+    return this.#open?.position ?? 0;
+  }
+
+  /** Until the open file is finished by age (J5); undefined while it has no rows. */
+  ageLeftMs(): number | undefined {
+    const open = this.#open;
+    if (open === undefined || open.rows === 0) return undefined;
+    return Math.max(0, this.#limits.journalAgeMsMax - Math.abs(this.#wallMs() - open.firstAppendedMs));
+  }
+
+  /** What the log stands on failed between two groups: none is written any more, and none on its way is completed. */
+  fail(error: Error): void {
+    this.#failed ??= error;
+    this.#busy = true;
+    this.onFailure(error);
   }
 
   /** The file that rows without a segment lie in. */
@@ -91,15 +115,19 @@ export class Journal {
     this.#busy = true;
     const open = this.#fileFor(group) ?? (await this.#nextFile());
     const { file, position, fileId, ahead } = open;
-    const encoded = group.encode({ fileId, position, previousChecksum: this.#checksum }, this.#staging);
+    const appendedMs = this.#wallMs();
+    const encoded = group.encode({ fileId, position, previousChecksum: this.#checksum, appendedMs }, this.#staging);
     const space = ahead.claim(position + encoded.bytes);
     if (space !== undefined) await space;
     onWrite();
     await file.writeDurable(encoded.buffers, position);
     ahead.assertWhole();
+    if (this.#failed !== undefined) throw this.#failed;
     this.#syncs += 1;
     open.position += encoded.bytes;
+    if (open.rows === 0) open.firstAppendedMs = appendedMs;
     open.rows += group.rowCount;
+    this.#appendedMs = appendedMs;
     this.#checksum = encoded.checksum;
     this.#lastGroup = group.number;
     this.#busy = false;
@@ -137,13 +165,15 @@ export class Journal {
   #isFull(open: OpenFile, group: Group): boolean {
     if (open.position === journalHeaderBytes) return false;
     const bytes = frameBytes({ tableBytes: group.bytes - group.payloadBytes, payloadBytes: group.payloadBytes });
-    return open.position + bytes > this.#limits.journalBytesMax || open.rows + group.rowCount > journalRowsMax;
+    if (open.position + bytes > this.#limits.journalBytesMax) return true;
+    return open.rows + group.rowCount > journalRowsMax || this.ageLeftMs() === 0;
   }
 
   async #finish(open: OpenFile): Promise<void> {
     const { fileId, position } = open;
     const source = this.#replay.footerSource(this.#lastGroup);
-    const { frame, footer } = encodeFooter(source, { fileId, position, previousChecksum: this.#checksum });
+    const place = { fileId, position, previousChecksum: this.#checksum, appendedMs: this.#appendedMs };
+    const { frame, footer } = encodeFooter(source, place);
     await open.ahead.stop();
     open.ahead.assertWhole();
     await open.file.write([frame], position);
@@ -152,13 +182,12 @@ export class Journal {
     this.#syncs += 1;
     await open.file.close();
     this.#replay.finishFile(fileId, footer);
-    this.#finished.push({ fileId, footerAt: position });
+    this.#files.finish({ fileId, footerAt: position, bytes: position + frame.length, damaged: false });
   }
 
   async #create(): Promise<OpenFile> {
     const { disk } = this.#directory;
-    const fileId = this.#nextFileId;
-    this.#nextFileId += 1;
+    const fileId = this.#files.takeFileId();
     const file = await disk.open(this.#directory.file(journalName(fileId)), 'create');
     const header = encodeJournalHeader({
       fileId,
@@ -169,18 +198,20 @@ export class Journal {
     await file.write([header], 0);
     await file.sync();
     await disk.syncDirectory(this.#directory.path);
-    await writeManifest(this.#directory, [...this.#finished, { fileId }]);
+    await this.#files.begin(fileId);
     this.#syncs += 1;
-    return this.#opened({ file, fileId, position: journalHeaderBytes, size: journalHeaderBytes });
+    const at = { position: journalHeaderBytes, size: journalHeaderBytes, rows: 0, firstAppendedMs: 0 };
+    return this.#opened({ file, fileId, ...at });
   }
 
-  #opened(what: NonNullable<Recovered['open']>): OpenFile {
-    const { file, fileId, position, size } = what;
-    const onFailure = (error: Error): void => {
-      this.#busy = true;
-      this.onFailure(error);
-    };
+  #opened({ file, fileId, position, size, rows, firstAppendedMs }: FoundOpen): OpenFile {
+    const onFailure = (error: Error): void => this.fail(error);
     const ahead = new SpaceAhead(file, { end: position, size, clock: this.#clock, limits: this.#limits, onFailure });
-    return { file, fileId, ahead, position, rows: 0 };
+    return { file, fileId, ahead, position, rows, firstAppendedMs };
+  }
+
+  /** As a frame holds it. */
+  #wallMs(): number {
+    return Math.max(0, Math.floor(this.#clock.wallMs()));
   }
 }

@@ -6,11 +6,14 @@
  * X2 A row applies only when it names the group that touched the log before it. One that does not follows lost rows: it
  *    and all after it are left out, and the log is lossy, until a row that needs no predecessor (`lossy`, `delete`).
  * X3 Truncated and dropped bytes never come back (P7): later rows and segments cut earlier ones, in log order.
+ * X4 A file goes once it holds no segment of any log; what cut the last one away may lie behind it. So on recovery X1 holds
+ *    at the end, not in between, and a gap that is left means that a row which cut the log was lost: the log is lossy.
  */
 import type { LogId, Offset } from '@sluice/base';
 import { offset } from '@sluice/base';
 import { ExtentList } from './extents.ts';
-import type { LossyReport } from './log-store.ts';
+import { FileUse } from './file-use.ts';
+import type { LossyReport, RetentionLimits } from './log-store.ts';
 import type { LogIdRow, RunRow } from './rows.ts';
 
 /** Where a footer keeps one log's extents. */
@@ -25,6 +28,10 @@ export interface Segment {
   readonly fileId: number;
   readonly base: number;
   readonly end: number;
+  /** On the disk, of everything that was live when the file was finished. */
+  readonly bytes: number;
+  /** When the newest of it was appended, in ms of the wall clock. */
+  readonly appendedMs: number;
   /** The extents themselves only where damage left no footer. */
   readonly extents: Section | ExtentList;
 }
@@ -44,7 +51,18 @@ export interface LogSummary {
   readonly end: number;
   /** First offset in this file, when it holds any. */
   readonly base: number | undefined;
+  /** Of the segment, 0 when there is none. */
+  readonly bytes: number;
+  readonly appendedMs: number;
   readonly lossy: Omit<LossyReport, 'id'> | undefined;
+}
+
+/** Where a row was found, or written. */
+export interface AppliedAt {
+  readonly group: number;
+  /** Where the payload of the row's frame begins in the open file. */
+  readonly payloadPosition: number;
+  readonly appendedMs: number;
 }
 
 export class LogIndex {
@@ -56,8 +74,12 @@ export class LogIndex {
   /** The node log no longer knows it: the next life of the id has another. */
   forgotten = false;
   lossy: LossyReport | undefined;
-  sealed: Segment[] = [];
   open: ExtentList = new ExtentList();
+  readonly #use: FileUse;
+  #sealed: Segment[] = [];
+  #sealedBytes = 0;
+  /** Of the newest run in the open file. */
+  #appendedMs = 0;
 
   /** Set while the open file has rows of the log: what its summary needs. */
   #touched: { readonly previousGroup: number; absolute: boolean; keepBelow: number | undefined } | undefined;
@@ -65,16 +87,25 @@ export class LogIndex {
   #suspect: string | undefined;
   #broken = false;
 
-  constructor(id: LogId) {
+  constructor(id: LogId, use = new FileUse()) {
     this.id = id;
+    this.#use = use;
+  }
+
+  get sealed(): readonly Segment[] {
+    return this.#sealed;
+  }
+
+  /** On the disk. */
+  get bytes(): number {
+    return this.#sealedBytes + this.open.bytes;
   }
 
   get touched(): boolean {
     return this.#touched !== undefined;
   }
 
-  /** `payloadPosition` is where the payload of the row's frame begins in the open file. */
-  apply(row: LogIdRow, group: number, payloadPosition: number): void {
+  apply(row: LogIdRow, at: AppliedAt): void {
     const absolute = row.kind === 'lossy' || row.kind === 'delete';
     if (!this.#follows(row.previousGroup, absolute, row.kind === 'run' ? row.end : undefined)) return;
     if (row.kind === 'run' && row.base !== this.end) {
@@ -83,10 +114,10 @@ export class LogIndex {
     }
     this.#touched ??= { previousGroup: row.previousGroup, absolute: false, keepBelow: undefined };
     if (absolute) this.#touched.absolute = true;
-    this.lastGroup = group;
+    this.lastGroup = at.group;
     switch (row.kind) {
       case 'run':
-        this.#run(row, payloadPosition);
+        this.#run(row, at);
         break;
       case 'truncate':
         this.#cut(row.to);
@@ -97,9 +128,11 @@ export class LogIndex {
       case 'lossy':
         this.lossy = { id: this.id, intactEnd: row.intactEnd, knownEnd: row.knownEnd, where: row.where };
         this.#cut(row.intactEnd);
+        this.#keepBelow(row.intactEnd);
         break;
       case 'healed':
         this.lossy = undefined;
+        this.#use.changes += 1;
         break;
       case 'delete':
         this.#clear();
@@ -115,9 +148,8 @@ export class LogIndex {
     this.lastGroup = summary.lastGroup;
     this.deleted = summary.deleted;
     this.lossy = summary.lossy === undefined ? undefined : { id: this.id, ...summary.lossy };
-    if (summary.base !== undefined) {
-      this.sealed.push({ fileId, base: summary.base, end: summary.end, extents: section });
-    }
+    const { base, end, bytes, appendedMs } = summary;
+    if (base !== undefined) this.#seal({ fileId, base, end, bytes, appendedMs, extents: section });
     this.#dropSealedBelow(this.start);
   }
 
@@ -133,16 +165,45 @@ export class LogIndex {
       start: this.start,
       end: this.end,
       base: this.open.base,
+      bytes: this.open.bytes,
+      appendedMs: this.#appendedMs,
       lossy: lossy && { intactEnd: lossy.intactEnd, knownEnd: lossy.knownEnd, where: lossy.where },
     };
   }
 
   /** The open file is finished: what it holds becomes a segment. */
   finishFile(fileId: number, extents: Section | ExtentList): void {
-    const base = this.open.base;
-    if (base !== undefined) this.sealed.push({ fileId, base, end: this.end, extents });
+    const { base, bytes } = this.open;
+    const appendedMs = this.#appendedMs;
+    if (base !== undefined) this.#seal({ fileId, base, end: this.end, bytes, appendedMs, extents });
     this.open = new ExtentList();
+    this.#appendedMs = 0;
     this.#touched = undefined;
+  }
+
+  /**
+   * What a checkpoint says of the log when everything so far was dropped; no bytes are left. Damage on the way needs no
+   * word: the rows behind it name a group that is not `lastGroup` (X2).
+   */
+  droppedSummary(): LogSummary {
+    const { id, lastGroup, start, end, lossy } = this;
+    const known = lossy && { intactEnd: lossy.intactEnd, knownEnd: lossy.knownEnd, where: lossy.where };
+    const empty = { keepBelow: undefined, base: undefined, bytes: 0, appendedMs: 0, deleted: false };
+    return { id, previousGroup: 0, lastGroup, absolute: true, start, end, lossy: known, ...empty };
+  }
+
+  /** End of the newest segment that retention may remove with all before it; the start when there is none. */
+  expiredEnd({ bytesMax, appendedBeforeMs }: RetentionLimits): number {
+    let end = this.start;
+    let left = this.bytes;
+    let isOld = appendedBeforeMs !== undefined;
+    for (const segment of this.#sealed) {
+      left -= segment.bytes;
+      isOld &&= segment.appendedMs < (appendedBeforeMs ?? 0);
+      if (!isOld && (bytesMax === undefined || left < bytesMax)) break;
+      end = segment.end;
+    }
+    return end;
   }
 
   /** Damage that may hide rows of this log: only a row that follows in order clears it of that. */
@@ -159,10 +220,31 @@ export class LogIndex {
   /** After recovery: what cannot be shown to be whole is lossy. Returns the report when it is a new one. */
   settle(): LossyReport | undefined {
     if (this.#suspect !== undefined && !this.#broken) this.#break(undefined);
+    const intactEnd = this.#contiguousEnd();
+    if (intactEnd < this.end) this.#breakAt(intactEnd);
     this.#suspect = undefined;
     if (!this.#broken) return undefined;
     this.#broken = false;
     return this.lossy;
+  }
+
+  /** What X4 leaves. */
+  #breakAt(intactEnd: number): void {
+    this.#break(undefined);
+    const { lossy } = this;
+    const knownEnd = lossy?.knownEnd ?? offset(this.end);
+    if (lossy !== undefined) this.lossy = { ...lossy, intactEnd: offset(intactEnd), knownEnd };
+    this.#cut(intactEnd);
+  }
+
+  /** As far as the bytes that are there reach without a gap. */
+  #contiguousEnd(): number {
+    let end = this.start;
+    for (const segment of this.#sealed) {
+      if (segment.base > end) return end;
+      end = Math.max(end, segment.end);
+    }
+    return this.open.base === undefined || this.open.base > end ? end : this.end;
   }
 
   #follows(previousGroup: number, absolute: boolean, knownEnd: number | undefined): boolean {
@@ -187,9 +269,10 @@ export class LogIndex {
     };
   }
 
-  #run(row: RunRow, payloadPosition: number): void {
+  #run(row: RunRow, { payloadPosition, appendedMs }: AppliedAt): void {
     this.deleted = false;
     this.open.push({ base: row.base, end: row.end, position: payloadPosition + row.payloadAt, bytes: row.bytes });
+    this.#appendedMs = Math.max(this.#appendedMs, appendedMs);
     this.end = row.end;
   }
 
@@ -213,7 +296,7 @@ export class LogIndex {
     }
     this.end = to;
     this.open = new ExtentList();
-    this.sealed = [];
+    this.#unsealAll();
     this.#keepBelow(0);
   }
 
@@ -221,9 +304,10 @@ export class LogIndex {
     this.start = 0;
     this.end = 0;
     this.open = new ExtentList();
-    this.sealed = [];
+    this.#unsealAll();
     this.#keepBelow(0);
     this.lossy = undefined;
+    this.#use.changes += 1;
     this.deleted = true;
     // The next life of the same id starts like a new log.
     this.lastGroup = 0;
@@ -234,12 +318,34 @@ export class LogIndex {
   }
 
   #cutSealed(to: number): void {
-    while ((this.sealed.at(-1)?.base ?? -1) >= to) this.sealed.pop();
-    const last = this.sealed.at(-1);
-    if (last !== undefined && last.end > to) this.sealed[this.sealed.length - 1] = { ...last, end: to };
+    let last = this.#sealed.at(-1);
+    for (; last !== undefined && last.base >= to; last = this.#sealed.at(-1)) {
+      this.#sealed.pop();
+      this.#unseal(last);
+    }
+    if (last !== undefined && last.end > to) this.#sealed[this.#sealed.length - 1] = { ...last, end: to };
   }
 
   #dropSealedBelow(start: number): void {
-    this.sealed = this.sealed.filter((segment) => segment.end > start);
+    const dead = this.#sealed.filter((segment) => segment.end <= start);
+    if (dead.length === 0) return;
+    for (const segment of dead) this.#unseal(segment);
+    this.#sealed = this.#sealed.filter((segment) => segment.end > start);
+  }
+
+  #seal(segment: Segment): void {
+    this.#sealed.push(segment);
+    this.#sealedBytes += segment.bytes;
+    this.#use.add(segment.fileId, segment.bytes);
+  }
+
+  #unseal(segment: Segment): void {
+    this.#sealedBytes -= segment.bytes;
+    this.#use.remove(segment.fileId, segment.bytes);
+  }
+
+  #unsealAll(): void {
+    for (const segment of this.#sealed) this.#unseal(segment);
+    this.#sealed = [];
   }
 }

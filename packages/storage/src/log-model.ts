@@ -56,6 +56,23 @@ export class LogModel {
     }
   }
 
+  /** Drops most of every log, or all of it; `after` each. */
+  trimEach(node: NodeLog, random: Random, after: () => void): void {
+    for (const [number, model] of this.#logs) {
+      const kept = model.batches.slice(model.batches.length - random.below(3));
+      const to = kept[0]?.base ?? model.end;
+      node.log(testLogId(number)).restartAt(at(to));
+      Object.assign(model, { start: to, batches: kept });
+      after();
+    }
+  }
+
+  deleteOne(node: NodeLog, random: Random): void {
+    const number = this.#first + random.below(5);
+    node.log(testLogId(number)).delete();
+    this.#logs.delete(number);
+  }
+
   /** What differs between the node log and the model, in a sentence; undefined when nothing does. */
   async difference(node: NodeLog): Promise<string | undefined> {
     for (const [number, model] of this.#logs) {
@@ -65,6 +82,21 @@ export class LogModel {
       if (found !== expected) return `log ${number} holds ${found}, not ${expected}`;
       const whole = concat(model.batches.map((batch) => batch.bytes));
       if (Buffer.compare(await contents(log, 3000), whole) !== 0) return `log ${number} holds other bytes`;
+    }
+    return undefined;
+  }
+
+  /** What a log lets expire that it must not, in a sentence; undefined when nothing. */
+  wronglyExpired(node: NodeLog, random: Random): string | undefined {
+    for (const [number, model] of this.#logs) {
+      const log = node.log(testLogId(number));
+      const bytesMax = random.below(60_000);
+      const end = log.expiredEnd({ bytesMax });
+      const what = `log ${number}, ${model.start} to ${model.end}, durable to ${log.durableOffset}: ${end}`;
+      const isBoundary = end === model.start || model.batches.some((batch) => batch.end === end);
+      if (!isBoundary) return `${what} is no boundary`;
+      if (end > Math.max(log.durableOffset, model.start)) return `${what} is not durable`;
+      if (log.expiredEnd({}) !== model.start) return `${what}: something expires without a limit`;
     }
     return undefined;
   }

@@ -10,6 +10,9 @@ import { contents, durable, testLogId } from './test-node-log.ts';
 export interface NodeLogUnderTest {
   /** Opens it, or closes it and opens it again over the same disk. */
   reopen(): Promise<NodeLog>;
+  /** Moves its wall clock, and nothing else. */
+  shiftWall(ms: number): void;
+  wallMs(): number;
   close(): Promise<void>;
 }
 
@@ -26,6 +29,7 @@ export function logStoreConformance(name: string, open: () => Promise<NodeLogUnd
     readRules(subject);
     cutRules(subject);
     lifeRules(subject);
+    retentionRules(subject);
     modelRules(subject);
   });
 }
@@ -222,6 +226,70 @@ function lifeRules(subject: () => NodeLogUnderTest): void {
   });
 }
 
+const hourMs = 3_600_000;
+
+function retentionRules(subject: () => NodeLogUnderTest): void {
+  test('a log knows its bytes, and how far age and size let it go, a file at a time', async () => {
+    let log = (await subject().reopen()).log(testLogId(1));
+    const one = fill(log, 3)[0]?.length ?? 0;
+    await durable(log);
+    const before = subject().wallMs();
+    // Nothing that is in the open file expires.
+    expect([log.bytes, log.expiredEnd({ bytesMax: 0, appendedBeforeMs: before + hourMs })]).toEqual([3 * one, 0]);
+    // The file is finished by age when the next group comes.
+    subject().shiftWall(2 * hourMs);
+    fill(log, 2);
+    await durable(log);
+    for (let round = 0; round < 2; round += 1) {
+      expect(log.bytes).toBe(5 * one);
+      const ends = [
+        log.expiredEnd({}),
+        log.expiredEnd({ appendedBeforeMs: before - hourMs }),
+        log.expiredEnd({ appendedBeforeMs: before + hourMs }),
+        log.expiredEnd({ bytesMax: 5 * one }),
+        log.expiredEnd({ bytesMax: 2 * one + 1 }),
+        log.expiredEnd({ bytesMax: 2 * one }),
+        // Either is enough.
+        log.expiredEnd({ bytesMax: 2 * one, appendedBeforeMs: before - hourMs }),
+        log.expiredEnd({ bytesMax: 5 * one, appendedBeforeMs: before + hourMs }),
+      ];
+      expect(ends).toEqual([0, 0, 6, 0, 0, 6, 6, 6]);
+      log = (await subject().reopen()).log(testLogId(1));
+    }
+    log.restartAt(at(6));
+    await durable(log);
+    expect([log.startOffset, log.expiredEnd({ bytesMax: 0 })]).toEqual([6, 6]);
+    fill(log, 1);
+    await durable(log);
+    log.truncate(at(8));
+    fill(log, 1);
+    await durable(log);
+    expect([log.endOffset, log.bytes]).toEqual([10, 3 * one]);
+  });
+
+  test('what waits to be cut does not expire, nor what was cut', async () => {
+    const node = await subject().reopen();
+    const log = node.log(testLogId(1));
+    fill(log, 4);
+    await durable(log);
+    subject().shiftWall(2 * hourMs);
+    fill(log, 1);
+    await durable(log);
+    expect(log.expiredEnd({ bytesMax: 0 })).toBe(8);
+    log.truncate(at(4));
+    expect(log.expiredEnd({ bytesMax: 0 })).toBe(4);
+    log.restartAt(at(2));
+    log.truncate(at(2));
+    expect(log.expiredEnd({ bytesMax: 0 })).toBe(2);
+    log.restartAt(at(50));
+    expect(log.expiredEnd({ bytesMax: 0 })).toBe(50);
+    await durableGroup(node);
+    expect([log.bytes, log.expiredEnd({ bytesMax: 0 })]).toEqual([0, 50]);
+    log.delete();
+    expect([log.bytes, log.expiredEnd({ bytesMax: 0 })]).toEqual([0, 50]);
+  });
+}
+
 function modelRules(subject: () => NodeLogUnderTest): void {
   test('many logs over many files, cut and opened again at random, equal their model', async () => {
     for (let seed = 1; seed <= 6; seed += 1) {
@@ -231,6 +299,9 @@ function modelRules(subject: () => NodeLogUnderTest): void {
       let node = await subject().reopen();
       for (let step = 0; step < 150; step += 1) {
         model.step(node, random);
+        subject().shiftWall(random.below(60_000));
+        if (random.below(30) === 0) model.trimEach(node, random, () => undefined);
+        if (random.below(10) === 0) differences.push(model.wronglyExpired(node, random));
         if (random.below(12) === 0) await durableGroup(node);
         if (random.below(40) === 0) {
           node = await subject().reopen();

@@ -9,6 +9,7 @@ import { MemoryDisk } from './memory-disk.ts';
 import { NodeDisk } from './node-disk.ts';
 import type { NodeLogLimits } from './node-log.ts';
 import { concat, testBatch, testSpan } from './test-batches.ts';
+import { TestClock } from './test-clock.ts';
 import { contents, durable, openTestNode, testLogId, type TestNode } from './test-node-log.ts';
 
 /** Everything that has a bound meets it: files roll, the tail is evicted, groups are full. */
@@ -28,17 +29,29 @@ interface Over {
   readonly disk: Disk;
   readonly directory: string;
   readonly limits: Partial<NodeLogLimits>;
-  readonly clock?: Clock;
+  readonly clock: Clock;
 }
 
 function over(options: Over, onClose: () => void = () => undefined): NodeLogUnderTest {
   let node: TestNode | undefined;
+  let shiftMs = 0;
+  const { clock: base } = options;
+  const clock: Clock = {
+    monotonicMs: () => base.monotonicMs(),
+    wallMs: () => base.wallMs() + shiftMs,
+    setTimer: (delayMs, onFire) => base.setTimer(delayMs, onFire),
+    defer: (run) => base.defer(run),
+  };
   return {
     reopen: async () => {
       await node?.close();
-      node = await openTestNode(options);
+      node = await openTestNode({ ...options, clock });
       return node.log;
     },
+    shiftWall: (ms) => {
+      shiftMs += ms;
+    },
+    wallMs: () => clock.wallMs(),
     close: async () => {
       await node?.close();
       onClose();
@@ -46,7 +59,13 @@ function over(options: Over, onClose: () => void = () => undefined): NodeLogUnde
   };
 }
 
-const memory = (limits: Partial<NodeLogLimits>): Over => ({ disk: new MemoryDisk(), directory: '/node', limits });
+const memory = (limits: Partial<NodeLogLimits>): Over => ({
+  disk: new MemoryDisk(),
+  directory: '/node',
+  limits,
+  // Not at the origin: times before must be possible.
+  clock: new TestClock(1_700_000_000_000),
+});
 
 logStoreConformance('MemoryDisk', async () => over(memory({})));
 logStoreConformance('MemoryDisk with tiny limits', async () => over(memory(tiny)));

@@ -47,6 +47,13 @@ export interface LossyReport {
   readonly where: string;
 }
 
+export interface RetentionLimits {
+  /** What is left when the oldest goes is this much at least. */
+  readonly bytesMax?: number;
+  /** In ms of the wall clock. */
+  readonly appendedBeforeMs?: number;
+}
+
 export interface LogStore {
   readonly id: LogId;
   readonly startOffset: Offset;
@@ -54,6 +61,8 @@ export interface LogStore {
   readonly endOffset: Offset;
   /** End of what is on stable media. */
   readonly durableOffset: Offset;
+  /** What it holds on the disk; what is not durable yet does not count. */
+  readonly bytes: number;
   /** Present from the moment damage was found until `healed`: the replica must leave ISR and ELR, then refetch. */
   readonly lossy: LossyReport | undefined;
   /** Called once for each group commit that made bytes of this log durable. */
@@ -73,6 +82,12 @@ export interface LogStore {
   read(from: Offset, upTo: Offset, bytesMax: number): ReadResult | Promise<ReadResult>;
   /** Cuts the log back to `to`, a batch boundary (D8): at once in memory, durable with the next group. */
   truncate(to: Offset): void;
+  /**
+   * How far `restartAt` may drop the log by age and size: the end of the newest finished journal file up to which all of
+   * it was appended before `appendedBeforeMs` (wall clock), or without which `bytesMax` are left at least; whichever is
+   * further. `startOffset` when there is none. Never past `durableOffset`; the granule is what the log has in one file.
+   */
+  expiredEnd(limits: RetentionLimits): Offset;
   /** Drops what is below `to`, a batch boundary. `to` past the end leaves the log empty, to go on from `to`. */
   restartAt(to: Offset): void;
   /** Batch headers from the batch that contains `from`, in order: how epoch cache and producer state are rebuilt. */

@@ -1,6 +1,6 @@
 /**
- * Which journal files are live. A file that it does not name is deleted at start; one that it names and that is missing
- * is damage.
+ * Which files are live: the journal files, and the checkpoint that stands for those before them. A file that it does not
+ * name is deleted at start; one that it names and that is missing is damage.
  */
 import { isPosition } from '@sluice/base';
 import { type CheckedFile, damaged, readChecked, writeChecked } from './checked-file.ts';
@@ -12,12 +12,16 @@ export interface ManifestFile {
   readonly footerAt?: number;
 }
 
-/** In log order; never empty. */
-export type Manifest = readonly ManifestFile[];
+export interface Manifest {
+  /** Stands for all that was dropped; absent before anything was. */
+  readonly checkpoint: { readonly fileId: number; readonly footerAt: number } | undefined;
+  /** In log order; never empty. */
+  readonly files: readonly ManifestFile[];
+}
 
 const manifestFile: CheckedFile = {
   name: 'manifest',
-  formatVersion: 1,
+  formatVersion: 2,
   remedy:
     'Keep the directory as evidence and give the node an empty one: it copies its replicas from the others, and votes no more.',
 };
@@ -30,19 +34,26 @@ export async function readManifest(directory: DataDirectory): Promise<Manifest |
   if (value === undefined) return undefined;
   const files = typeof value === 'object' && value !== null && 'files' in value ? value.files : undefined;
   if (!Array.isArray(files) || files.length === 0) throw wrong(directory, 'it names no files');
-  const manifest = files.map((file: unknown) => parseFile(directory, file));
-  for (const [at, file] of manifest.entries()) {
-    const before = manifest[at - 1];
+  const named = files.map((file: unknown) => parseFile(directory, file));
+  for (const [at, file] of named.entries()) {
+    const before = named[at - 1];
     if (before !== undefined && before.fileId >= file.fileId) throw wrong(directory, 'its files are out of order');
   }
-  return manifest;
+  return { checkpoint: parseCheckpoint(directory, value), files: named };
 }
 
 export const writeManifest = (directory: DataDirectory, manifest: Manifest): Promise<void> =>
-  writeChecked(directory, manifestFile, { files: manifest });
+  writeChecked(directory, manifestFile, manifest);
 
 const wrong = (directory: DataDirectory, found: string): Error =>
   damaged(directory.file(manifestFile.name), manifestFile, found);
+
+function parseCheckpoint(directory: DataDirectory, value: unknown): Manifest['checkpoint'] {
+  if (typeof value !== 'object' || value === null || !('checkpoint' in value)) return undefined;
+  const { fileId, footerAt } = parseFile(directory, value.checkpoint);
+  if (footerAt === undefined) throw wrong(directory, 'its checkpoint has no footer');
+  return { fileId, footerAt };
+}
 
 function parseFile(directory: DataDirectory, value: unknown): ManifestFile {
   if (typeof value !== 'object' || value === null || !('fileId' in value) || !isPosition(value.fileId)) {

@@ -1,7 +1,15 @@
 export { DataDirectory } from './data-directory.ts';
 export { type Birth, type DirectoryIdentity, IdentityStore, type Voter } from './identity.ts';
 export { IdentityKeeper } from './identity-keeper.ts';
-export type { LogStore, LossyReport, OffsetSpan, ReadBatches, ReadOutOfRange, ReadResult } from './log-store.ts';
+export type {
+  LogStore,
+  LossyReport,
+  OffsetSpan,
+  ReadBatches,
+  ReadOutOfRange,
+  ReadResult,
+  RetentionLimits,
+} from './log-store.ts';
 export type { GroupStats, NodeLog, NodeLogLimits, NodeLogOptions, NodeLogStats } from './node-log.ts';
 export type { RaftEntry, RaftHardState, RaftState, RaftStore, RaftWrite } from './raft-store.ts';
 export {

@@ -7,6 +7,8 @@ import type { RaftStore } from './raft-store.ts';
 export interface NodeLogLimits {
   /** A journal file is finished before it grows past this; default 256 MiB. */
   readonly journalBytesMax: number;
+  /** A journal file with rows is finished after this time too; default 1 h. */
+  readonly journalAgeMsMax: number;
   /** About the most that one group commit writes; default 4 MiB. */
   readonly groupBytesMax: number;
   /** Memory for the newest batches of all logs, in backing-store bytes; default 64 MiB. */
@@ -47,6 +49,10 @@ export interface NodeLogStats {
   readonly syncs: number;
   readonly tailBytes: number;
   readonly journalFiles: number;
+  /** Of all files, without the space ahead. */
+  readonly diskBytes: number;
+  /** What logs hold of that. */
+  readonly liveBytes: number;
 }
 
 export interface NodeLog {

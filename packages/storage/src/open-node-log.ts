@@ -10,14 +10,17 @@ import { GroupCommit } from './group-commit.ts';
 import { Journal } from './journal.ts';
 import type { LogStore, LossyReport } from './log-store.ts';
 import type { GroupStats, NodeLog, NodeLogLimits, NodeLogOptions, NodeLogStats } from './node-log.ts';
+import { LiveFiles } from './live-files.ts';
 import { PartitionLog } from './partition-log.ts';
 import { RaftLog } from './raft-log.ts';
+import { Reclaim } from './reclaim.ts';
 import { type Recovered, recover } from './recovery.ts';
 import type { Replay } from './replay.ts';
 import { Tail } from './tail.ts';
 
 export const defaultLimits: NodeLogLimits = {
   journalBytesMax: 256 * 1024 * 1024,
+  journalAgeMsMax: 3_600_000,
   groupBytesMax: 4 * 1024 * 1024,
   tailBytesMax: 64 * 1024 * 1024,
   pendingBytesMax: 64 * 1024 * 1024,
@@ -43,10 +46,12 @@ class JournalNodeLog implements NodeLog {
   readonly #options: NodeLogOptions;
   readonly #limits: NodeLogLimits;
   readonly #replay: Replay;
+  readonly #files: LiveFiles;
   readonly #journal: Journal;
   readonly #commit: GroupCommit;
   readonly #tail: Tail;
   readonly #cold: ColdReader;
+  readonly #reclaim: Reclaim;
   readonly #logs = new Map<string, PartitionLog>();
   /** Deletions that are not durable yet, with their group. */
   readonly #deletions = new Map<string, number>();
@@ -62,7 +67,9 @@ class JournalNodeLog implements NodeLog {
     const { lossy, raftDoubtful } = recovered.replay.settle();
     this.#newlyLossy = lossy;
     this.#raftNewlyDoubtful = raftDoubtful;
-    this.#journal = new Journal(options.directory, recovered, { limits: this.#limits, clock: options.clock });
+    this.#files = new LiveFiles(options.directory, recovered.files, recovered.open?.fileId);
+    const { clock } = options;
+    this.#journal = new Journal(options.directory, recovered, { files: this.#files, limits: this.#limits, clock });
     this.#tail = new Tail(this.#limits.tailBytesMax);
     this.#cold = new ColdReader(options.directory, () => this.#journal.openFileId);
     this.#commit = new GroupCommit({
@@ -77,6 +84,16 @@ class JournalNodeLog implements NodeLog {
       onGroup: (group, stats) => this.#onGroup(group, stats),
     });
     this.raft = new RaftLog(recovered.replay.raft, this.#commit);
+    this.#reclaim = new Reclaim({
+      directory: options.directory,
+      files: this.#files,
+      use: recovered.replay.use,
+      cold: this.#cold,
+      logger: options.logger,
+      isInDoubt: () => this.raft.doubtful || this.lossy.length > 0,
+      isStopped: () => this.#commit.failed !== undefined,
+      onFailure: (error) => this.#journal.fail(error),
+    });
   }
 
   /** What was found damaged is written down first: the next recovery must not judge by bytes that follow the damage. */
@@ -88,7 +105,8 @@ class JournalNodeLog implements NodeLog {
     await this.#commit.idle();
     this.#newlyLossy = [];
     if (this.#commit.failed !== undefined) throw this.#commit.failed;
-    this.#commit.sealWhenIdle();
+    this.#commit.whenIdle();
+    this.#reclaim.check();
   }
 
   log(id: LogId): LogStore {
@@ -136,7 +154,9 @@ class JournalNodeLog implements NodeLog {
       bytesWritten: this.#commit.bytesWritten,
       syncs: this.#journal.syncs,
       tailBytes: this.#tail.bytes,
-      journalFiles: this.#journal.fileCount,
+      journalFiles: this.#files.count,
+      diskBytes: this.#files.bytes + this.#journal.openBytes,
+      liveBytes: this.#replay.liveBytes,
     };
   }
 
@@ -147,6 +167,7 @@ class JournalNodeLog implements NodeLog {
 
   async #close(): Promise<void> {
     await this.#commit.close();
+    await this.#reclaim.close();
     await this.#cold.close();
     await this.#journal.close();
   }
@@ -161,6 +182,7 @@ class JournalNodeLog implements NodeLog {
         commit: this.#commit,
         tail: this.#tail,
         cold: this.#cold,
+        onDamage: (damaged, fileId) => this.#reclaim.damaged(fileId, damaged),
         deletedBy: this.#deletions.get(key),
         onDelete: (deleted, group) => {
           this.#logs.delete(logKey(deleted.id));
@@ -175,6 +197,7 @@ class JournalNodeLog implements NodeLog {
   #onGroup(group: number, stats: GroupStats): void {
     for (const [key, by] of this.#deletions) if (by <= group) this.#deletions.delete(key);
     this.#tail.evict(group);
+    this.#reclaim.check();
     this.#options.onGroup?.(stats);
     while (this.hasRoom) {
       const run = this.#waitingForRoom.shift();

@@ -17,7 +17,7 @@ import { type ColdReader, DamagedRead, readFailed } from './cold-reader.ts';
 import type { GroupMember } from './group.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { LogIndex } from './log-index.ts';
-import type { LogStore, LossyReport, OffsetSpan, ReadResult } from './log-store.ts';
+import type { LogStore, LossyReport, OffsetSpan, ReadResult, RetentionLimits } from './log-store.ts';
 import { LogTail, type Tail } from './tail.ts';
 
 /** How much `headers` reads at a time. */
@@ -33,6 +33,8 @@ export interface PartitionLogOptions {
   /** The group that deletes the earlier life of this id, when that is not durable yet. */
   readonly deletedBy: number | undefined;
   readonly onDelete: (log: PartitionLog, group: number) => void;
+  /** A read met damage in this file; the log is lossy. */
+  readonly onDamage: (log: PartitionLog, fileId: number) => void;
 }
 
 /** A truncation, restart or deletion whose group is not durable. */
@@ -50,6 +52,7 @@ export class PartitionLog implements LogStore, GroupMember {
   readonly #tail: LogTail;
   readonly #cold: ColdReader;
   readonly #onDelete: PartitionLogOptions['onDelete'];
+  readonly #onDamage: PartitionLogOptions['onDamage'];
   #start: Offset;
   #end: Offset;
   #durable: Offset;
@@ -74,6 +77,7 @@ export class PartitionLog implements LogStore, GroupMember {
     this.#tail = new LogTail(options.tail);
     this.#cold = options.cold;
     this.#onDelete = options.onDelete;
+    this.#onDamage = options.onDamage;
     this.#start = offset(fresh ? 0 : index.start);
     this.#end = offset(fresh ? 0 : index.end);
     this.#durable = this.#end;
@@ -92,6 +96,10 @@ export class PartitionLog implements LogStore, GroupMember {
 
   get durableOffset(): Offset {
     return this.#durable;
+  }
+
+  get bytes(): number {
+    return this.#deleted ? 0 : this.#index().bytes;
   }
 
   get lossy(): LossyReport | undefined {
@@ -161,6 +169,13 @@ export class PartitionLog implements LogStore, GroupMember {
     this.#durable = offset(Math.min(this.#durable, to));
   }
 
+  expiredEnd(limits: RetentionLimits): Offset {
+    if (this.#deleted) return this.#start;
+    // What waits to be durable bounds it: a cut takes bytes away that the index still holds (L5).
+    const end = Math.min(this.#index().expiredEnd(limits), this.#durable, this.#end);
+    return offset(Math.max(end, this.#start));
+  }
+
   async *headers(from: Offset): AsyncGenerator<BatchHeader, void, undefined> {
     let next = from;
     while (next < this.#end) {
@@ -224,9 +239,10 @@ export class PartitionLog implements LogStore, GroupMember {
       const read = await this.#cold.read(this.#index(), { from, upTo, bytesMax });
       return cuts === this.#cutCount ? read : await this.read(from, upTo, bytesMax);
     } catch (error) {
-      // What was cut away under the read is no damage.
+      // What was cut away under the read is no damage, and its file may be gone by now.
       if (cuts !== this.#cutCount) return this.read(from, upTo, bytesMax);
       if (error instanceof DamagedRead) {
+        this.#onDamage(this, error.fileId);
         this.#lossy ??= { id: this.id, intactEnd: error.intactEnd, knownEnd: this.#end, where: error.message };
       }
       throw readFailed(error);

@@ -6,6 +6,7 @@
  */
 import type { LogIndex, Term } from '@sluice/base';
 import { logIndex, term } from '@sluice/base';
+import type { AppliedAt } from './log-index.ts';
 import type { RaftEntry, RaftHardState } from './raft-store.ts';
 import type { RaftRow } from './rows.ts';
 
@@ -48,7 +49,7 @@ export class RaftIndex {
   }
 
   /** `payload` is the entry's, while recovering. */
-  apply(row: RaftRow, at: { readonly group: number; readonly payloadPosition: number }, payload?: Uint8Array): void {
+  apply(row: RaftRow, at: AppliedAt, payload?: Uint8Array): void {
     const absolute = row.kind === 'raft-doubtful';
     if (!this.#follows(row.previousGroup, absolute)) return;
     if (row.kind === 'raft-entry' && this.#lastIndex > 0 && row.index > this.#lastIndex + 1) {
@@ -97,7 +98,15 @@ export class RaftIndex {
 
   summary(): RaftSummary | undefined {
     if (this.#touched === undefined) return undefined;
-    return { ...this.#touched, lastGroup: this.lastGroup, hardState: this.hardState, doubtful: this.doubtful };
+    const { lastGroup, hardState, doubtful } = this;
+    return { ...this.#touched, lastGroup, hardState, doubtful };
+  }
+
+  /** What a checkpoint says when every file so far is dropped. */
+  droppedSummary(): RaftSummary {
+    const { lastGroup, hardState, doubtful } = this;
+    const absolute = { previousGroup: 0, absolute: true, keepBelow: undefined };
+    return { ...absolute, lastGroup, hardState, doubtful };
   }
 
   finishFile(): void {

@@ -24,6 +24,7 @@ export interface GroupFound {
   readonly damagedRows: ReadonlySet<Row>;
   readonly position: number;
   readonly payloadPosition: number;
+  readonly appendedMs: number;
   payloadOf(row: RunRow | RaftEntryRow): Uint8Array;
 }
 
@@ -161,6 +162,7 @@ class Scan {
       damagedRows,
       position: this.#position,
       payloadPosition: this.#position + frameHeaderBytes + header.tableBytes,
+      appendedMs: header.appendedMs,
       payloadOf: (row) => payload.subarray(row.payloadAt, row.payloadAt + row.bytes),
     });
     this.#position = end;

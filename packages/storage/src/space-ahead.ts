@@ -43,6 +43,9 @@ const rateWindowMs = 100;
 const zeroPieces = 8;
 const noSpaceCodes: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
+export const isNoSpace = (error: unknown): error is DiskError =>
+  error instanceof DiskError && noSpaceCodes.has(error.code);
+
 export class SpaceAhead {
   readonly #file: DiskFile;
   readonly #limits: SpaceAheadLimits;
@@ -142,7 +145,7 @@ export class SpaceAhead {
     try {
       await work;
     } catch (error) {
-      if (error instanceof DiskError && noSpaceCodes.has(error.code)) this.#noSpace = true;
+      if (isNoSpace(error)) this.#noSpace = true;
       else {
         this.#failed ??= error instanceof Error ? error : new Error(String(error));
         this.#onFailure(this.#failed);

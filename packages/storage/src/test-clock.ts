@@ -2,15 +2,20 @@
 import type { Clock, Timer } from '@sluice/base';
 
 export class TestClock implements Clock {
+  readonly #wallOriginMs: number;
   #nowMs = 0;
   #timers: { atMs: number; onFire: () => void }[] = [];
+
+  constructor(wallOriginMs = 0) {
+    this.#wallOriginMs = wallOriginMs;
+  }
 
   monotonicMs(): number {
     return this.#nowMs;
   }
 
   wallMs(): number {
-    return this.#nowMs;
+    return this.#wallOriginMs + this.#nowMs;
   }
 
   setTimer(delayMs: number, onFire: () => void): Timer {

@@ -151,6 +151,11 @@ export const configTable = {
     scope: 'node',
     sentence: 'A journal file is finished before it grows past this; space is freed a file at a time.',
   }),
+  journalAgeMsMax: row(duration({ min: 10_000, max: 7 * 24 * 3_600_000 }), {
+    defaultValue: 3_600_000,
+    scope: 'node',
+    sentence: 'A journal file with anything in it is finished after this time too, so that little traffic expires.',
+  }),
   tailBytesMax: row(bytes({ min: 1 * MiB, max: 16 * GiB }), {
     defaultValue: 64 * MiB,
     scope: 'node',

@@ -1,0 +1,90 @@
+/**
+ * What all files that were dropped add up to, in one file: a journal file without groups. Behind the header lie the
+ * payloads of the Raft entries, then a footer that says of each log, and of the Raft state, what was true behind the last
+ * group of those files. Recovery takes it as the oldest file: what follows is replayed onto it as it ever was.
+ */
+import type { DiskFile } from '@sluice/base';
+import { crc32c } from '@sluice/record';
+import type { DataDirectory } from './data-directory.ts';
+import { encodeFooter } from './footer.ts';
+import { aligned } from './frame.ts';
+import { encodeJournalHeader, journalHeaderBytes } from './journal-file.ts';
+import type { FinishedCheckpoint } from './live-files.ts';
+import type { StoredEntry } from './raft-index.ts';
+import type { RaftEntry } from './raft-store.ts';
+import type { Replay } from './replay.ts';
+
+/** One write, and what the groups that are committed meanwhile may have to wait for. */
+const pieceBytesMax = 256 * 1024;
+
+/** What a prefix of the log adds up to. */
+export interface Folded {
+  readonly replay: Replay;
+  readonly entries: readonly RaftEntry[];
+  readonly lastGroup: number;
+  readonly checksum: number;
+}
+
+export const checkpointName = (fileId: number): string => `checkpoint-${String(fileId).padStart(20, '0')}.log`;
+
+/** Undefined when the name is not that of a checkpoint. */
+export function checkpointFileId(name: string): number | undefined {
+  const match = /^checkpoint-(\d{20})\.log$/.exec(name);
+  return match === null ? undefined : Number(match[1]);
+}
+
+/** Durable, with its name, once this resolves; no manifest names it. */
+export async function writeCheckpoint(
+  directory: DataDirectory,
+  fileId: number,
+  folded: Folded,
+): Promise<FinishedCheckpoint> {
+  const { replay, entries, lastGroup, checksum: previousChecksum } = folded;
+  const stored: StoredEntry[] = [];
+  let position = journalHeaderBytes;
+  for (const { index, term, kind, payload } of entries) {
+    stored.push({ index, term, kind, position, bytes: payload.length, crc: crc32c(payload) });
+    position += payload.length;
+  }
+  const footerAt = aligned(position);
+  const place = { fileId, position: footerAt, previousChecksum, appendedMs: 0 };
+  const { frame } = encodeFooter(replay.checkpointSource(lastGroup, stored), place);
+  const { hardState } = replay.raft;
+  const header = encodeJournalHeader({ fileId, firstGroup: 1, previousChecksum, hardState });
+  const file = await directory.disk.open(directory.file(checkpointName(fileId)), 'create');
+  try {
+    await writeInPieces(file, { buffers: [header, ...entries.map(({ payload }) => payload)], position: 0 });
+    await writeInPieces(file, { buffers: [frame], position: footerAt });
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await directory.disk.syncDirectory(directory.path);
+  return { fileId, footerAt, bytes: footerAt + frame.length, damaged: false };
+}
+
+/** Each piece is durable before the next is asked for, so that the sync of all of it is short. */
+async function writeInPieces(
+  file: DiskFile,
+  { buffers, position }: { readonly buffers: readonly Uint8Array[]; readonly position: number },
+): Promise<void> {
+  let at = position;
+  let piece: Uint8Array[] = [];
+  let bytes = 0;
+  const flush = async (): Promise<void> => {
+    if (bytes === 0) return;
+    await file.writeDurable(piece, at);
+    at += bytes;
+    piece = [];
+    bytes = 0;
+  };
+  for (const buffer of buffers) {
+    for (let from = 0; from < buffer.length; from += pieceBytesMax) {
+      const part = buffer.subarray(from, from + pieceBytesMax);
+      piece.push(part);
+      bytes += part.length;
+      if (bytes >= pieceBytesMax) await flush();
+    }
+  }
+  await flush();
+}
