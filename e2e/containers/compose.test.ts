@@ -7,6 +7,7 @@ import { ComposeProject } from '../compose-project.ts';
 import { HonestLoad, unharmed } from '../honest-load.ts';
 import { sluice } from '../sluice-command.ts';
 import { testImage, testLabel } from '../test-image.ts';
+import { until } from '../until.ts';
 
 let project: ComposeProject | undefined;
 const cluster = (): ComposeProject => project!;
@@ -113,6 +114,20 @@ test('all nodes killed under load and started again: nothing acked is missing', 
   await cluster().waitHealthy();
   await honest.acks(300);
   expect(await honest.finish()).toMatchObject(unharmed);
+});
+
+test('a node that ends by itself comes back by itself', async () => {
+  const [id = ''] = (await cluster().compose('ps', '-q', 'sluice-1')).trim().split('\n');
+  const restarts = async (): Promise<string> =>
+    (await docker(['inspect', '--format', '{{.RestartCount}}', id])).out.trim();
+  const before = Number(await restarts());
+  // Not by the engine: what was killed by it is not started again.
+  await docker(['exec', id, 'node', '-e', "process.kill(1, 'SIGQUIT')"]);
+  const look = async (): Promise<true | undefined> => (Number(await restarts()) > before ? true : undefined);
+  await until(look, { what: 'a restart', timeoutMs: 10_000 });
+  await cluster().waitHealthy();
+  const again = (await cluster().containers()).find((each) => each.id === 1);
+  expect(again).toMatchObject({ status: 'running', health: 'healthy' });
 });
 
 test('down --volumes leaves nothing', async () => {
