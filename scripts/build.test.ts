@@ -13,11 +13,12 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 import { freeBasePort } from '@sluice/cli/free-ports';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { build } from './build.ts';
-import { builtJavaScript, builtManifest, closureOf } from './built-javascript.ts';
+import { builtJavaScript, builtManifest, closureOf, reachedFrom } from './built-javascript.ts';
 import { isTestCode, root } from './repository-files.ts';
 import { importsOf } from './source-text.ts';
 
@@ -84,12 +85,20 @@ describe('the tree', () => {
     expect(files.length).toBeGreaterThan(200);
   });
 
-  test('has every source of the command, and no package that it does not need', () => {
-    const sources = (below: string): string[] =>
-      filesBelow(path.join(root, below)).filter((file) => /\.(?:ts|mjs)$/.test(file) && !isTestCode(file));
-    for (const file of sources('packages/cli')) {
-      expect(existsSync(path.join(tree, path.relative(root, file).replace(/\.ts$/, '.js')))).toBe(true);
-    }
+  test('has every source that a package of it is asked for', () => {
+    const files = filesBelow(path.join(tree, 'packages')).filter((file) => file.endsWith('.js'));
+    const missing = files.flatMap((file) =>
+      importsOf(readFileSync(file, 'utf8'))
+        .filter((specifier) => specifier.startsWith('@sluice/'))
+        .filter((specifier) => !existsSync(createRequire(file).resolve(specifier)))
+        .map((specifier) => `${file}: ${specifier}`),
+    );
+    expect(missing).toEqual([]);
+  });
+
+  test('has nothing that only tests use, and no package that the command does not need', () => {
+    const names = filesBelow(path.join(tree, 'packages')).map((file) => path.basename(file));
+    expect(names.filter((name) => /^(?:test|model|random)-.*\.js$/.test(name))).toEqual([]);
     expect(existsSync(path.join(tree, 'packages', 'sim'))).toBe(false);
   });
 
@@ -156,6 +165,25 @@ describe('one file', () => {
     expect(() => built("import './gone.ts';")).toThrow('packages/a/src/gone.ts is no part of the image');
     expect(() => built('await import(`./${name}.ts`);')).toThrow('in another way than by a relative path');
     expect(() => built("path.join(folder, 'thread.ts');")).toThrow('in another way than by a relative path');
+  });
+
+  test('what an entry reaches is what it needs to run, in its own package and in others', () => {
+    const sources: Record<string, string> = {
+      'packages/a/src/main.ts':
+        "import { b } from './b.ts'; import type { T } from './types.ts'; import '@sluice/c/d';",
+      'packages/a/src/b.ts': "new Worker(new URL('./thread.ts', import.meta.url)); import './main.ts'; // './gone.ts'",
+      'packages/a/src/thread.ts': "import pino from 'pino';",
+      'packages/a/src/model.ts': "import './b.ts';",
+      'packages/c/src/d.ts': '',
+    };
+    const read = (file: string): string => sources[file]!;
+    const exported = (name: string): string | undefined => (name === '@sluice/c/d' ? 'packages/c/src/d.ts' : undefined);
+    expect(reachedFrom(['packages/a/src/main.ts'], { read, exported })).toEqual([
+      'packages/a/src/b.ts',
+      'packages/a/src/main.ts',
+      'packages/a/src/thread.ts',
+      'packages/c/src/d.ts',
+    ]);
   });
 
   test('a manifest exports built files', () => {

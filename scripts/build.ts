@@ -4,15 +4,18 @@
  *
  * - `OUT/manifests`: what the dependencies are installed from: package.json of each package, lockfile, workspace. Not the
  *   root's package.json, which has the tools of the checkout.
- * - `OUT/code`: everything that runs, and `bin/sluice`. It goes over the manifests.
+ * - `OUT/code`: everything that runs and nothing else, and `bin/sluice`. It goes over the manifests.
  * - `OUT/data`: an empty data directory.
  */
 import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { builtJavaScript, builtManifest, builtName, closureOf } from './built-javascript.ts';
-import { isTestCode, root } from './repository-files.ts';
+import { builtJavaScript, builtManifest, builtName, closureOf, exportOf, reachedFrom } from './built-javascript.ts';
+import { root } from './repository-files.ts';
 
 const command = '@sluice/cli';
+
+/** What its `bin` starts. */
+const main = `${command}/main`;
 
 /** Beside the packages, at the same place in the tree. */
 const copied = ['proto', 'deploy/health-check.mjs', 'LICENSE'];
@@ -27,7 +30,7 @@ export function build(out: string): number {
   mkdirSync(out);
   const folders = closureOf(command, (name) => read(`${folderOf(name)}/package.json`)).map(folderOf);
   writeManifests(path.join(out, 'manifests'), folders);
-  const sources = folders.flatMap(sourcesOf);
+  const sources = sourcesOfCommand();
   writeCode(path.join(out, 'code'), sources);
   mkdirSync(path.join(out, 'data'));
   return sources.length;
@@ -39,15 +42,20 @@ function writeManifests(out: string, folders: readonly string[]): void {
   for (const file of ['pnpm-lock.yaml', 'pnpm-workspace.yaml']) write(path.join(out, file), read(file));
 }
 
-/** Sources and plain JavaScript of a package, from the root. */
-function sourcesOf(folder: string): string[] {
-  return ['src', 'bin'].flatMap((part) => {
-    const names = readdirSync(path.join(root, folder), { withFileTypes: true }).some(({ name }) => name === part)
-      ? readdirSync(path.join(root, folder, part), { recursive: true, encoding: 'utf8' })
-      : [];
-    const files = names.map((name) => `${folder}/${part}/${name.replaceAll(path.sep, '/')}`);
-    return files.filter((file) => /\.(?:ts|mjs)$/.test(file) && !isTestCode(file) && !file.includes('/testdata/'));
-  });
+/** The launchers of the command, which are plain JavaScript, and every source that they come to. */
+function sourcesOfCommand(): string[] {
+  const folder = `${folderOf(command)}/bin`;
+  const launchers = readdirSync(path.join(root, folder)).map((name) => `${folder}/${name}`);
+  const entry = exported(main);
+  if (entry === undefined) throw new Error(`there is no ${main}`);
+  return [...launchers, ...reachedFrom([entry], { read, exported })];
+}
+
+function exported(specifier: string): string | undefined {
+  const [, name, below = ''] = /^(@sluice\/[a-z]+)(\/.+)?$/.exec(specifier) ?? [];
+  if (name === undefined) return undefined;
+  const target = exportOf(read(`${folderOf(name)}/package.json`), `.${below}`);
+  return target === undefined ? undefined : path.posix.join(folderOf(name), target);
 }
 
 function writeCode(out: string, files: readonly string[]): void {
