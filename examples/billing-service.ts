@@ -27,7 +27,7 @@ const directory = path.resolve(process.env['BILLING_DIRECTORY'] ?? 'billing-data
 await mkdir(directory, { recursive: true });
 
 await using sluice = new Sluice({ bootstrap, clientId: 'billing-service' });
-const topic = await openOrdersTopic(sluice);
+const topic = await openOrdersTopic(sluice, stopped);
 
 await using book = await InvoiceBook.open(path.join(directory, 'invoices.jsonl'));
 const positions = await PositionsFile.open(path.join(directory, 'positions.json'), topic.id);

@@ -43,7 +43,7 @@ await using sluice = new Sluice({
     if (status.kind === 'disconnected' || status.kind === 'leader-changed') console.error(JSON.stringify(status));
   },
 });
-await openOrdersTopic(sluice);
+await openOrdersTopic(sluice, stopped);
 const producer = sluice.producer({ deliveryTimeoutMs });
 
 let underWay = 0;

@@ -31,8 +31,29 @@ function fieldsOf(text: string): { readonly [Field in keyof Order]?: unknown } {
   }
 }
 
-/** Whichever service is first makes the topic: producing never does. */
-export async function openOrdersTopic(sluice: Sluice): Promise<TopicDescription> {
+/**
+ * What both services do first. It ends the process with a line that says why when the topic cannot be had, and at once
+ * when it is told to stop meanwhile: nothing is under way yet.
+ */
+export async function openOrdersTopic(sluice: Sluice, stopped: Promise<unknown>): Promise<TopicDescription> {
+  console.error(`looking for the cluster at ${bootstrap.join(', ')}`);
+  let open = false;
+  void stopped.then(() => {
+    if (!open) process.exit(0);
+  });
+  try {
+    const topic = await makeOrFind(sluice);
+    open = true;
+    return topic;
+  } catch (error) {
+    if (!isSluiceError(error)) throw error;
+    console.error(`cannot open the topic ${ordersTopic}: ${error.code}: ${error.message}`);
+    process.exit(1);
+  }
+}
+
+/** Whichever service is first makes it: producing never does. */
+async function makeOrFind(sluice: Sluice): Promise<TopicDescription> {
   try {
     return await sluice.admin.createTopic({ name: ordersTopic, partitions: 6, replication: 3 });
   } catch (error) {

@@ -1,7 +1,11 @@
 /** The two services that people are told to copy: what was answered is billed, once, whatever dies. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { LocalCluster } from '../cluster.ts';
 import { Billing, OrderService } from '../example-services.ts';
@@ -118,3 +122,20 @@ test('a stop of the order service under load: who was answered is stored, and it
   expect(stored.size).toBeLessThan(before + 5000);
   await expectAllBilledOnce();
 });
+
+test.each(['order-service.ts', 'billing-service.ts'])(
+  '%s is stopped at once while there is no cluster',
+  async (script) => {
+    const child = spawn(process.execPath, [fileURLToPath(new URL(`../../examples/${script}`, import.meta.url))], {
+      // The discard port: nothing listens there.
+      env: { ...process.env, SLUICE_BOOTSTRAP: '127.0.0.1:9', BILLING_DIRECTORY: billing.directory },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const [line] = (await once(createInterface({ input: child.stderr }), 'line')) as [string];
+    expect(line).toBe('looking for the cluster at 127.0.0.1:9');
+    const startedMs = performance.now();
+    child.kill('SIGTERM');
+    expect(await once(child, 'exit')).toEqual([0, null]);
+    expect(performance.now() - startedMs).toBeLessThan(5000);
+  },
+);
