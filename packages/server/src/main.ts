@@ -19,6 +19,7 @@ import { tuneCollector } from './collector.ts';
 import { loadConfig } from './config/load.ts';
 import type { NodeConfig } from './config/table.ts';
 import { filesystemOf } from './filesystem.ts';
+import { memoryShortage } from './memory-limit.ts';
 import { Metrics, processFigures } from './metrics.ts';
 import { assembleNode } from './node.ts';
 import type { Node } from './node.ts';
@@ -40,6 +41,8 @@ export async function runServer(options: ServerOptions): Promise<0 | 1> {
   try {
     const config = await readConfig(options);
     logger = pinoLogger({ level: config.logLevel, fields: { node: config.nodeId } });
+    const shortage = memoryShortage(process.constrainedMemory(), config);
+    if (shortage !== undefined) logger.warn('memory limit is below what this node may take', { ...shortage });
     await using open = new AsyncDisposableStack();
     const { node, metrics } = await openNode(config, logger, open);
     await Promise.race([node.start(), aborted(stop)]);
