@@ -1,4 +1,7 @@
-/** Containers that die under load: the others serve, who died comes back, and every acked record is counted. */
+/**
+ * Containers that die under load: the others serve, who died comes back, and every acked record is counted. A leader that
+ * only dies has sent its followers what it acked too early, too: that nothing is, `silence.test.ts` shows, by a cut.
+ */
 import { expect, test } from 'vitest';
 import { clusterOfFile, say } from '../container-suite.ts';
 import { killKinds, killRound } from '../kill-round.ts';
