@@ -7,7 +7,7 @@ export interface Timer {
 export interface Clock {
   /** Milliseconds since an arbitrary origin, with a fraction; never goes back. For durations. */
   monotonicMs(): number;
-  /** Milliseconds since the Unix epoch; may jump either way. For stamps that people read, never for safety. */
+  /** Milliseconds since the Unix epoch; may jump either way. For stamps; what would delete by it asks `SteadyWall`. */
   wallMs(): number;
   /** Calls `onFire` once, no earlier than `delayMs` from now. */
   setTimer(delayMs: number, onFire: () => void): Timer;

@@ -10,5 +10,6 @@ export * from './logger.ts';
 export * from './quantity.ts';
 export * from './once-per-turn.ts';
 export * from './random.ts';
+export * from './steady-wall.ts';
 export * from './transport.ts';
 export * from './utf8.ts';

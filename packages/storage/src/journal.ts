@@ -9,8 +9,9 @@
  * J4 A file is longer than its groups while it is written to, and as long as they and its footer when it is finished; one
  *    that is closed between two groups is cut too. What is longer after a crash reads as zeros (A4).
  * J5 A file with rows is finished by age too, so that what little traffic left there can go with it. A wall clock that
- *    jumps by as much, either way, finishes one file early.
+ *    is set by as much between two lives of the process, either way, finishes one file early.
  */
+import { SteadyWall } from '@sluice/base';
 import type { Clock, DiskFile } from '@sluice/base';
 import type { DataDirectory } from './data-directory.ts';
 import { encodeFooter } from './footer.ts';
@@ -50,6 +51,8 @@ export class Journal {
   readonly #replay: Replay;
   readonly #limits: JournalLimits;
   readonly #clock: Clock;
+  /** A jump of the clock must not make what is appended now look old, or young, later. */
+  readonly #wall: SteadyWall;
   readonly #staging: Staging;
   readonly #files: LiveFiles;
   #open: OpenFile | undefined;
@@ -70,6 +73,7 @@ export class Journal {
     this.#replay = recovered.replay;
     this.#limits = limits;
     this.#clock = clock;
+    this.#wall = new SteadyWall(clock);
     this.#staging = new Staging(limits.groupBytesMax * 2);
     this.#open = recovered.open && this.#opened(recovered.open);
     this.#checksum = recovered.checksum;
@@ -212,6 +216,6 @@ export class Journal {
 
   /** As a frame holds it. */
   #wallMs(): number {
-    return Math.max(0, Math.floor(this.#clock.wallMs()));
+    return Math.max(0, Math.floor(this.#wall.wallMs()));
   }
 }

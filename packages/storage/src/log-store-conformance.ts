@@ -10,8 +10,8 @@ import { contents, durable, testLogId } from './test-node-log.ts';
 export interface NodeLogUnderTest {
   /** Opens it, or closes it and opens it again over the same disk. */
   reopen(): Promise<NodeLog>;
-  /** Moves its wall clock, and nothing else. */
-  shiftWall(ms: number): void;
+  /** Moves its clocks; no timer fires. */
+  passTime(ms: number): void;
   wallMs(): number;
   close(): Promise<void>;
 }
@@ -237,7 +237,7 @@ function retentionRules(subject: () => NodeLogUnderTest): void {
     // Nothing that is in the open file expires.
     expect([log.bytes, log.expiredEnd({ bytesMax: 0, appendedBeforeMs: before + hourMs })]).toEqual([3 * one, 0]);
     // The file is finished by age when the next group comes.
-    subject().shiftWall(2 * hourMs);
+    subject().passTime(2 * hourMs);
     fill(log, 2);
     await durable(log);
     for (let round = 0; round < 2; round += 1) {
@@ -272,7 +272,7 @@ function retentionRules(subject: () => NodeLogUnderTest): void {
     const log = node.log(testLogId(1));
     fill(log, 4);
     await durable(log);
-    subject().shiftWall(2 * hourMs);
+    subject().passTime(2 * hourMs);
     fill(log, 1);
     await durable(log);
     expect(log.expiredEnd({ bytesMax: 0 })).toBe(8);
@@ -299,7 +299,7 @@ function modelRules(subject: () => NodeLogUnderTest): void {
       let node = await subject().reopen();
       for (let step = 0; step < 150; step += 1) {
         model.step(node, random);
-        subject().shiftWall(random.below(60_000));
+        subject().passTime(random.below(60_000));
         if (random.below(30) === 0) model.trimEach(node, random, () => undefined);
         if (random.below(10) === 0) differences.push(model.wronglyExpired(node, random));
         if (random.below(12) === 0) await durableGroup(node);

@@ -37,7 +37,7 @@ function over(options: Over, onClose: () => void = () => undefined): NodeLogUnde
   let shiftMs = 0;
   const { clock: base } = options;
   const clock: Clock = {
-    monotonicMs: () => base.monotonicMs(),
+    monotonicMs: () => base.monotonicMs() + shiftMs,
     wallMs: () => base.wallMs() + shiftMs,
     setTimer: (delayMs, onFire) => base.setTimer(delayMs, onFire),
     defer: (run) => base.defer(run),
@@ -48,7 +48,7 @@ function over(options: Over, onClose: () => void = () => undefined): NodeLogUnde
       node = await openTestNode({ ...options, clock });
       return node.log;
     },
-    shiftWall: (ms) => {
+    passTime: (ms) => {
       shiftMs += ms;
     },
     wallMs: () => clock.wallMs(),
