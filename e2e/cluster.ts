@@ -21,6 +21,14 @@ export interface ClusterOptions {
   readonly directory?: string | undefined;
   /** Default: some free ones. */
   readonly port?: number;
+  /** Configuration of all nodes beside what `dev` writes. */
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+interface Place {
+  readonly directory: string;
+  readonly isTemporary: boolean;
+  readonly environment: Readonly<Record<string, string>>;
 }
 
 const stopPatienceMs = 12_000;
@@ -29,24 +37,26 @@ export class LocalCluster implements TestCluster, AsyncDisposable {
   readonly directory: string;
   readonly #isTemporary: boolean;
   readonly #dev: DevProcess;
+  readonly #environment: Readonly<Record<string, string>>;
   readonly #nodes = new Map<number, NodeFacts>();
   readonly #restarted: ChildProcess[] = [];
   readonly #inquiry: ClusterInquiry;
 
-  private constructor(dev: DevProcess, directory: string, isTemporary: boolean) {
+  private constructor(dev: DevProcess, { directory, isTemporary, environment }: Place) {
     this.#dev = dev;
+    this.#environment = environment;
     this.directory = directory;
     this.#isTemporary = isTemporary;
     for (const node of dev.nodes) this.#nodes.set(node.id, node);
     this.#inquiry = new ClusterInquiry(dev.nodes);
   }
 
-  static async start({ nodes = 3, directory, port }: ClusterOptions = {}): Promise<LocalCluster> {
+  static async start({ nodes = 3, directory, port, environment = {} }: ClusterOptions = {}): Promise<LocalCluster> {
     const place = directory ?? mkdtempSync(path.join(tmpdir(), 'sluice-cluster-'));
     const base = port ?? (await freeBasePort(nodes));
     try {
-      const dev = await startDev({ nodes, directory: place, port: base });
-      return new LocalCluster(dev, place, directory === undefined);
+      const dev = await startDev({ nodes, directory: place, port: base, environment });
+      return new LocalCluster(dev, { directory: place, isTemporary: directory === undefined, environment });
     } catch (error) {
       if (directory === undefined) rmSync(place, { recursive: true, force: true });
       throw error;
@@ -97,7 +107,7 @@ export class LocalCluster implements TestCluster, AsyncDisposable {
   async start(...ids: readonly number[]): Promise<void> {
     for (const id of ids) {
       const node = this.node(id);
-      const child = startNode(node, this.directory);
+      const child = startNode(node, this.directory, this.#environment);
       this.#restarted.push(child);
       this.#nodes.set(id, { ...node, pid: child.pid ?? 0 });
     }

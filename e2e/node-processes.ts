@@ -38,12 +38,16 @@ export interface DevOptions {
   readonly nodes: number;
   readonly directory: string;
   readonly port: number;
+  readonly environment: Readonly<Record<string, string>>;
 }
 
 /** `sluice dev --json`; resolves with its ready line. */
-export function startDev({ nodes, directory, port }: DevOptions): Promise<DevProcess> {
+export function startDev({ nodes, directory, port, environment }: DevOptions): Promise<DevProcess> {
   const words = ['dev', '--nodes', `${nodes}`, '--data', directory, '--port', `${port}`, '--json'];
-  const child = spawn(process.execPath, [sluice, ...words], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+  const child = spawn(process.execPath, [sluice, ...words], {
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    env: { ...process.env, ...environment },
+  });
   return new Promise((resolve, reject) => {
     // `close` comes after the last line of its output: the reason that it gave is read first.
     child.once('close', (code, signal) => {
@@ -59,10 +63,17 @@ export function startDev({ nodes, directory, port }: DevOptions): Promise<DevPro
 }
 
 /** Starts a node again from its configuration, as an operator would by hand. */
-export function startNode({ id, config }: NodeFacts, directory: string): ChildProcess {
+export function startNode(
+  { id, config }: NodeFacts,
+  directory: string,
+  environment: DevOptions['environment'] = {},
+): ChildProcess {
   const log = openSync(`${directory}/node-${id}.log`, 'a');
   try {
-    return spawn(process.execPath, [sluice, 'server', '--config', config], { stdio: ['ignore', log, log, 'ipc'] });
+    return spawn(process.execPath, [sluice, 'server', '--config', config], {
+      stdio: ['ignore', log, log, 'ipc'],
+      env: { ...process.env, ...environment },
+    });
   } finally {
     closeSync(log);
   }

@@ -32,10 +32,17 @@ export class Reader implements AsyncDisposable {
     const ends = await this.#sluice.admin.listOffsets(this.#topic);
     const look = (): true | undefined => {
       if (this.#failure !== undefined) throw this.#failure;
-      const behind = ends.some((each) => (this.#positions.get(each.partition) ?? 0) < each.highWatermark);
+      const behind = ends.some((each) => (this.#positions.get(each.partition) ?? each.logStart) < each.highWatermark);
       return behind ? undefined : true;
     };
-    await until(look, { what: `reading ${this.#topic} to its end`, timeoutMs });
+    const standing = (): string =>
+      ends
+        .map(({ partition, logStart, highWatermark }) => {
+          const position = this.#positions.get(partition);
+          return `partition ${partition}: ${position ?? 'nothing'} of ${logStart} to ${highWatermark}`;
+        })
+        .join(', ');
+    await until(look, { what: `reading ${this.#topic} to its end`, timeoutMs, standing });
   }
 
   async close(): Promise<void> {

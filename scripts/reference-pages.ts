@@ -1,6 +1,6 @@
 /** The reference pages as text, made from the tables that the code itself uses. */
 import { type ErrorRow, errorTable, type RetryClass } from '@sluice/base';
-import { topicConfigTable } from '../packages/metadata/src/topic-config.ts';
+import { topicConfigTable, unlimited } from '../packages/metadata/src/topic-config.ts';
 import { type ConfigRow, configTable, environmentName, profiles } from '../packages/server/src/config/table.ts';
 import { metricsTable, type MetricRow } from '../packages/server/src/metrics-table.ts';
 
@@ -121,7 +121,9 @@ function valueOf(value: unknown, unit?: 'ms' | 'bytes'): string {
 
 function topicRow([key, row]: [string, Topics[string]]): string {
   const allowed =
-    row.kind === 'choice' ? row.choices.map((each) => `\`${each}\``).join(' or ') : `${row.min} to ${row.max}`;
+    row.kind === 'choice'
+      ? row.choices.map((each) => `\`${each}\``).join(' or ')
+      : `${row.min} to ${row.max}${'mayBeUnlimited' in row ? `, or ${unlimited}: no limit` : ''}`;
   const [single, several] = [row.defaultValue(1), row.defaultValue(3)];
   const usual = single === several ? `${several}` : `${several}; ${single} with one replica`;
   return tableRow([`\`${key}\``, allowed, usual, row.sentence]);

@@ -16,7 +16,7 @@ import type {
   ResponseValues,
 } from '@sluice/metadata';
 import { DataDirectory, MemoryDisk, openNodeLog } from '@sluice/storage';
-import type { NodeLog } from '@sluice/storage';
+import type { NodeLog, NodeLogLimits } from '@sluice/storage';
 import {
   defaultLimits,
   Dispatcher,
@@ -43,6 +43,7 @@ export const testBrokerConfig: BrokerConfig = {
   produceWindowBytesMax: 256 * 1024,
   fetchWindowBytesMax: 256 * 1024,
   replicateWindowBytes: 256 * 1024,
+  retentionCheckMs: 30_000,
 };
 
 const cluster = clusterId('c'.repeat(32));
@@ -99,6 +100,14 @@ export interface TestBroker {
   readonly warnings: string[];
 }
 
+export interface TestTopic {
+  readonly partitions?: number;
+  readonly replication?: number;
+  readonly minIsr?: number;
+  readonly name?: string;
+  readonly config?: Readonly<Record<string, string>>;
+}
+
 export class BrokerCluster {
   readonly clock = new ManualClock();
   readonly network: MemoryNetwork;
@@ -109,7 +118,11 @@ export class BrokerCluster {
   readonly rpc: RpcClient;
   /** Answers ISR proposals with this instead, when set. */
   refuseAlterations: SluiceError | undefined;
+  /** What the controller says of the wall clocks. */
+  clocksAgree = true;
   readonly alterations: AlterPartitionsRequest[] = [];
+  /** Of the node logs that are opened from now on. */
+  logLimits: Partial<NodeLogLimits> = {};
   readonly #config: BrokerConfig;
   readonly #random = new SeededRandom(1);
   #topics = 0;
@@ -151,7 +164,7 @@ export class BrokerCluster {
     this.decide({ type: 'fenceNodes', nodes });
   }
 
-  createTopic(options: { partitions?: number; replication?: number; minIsr?: number; name?: string } = {}): TopicId {
+  createTopic(options: TestTopic = {}): TopicId {
     this.#topics += 1;
     const { partitions = 1, replication = this.brokers.size, minIsr = Math.min(2, replication) } = options;
     const { topicId: id } = this.decide({
@@ -161,7 +174,7 @@ export class BrokerCluster {
       name: options.name ?? `topic-${this.#topics}`,
       partitions,
       replication,
-      config: { minIsr: String(minIsr) },
+      config: { ...options.config, minIsr: String(minIsr) },
     });
     return id;
   }
@@ -267,12 +280,12 @@ export class BrokerCluster {
     const identity = { nodeId: id, brokerEpoch: known.brokerEpoch };
     if (request.draining) {
       const { leading } = this.decide({ type: 'drainNode', ...identity });
-      return sender.send({ up: true, mayStop: leading === 0 });
+      return sender.send({ up: true, mayStop: leading === 0, clocksAgree: this.clocksAgree });
     }
     if (known.state === 'fenced' && request.metadataIndex >= known.stateIndex) {
       this.decide({ type: 'unfenceNode', ...identity, metadataIndex: logIndex(request.metadataIndex) });
     }
-    sender.send({ up: this.image.node(id)?.state !== 'fenced' });
+    sender.send({ up: this.image.node(id)?.state !== 'fenced', clocksAgree: this.clocksAgree });
   }
 
   #alter(request: AlterPartitionsRequest): readonly AlterPartitionResult[] {
@@ -298,7 +311,7 @@ export class BrokerCluster {
     const halts: Error[] = [];
     const warnings: string[] = [];
     const halt = { halt: (reason: Error): void => void halts.push(reason) };
-    const limits = { pendingBytesMax: this.#config.receiveBudgetBytes };
+    const limits = { ...this.logLimits, pendingBytesMax: this.#config.receiveBudgetBytes };
     const nodeLog = await this.settled(openNodeLog({ directory, clock, halt, logger: silentLogger, limits }));
     const transport = new MemoryTransport(this.network, `node${id}`);
     const identity = this.#identity(id);
@@ -318,6 +331,7 @@ export class BrokerCluster {
       feed,
       rpc: new RpcClient(transport),
       clock,
+      random: new SeededRandom(id),
       logger: { ...silentLogger, warn: (phrase) => warnings.push(phrase) },
       halt,
       stages: { observe: () => undefined },

@@ -5,7 +5,7 @@
  * Order of a start: `serve` registers the services, `start` begins to register with the controller; replicas open as
  * metadata names them. Order of a stop: `drain` (leaderships move away), then `stop`.
  */
-import type { Clock, Halt, Logger, Timer } from '@sluice/base';
+import type { Clock, Halt, Logger, Random, Timer } from '@sluice/base';
 import { hasAnotherReplica } from '@sluice/metadata';
 import type { MetadataFeed } from '@sluice/metadata';
 import type { PartitionConfig } from '@sluice/partition';
@@ -25,6 +25,8 @@ import { PartitionHosts } from './partition-hosts.ts';
 import { ProduceService } from './produce-service.ts';
 import { ProducerIds } from './producer-ids.ts';
 import { ReplicationService } from './replication-service.ts';
+import { Retention } from './retention.ts';
+import type { RetentionStats } from './retention.ts';
 import type { StageTimes } from './stage-times.ts';
 
 export interface BrokerConfig {
@@ -39,6 +41,8 @@ export interface BrokerConfig {
   readonly produceWindowBytesMax: number;
   readonly fetchWindowBytesMax: number;
   readonly replicateWindowBytes: number;
+  /** Between two looks at what retention may remove. */
+  readonly retentionCheckMs: number;
 }
 
 export interface BrokerOptions {
@@ -49,6 +53,7 @@ export interface BrokerOptions {
   readonly feed: MetadataFeed;
   readonly rpc: RpcClient;
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
   readonly halt: Halt;
   readonly stages: StageTimes;
@@ -67,6 +72,7 @@ export class BrokerNode {
   readonly #proposals: IsrProposals;
   readonly #services: readonly { serve(clients: Dispatcher): void }[];
   readonly #admin: AdminService;
+  readonly #retention: Retention;
   #tick: Timer | undefined;
   #unsubscribe: (() => void) | undefined;
   #stopped = false;
@@ -112,6 +118,7 @@ export class BrokerNode {
       open: (id, topicName) => this.#openHost(id, topicName),
       onRemoved: (host) => this.#replication.release(host),
     });
+    this.#retention = this.#makeRetention();
     this.#admin = new AdminService({ identity, feed, rpc, clock, link: this.#link, diskBytes: options.diskBytes });
     const budget = new CreditBudget({ totalBytes: config.receiveBudgetBytes });
     this.#services = [
@@ -146,6 +153,10 @@ export class BrokerNode {
     return true;
   }
 
+  get retention(): RetentionStats {
+    return this.#retention.stats;
+  }
+
   /** Registers the services; one dispatcher for each client listener. */
   serve(clients: readonly Dispatcher[], peers: Dispatcher): void {
     for (const dispatcher of clients) for (const service of this.#services) service.serve(dispatcher);
@@ -164,6 +175,7 @@ export class BrokerNode {
     };
     this.#link.start();
     this.#replication.start();
+    this.#retention.start();
     this.#tickLater();
   }
 
@@ -197,10 +209,24 @@ export class BrokerNode {
     this.#stopped = true;
     this.#tick?.cancel();
     this.#unsubscribe?.();
+    this.#retention.stop();
     this.#link.stop();
     this.#replication.stop();
     this.#admin.stop();
     for (const host of this.hosts) host.close();
+  }
+
+  #makeRetention(): Retention {
+    const { feed, clock, random, logger, config } = this.#options;
+    return new Retention({
+      hosts: this.hosts,
+      configOf: (topic) => feed.image.topic(topic)?.config,
+      clocksAgree: () => this.#link.clocksAgree,
+      clock,
+      random,
+      logger,
+      intervalMs: config.retentionCheckMs,
+    });
   }
 
   #openHost(id: PartitionHost['id'], topicName: string): PartitionHost {

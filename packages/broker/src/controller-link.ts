@@ -52,6 +52,7 @@ export class ControllerLink {
   #epoch: BrokerEpoch | undefined;
   #heardAtMs = Number.NEGATIVE_INFINITY;
   #up = false;
+  #clocksAgree = false;
   #draining = false;
   #mayStop: (() => void) | undefined;
   #stream: StreamSender<HeartbeatRequest> | undefined;
@@ -82,6 +83,12 @@ export class ControllerLink {
   /** True when the leader's last answer said that this broker may serve. */
   get up(): boolean {
     return this.#up;
+  }
+
+  /** What the leader says of the wall clocks of all brokers; undefined while it has not answered of late. */
+  get clocksAgree(): boolean | undefined {
+    const { clock, sessionTimeoutMs } = this.#options;
+    return clock.monotonicMs() - this.#heardAtMs <= sessionTimeoutMs ? this.#clocksAgree : undefined;
   }
 
   start(): void {
@@ -215,6 +222,7 @@ export class ControllerLink {
         metadataIndex: this.#options.feed.image.appliedIndex,
         oldestUnsyncedMs: Math.floor(this.#options.oldestUnsyncedMs()),
         draining: this.#draining,
+        wallMs: Math.max(0, Math.floor(clock.wallMs())),
       });
       this.#beat?.cancel();
       this.#beat = clock.setTimer(this.#options.heartbeatMs, () => beat(false));
@@ -251,6 +259,7 @@ export class ControllerLink {
     if (this.#silence === undefined) this.#sayWhenSilentSince(this.#heardAtMs);
     const wasUp = this.#up;
     this.#up = answer.up;
+    this.#clocksAgree = answer.clocksAgree;
     if (answer.up && !wasUp) {
       this.#options.logger.info('broker serves', { epoch: this.#epoch });
     }

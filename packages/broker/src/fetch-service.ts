@@ -302,6 +302,9 @@ class Subscription implements LogWatcher {
     this.#owner.wake(this);
   }
 
+  /** Who reads below the new start is told when it reads on. */
+  onTrimmed(): void {}
+
   onLeadershipEnd(): void {
     this.#owner.fail(this, this.host.error('NOT_LEADER'));
   }

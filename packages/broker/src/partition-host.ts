@@ -62,6 +62,8 @@ export interface LogWatcher {
   onAppended(): void;
   /** The readable end moved. */
   onReadable(): void;
+  /** The log starts later: what lay before is gone. */
+  onTrimmed(): void;
   /** The replica stopped leading, or is gone: whoever reads here must go elsewhere. */
   onLeadershipEnd(): void;
 }
@@ -248,6 +250,7 @@ export class PartitionHost {
     for (const reply of effects.replies) this.#reply(reply);
     if (effects.log?.kind === 'append' && batch !== undefined) this.#tell('onAppended');
     if (effects.readable !== undefined) this.#tell('onReadable');
+    if (effects.trimTo !== undefined) this.#tell('onTrimmed');
     if (effects.isrChange !== undefined) ports.proposeIsr(this, effects.isrChange);
     for (const event of effects.trace) this.#trace(event);
     this.#noticeRole();
@@ -299,7 +302,7 @@ export class PartitionHost {
     done(reply.error === undefined ? { baseOffset: reply.baseOffset } : { error: this.#error(reply.error) });
   }
 
-  #tell(event: 'onAppended' | 'onReadable' | 'onLeadershipEnd'): void {
+  #tell(event: 'onAppended' | 'onReadable' | 'onTrimmed' | 'onLeadershipEnd'): void {
     for (const watcher of this.#watchers) watcher[event]();
   }
 

@@ -38,8 +38,8 @@ import type { LogWatcher, PartitionHost } from './partition-host.ts';
 const runBytesMax = 256 * 1024;
 /** About the most bytes of batches in one message. */
 const messageBytesMax = 512 * 1024;
-/** A moved high watermark waits this long for a push to ride on. */
-const highWatermarkDelayMs = 5;
+/** A moved high watermark or log start waits this long for a push to ride on. */
+const marksDelayMs = 5;
 
 export interface FollowerSessionOptions {
   readonly nodeId: NodeId;
@@ -63,7 +63,7 @@ export class FollowerSession {
   #outgoing: { divergences: ReplicaDivergence[]; refusals: ReplicaRefusal[] } = { divergences: [], refusals: [] };
   readonly #pumping: OncePerTurn;
   readonly #onDrained = (): void => this.#pumping.soon();
-  #watermarkDue = false;
+  #marksDue = false;
   #closed = false;
 
   constructor(options: FollowerSessionOptions) {
@@ -108,7 +108,7 @@ export class FollowerSession {
     slot.parts = undefined;
     slot.round += 1;
     // The first push confirms the position, also when it is empty.
-    slot.watermarkSent = undefined;
+    slot.marksSent = undefined;
     this.wake(slot);
   }
 
@@ -139,15 +139,13 @@ export class FollowerSession {
     this.#pumping.soon();
   }
 
-  /** The slot's high watermark moved: it rides on the next push, or goes alone after a moment. */
-  wakeForWatermark(): void {
-    if (this.#watermarkDue || this.#closed) return;
-    this.#watermarkDue = true;
-    this.#options.clock.setTimer(highWatermarkDelayMs, () => {
-      this.#watermarkDue = false;
-      for (const slot of this.#slots.values()) {
-        if (slot.pushing && slot.watermarkSent !== slot.host.replica?.highWatermark) this.#ready.add(slot);
-      }
+  /** A slot's high watermark or log start moved: it rides on the next push, or goes alone after a moment. */
+  wakeForMarks(): void {
+    if (this.#marksDue || this.#closed) return;
+    this.#marksDue = true;
+    this.#options.clock.setTimer(marksDelayMs, () => {
+      this.#marksDue = false;
+      for (const slot of this.#slots.values()) if (slot.pushing && !slot.knowsMarks) this.#ready.add(slot);
       this.#pumping.soon();
     });
   }
@@ -322,10 +320,10 @@ export class FollowerSession {
       slot.nextOffset = read.endOffset;
       slot.parts = BatchParts.ofLarge(read.batches);
       if (slot.parts === undefined) this.#pacing.onWhole(read.bytes);
-    } else if (slot.parts === undefined && slot.watermarkSent === replica.highWatermark) {
+    } else if (slot.parts === undefined && slot.knowsMarks) {
       return undefined;
     }
-    slot.watermarkSent = replica.highWatermark;
+    slot.marksSent = { highWatermark: replica.highWatermark, logStart: replica.logStart };
     const part = slot.parts?.next();
     if (part?.moreBytes === 0) slot.parts = undefined;
     return {
@@ -360,7 +358,8 @@ class Slot implements LogWatcher {
   nextOffset: Offset = offset(0);
   /** Goes up when what is being read or sent is void. */
   round = 0;
-  watermarkSent: Offset | undefined;
+  /** What the follower was told last in this session. */
+  marksSent: { readonly highWatermark: Offset; readonly logStart: Offset } | undefined;
   /** The batch that is half pushed (L4); `nextOffset` lies behind it. */
   parts: BatchParts | undefined;
 
@@ -370,12 +369,23 @@ class Slot implements LogWatcher {
     this.number = number;
   }
 
+  get knowsMarks(): boolean {
+    const { replica } = this.host;
+    const { marksSent } = this;
+    return replica?.highWatermark === marksSent?.highWatermark && replica?.logStart === marksSent?.logStart;
+  }
+
   onAppended(): void {
     this.#owner.wake(this);
   }
 
   onReadable(): void {
-    this.#owner.wakeForWatermark();
+    this.#owner.wakeForMarks();
+  }
+
+  /** An idle partition pushes nothing that could tell of it. */
+  onTrimmed(): void {
+    this.#owner.wakeForMarks();
   }
 
   /** The machine sends `stopPush` itself. */

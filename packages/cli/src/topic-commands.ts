@@ -60,14 +60,14 @@ function addCreate(topic: Command, run: RunCommand): void {
     .option('--partitions <count>', 'how many partitions', wholeNumber(1, 10_000), 1)
     .option('--replication <count>', 'copies of each partition (default: 3, or the node count)', wholeNumber(1, 100))
     .addOption(
-      new Option('--config <key=value>', 'minIsr, durability or recordBytesMax; may be repeated')
+      new Option('--config <key=value>', 'a key of the topic configuration; may be repeated')
         .argParser(pairs)
         .default([], 'none'),
     )
     .option('--if-not-exists', 'succeed when the topic is there already')
     .addHelpText(
       'after',
-      '\nExamples:\n  sluice topic create orders --partitions 6\n  sluice topic create audit --replication 3 --config minIsr=2 --if-not-exists',
+      '\nExamples:\n  sluice topic create orders --partitions 6\n  sluice topic create audit --replication 3 --config minIsr=2 --if-not-exists\n  sluice topic create clicks --config retentionMs=3600000 --config retentionBytes=1073741824\n\nKeys: minIsr, durability, recordBytesMax, retentionMs (-1: for ever), retentionBytes (-1: no limit).\ndocs/reference/config.md has their bounds and defaults.',
     )
     .action((name: string, options: CreateOptions, command: Command) =>
       run(command, async (context) => {

@@ -111,6 +111,17 @@ describe('where it begins', () => {
     });
   });
 
+  test('a start that retention takes away before it was read is asked for again, one that was given is an error', async () => {
+    const cluster = await filled();
+    cluster.onOffsetsListed = () => {
+      if (cluster.log('orders', 0).logStart < 6) cluster.log('orders', 0).logStart += 3;
+    };
+    const reading = new Reading(cluster, consumerOf(cluster.client(), 'start'));
+    expect(await reading.until(6)).toEqual(upTo(6, 12));
+    const given = new Reading(cluster, consumerOf(cluster.client(), 0));
+    await expect(given.until(1)).rejects.toMatchObject({ code: 'OFFSET_OUT_OF_RANGE', details: { offset: 0 } });
+  });
+
   test('an unknown topic, an unknown partition and a bad assignment are errors', async () => {
     const cluster = await filled();
     const sluice = cluster.client();

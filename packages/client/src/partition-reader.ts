@@ -161,9 +161,18 @@ export class PartitionReader implements Subscriber {
   onEnded(error: SluiceError): void {
     this.#subscribed = undefined;
     if (error.retryable && !isRefusal(error)) return this.#again(error);
+    if (error.code === 'OFFSET_OUT_OF_RANGE' && this.#mayLocateAgain) {
+      this.#wanted = undefined;
+      return this.#again(error);
+    }
     if (error.code === 'UNKNOWN_TOPIC' || error.definite) return this.#fail(error);
     // A server that stumbled over something else: reading again harms nobody.
     this.#again(error);
+  }
+
+  /** Retention may take the start away between asking where it is and reading there; nothing of it was promised. */
+  get #mayLocateAgain(): boolean {
+    return typeof this.#from !== 'number' && this.#wanted === this.#firstWanted && !this.#handedOut;
   }
 
   #metadata(): PartitionMetadata | undefined {

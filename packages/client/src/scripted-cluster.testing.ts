@@ -60,6 +60,8 @@ interface ScriptedTopic {
 export const addressOf = (node: number): string => `node-${node}:7650`;
 
 export class ScriptedCluster {
+  /** Called after the offsets were read for an answer, before it is sent. */
+  onOffsetsListed: () => void = () => undefined;
   readonly clock = new ManualClock();
   readonly network: MemoryNetwork;
   readonly nodes = new Map<number, ScriptedNode>();
@@ -281,14 +283,16 @@ export class ScriptedNode {
       cluster.nextProducerId += 1;
       return { producerId: cluster.nextProducerId, producerEpoch: 0 };
     });
-    dispatcher.unary(methods.broker.listOffsets, async ({ partitions }) => ({
-      partitions: partitions.map((partition): Partially<PartitionOffsets> => {
+    dispatcher.unary(methods.broker.listOffsets, async ({ partitions }) => {
+      const answer = partitions.map((partition): Partially<PartitionOffsets> => {
         const led = cluster.led(this.id, partition);
         if (isSluiceError(led)) return { partition, error: encodeError(led) };
         const { logStart, highWatermark } = led.log;
         return { partition, logStart, highWatermark, logEnd: highWatermark, writable: true };
-      }),
-    }));
+      });
+      cluster.onOffsetsListed();
+      return { partitions: answer };
+    });
     dispatcher.unary(methods.admin.createTopic, async ({ name, partitions }) => {
       if (cluster.topics.has(name)) throw new SluiceError('TOPIC_EXISTS');
       cluster.createTopic(

@@ -142,6 +142,8 @@ class Process {
   closed: SluiceError | 'success' | undefined;
   /** How far it says that it has applied metadata; undefined: all of it. */
   appliedIndex: number | undefined;
+  /** How far its wall clock is ahead of the others'. */
+  aheadMs = 0;
   readonly #controller: Controller;
   readonly #name: string;
   readonly #sender: StreamSender<HeartbeatRequest>;
@@ -177,7 +179,8 @@ class Process {
 
   beat(what: Partial<HeartbeatRequest>): void {
     const metadataIndex = this.appliedIndex ?? this.#controller.image.appliedIndex;
-    this.#sender.send({ brokerEpoch: this.#epoch, metadataIndex, ...what });
+    const wallMs = this.#controller.clock.wallMs() + this.aheadMs;
+    this.#sender.send({ brokerEpoch: this.#epoch, metadataIndex, wallMs, ...what });
   }
 
   /** Alive, and says nothing any more. */
@@ -220,6 +223,22 @@ test('a broker that heartbeats is let in, once it has applied its registration, 
   behind.appliedIndex = undefined;
   await controller.clock.pass(500);
   expect(controller.stateOf(2)).toBe('up');
+});
+
+test('every answer says whether the wall clocks of all brokers agree; one that is gone does not count', async () => {
+  const { controller, process } = await oneBroker();
+  const other = new Process(controller, 2, await controller.register(2));
+  const said = async (): Promise<readonly unknown[]> => {
+    await controller.clock.pass(500);
+    return [process, other].map(({ answers }) => answers.at(-1)?.clocksAgree);
+  };
+  expect(await said()).toEqual([true, true]);
+  other.aheadMs = 365 * 24 * 3_600_000;
+  expect(await said()).toEqual([false, false]);
+  other.aheadMs = -2 * 3_600_000;
+  expect(await said()).toEqual([false, false]);
+  other.die();
+  expect((await said())[0]).toBe(true);
 });
 
 test('a process that died is fenced at once; one that hangs, after its session; a stream that only broke, not', async () => {

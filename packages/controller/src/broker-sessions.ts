@@ -118,8 +118,11 @@ export class BrokerSessions {
     this.#book.touch(identity, this.#options.clock.monotonicMs(), {
       oldestUnsyncedMs: request.oldestUnsyncedMs,
       metadataIndex,
+      wallMs: request.wallMs,
     });
-    const answer = (response: Partially<HeartbeatResponse>): void => sender.send(response);
+    const answer = (response: Partially<HeartbeatResponse>): void => {
+      sender.send({ ...response, clocksAgree: this.#book.clocksAgree });
+    };
     if (request.draining) {
       this.#askOnce(`drain ${node}`, async () => {
         const { leading } = await this.#options.decisions.ask({ type: 'drainNode', ...identity });

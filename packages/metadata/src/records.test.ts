@@ -40,11 +40,11 @@ const samples: { readonly [Type in MetadataRecord['type']]: Extract<MetadataReco
   nodeDraining: { type: 'nodeDraining', version: 1, nodeId: one },
   topicCreated: {
     type: 'topicCreated',
-    version: 1,
+    version: 2,
     topicId: topic,
     namespace: 'default',
     name: 't',
-    config: { minIsr: 2, durability: 'fsync', recordBytesMax: 1024 },
+    config: { minIsr: 2, durability: 'fsync', recordBytesMax: 1024, retentionMs: -1, retentionBytes: 4096 },
   },
   partitionCreated: {
     type: 'partitionCreated',
@@ -92,6 +92,7 @@ test.each([
   ['an unknown type', entry('[{"type":"topicRenamed","version":1}]')],
   ['a type named as an object property', entry('[{"type":"toString","version":1}]')],
   ['a newer version', entry('[{"type":"nodeFenced","version":2,"nodeId":1}]')],
+  ['an older version', entry('[{"type":"topicCreated","version":1}]')],
   ['version 0', entry('[{"type":"nodeFenced","version":0,"nodeId":1}]')],
   ['a newer feature level', entry(`[{"type":"featureLevel","version":1,"level":2,"clusterId":"${'a'.repeat(32)}"}]`)],
   ['a newer format', entry('[]', 2)],

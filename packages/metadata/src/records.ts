@@ -80,7 +80,7 @@ export interface NodeDrainingRecord {
 /** The partitions follow in the same entry, from 0 without a gap. */
 export interface TopicCreatedRecord {
   readonly type: 'topicCreated';
-  readonly version: 1;
+  readonly version: 2;
   readonly topicId: TopicId;
   readonly namespace: string;
   readonly name: string;
@@ -143,7 +143,7 @@ export type MetadataRecord =
 
 /** Why bytes of the metadata log cannot be replayed. The node must stop (R2). */
 export interface RecordFailure {
-  /** `UNSUPPORTED_VERSION`: written by a newer Sluice. `INTERNAL`: not the bytes of any metadata entry. */
+  /** `UNSUPPORTED_VERSION`: written by another version of Sluice. `INTERNAL`: not the bytes of any metadata entry. */
   readonly code: 'UNSUPPORTED_VERSION' | 'INTERNAL';
   readonly message: string;
 }
@@ -152,14 +152,14 @@ export type DecodedRecords =
   | { readonly ok: true; readonly records: readonly MetadataRecord[] }
   | { readonly ok: false; readonly failure: RecordFailure };
 
-/** The newest version of each record type that this build understands. */
+/** The version of each record type that this build writes, and the only one that it reads. */
 const versions: Readonly<Record<MetadataRecord['type'], number>> = {
   featureLevel: 1,
   nodeRegistered: 1,
   nodeFenced: 1,
   nodeUnfenced: 1,
   nodeDraining: 1,
-  topicCreated: 1,
+  topicCreated: 2,
   partitionCreated: 1,
   partitionChanged: 1,
   topicDeleted: 1,
@@ -202,9 +202,9 @@ function checkRecord(record: unknown): RecordFailure | undefined {
   if (typeof type !== 'string' || !isPosition(version)) {
     return { code: 'INTERNAL', message: 'a metadata record has no type or version' };
   }
-  if (!Object.hasOwn(versions, type) || version > versions[type as MetadataRecord['type']] || version === 0) {
-    return unsupported(`metadata record ${type} version ${version}`);
-  }
+  const known = Object.hasOwn(versions, type) ? versions[type as MetadataRecord['type']] : 0;
+  if (version > 0 && version < known) return outdated(`metadata record ${type} version ${version}`);
+  if (version !== known || version === 0) return unsupported(`metadata record ${type} version ${version}`);
   if (type === 'featureLevel' && (!isPosition(level) || level > featureLevelMax)) {
     return unsupported(`feature level ${String(level)}`);
   }
@@ -214,6 +214,11 @@ function checkRecord(record: unknown): RecordFailure | undefined {
 const unsupported = (what: string): RecordFailure => ({
   code: 'UNSUPPORTED_VERSION',
   message: `this build does not understand ${what}; start the newer version that wrote it`,
+});
+
+const outdated = (what: string): RecordFailure => ({
+  code: 'UNSUPPORTED_VERSION',
+  message: `this build does not read ${what} any more; start the older version that wrote it, or an empty directory`,
 });
 
 const failed = (code: RecordFailure['code'], message: string): DecodedRecords => ({

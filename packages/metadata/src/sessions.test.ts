@@ -7,7 +7,7 @@ import type { MetadataRequest } from './requests.ts';
 import { SessionBook } from './sessions.ts';
 
 const options = { sessionTimeoutMs: 1500, judgeIntervalMs: 100 };
-const quiet = { oldestUnsyncedMs: 0, metadataIndex: logIndex(9) };
+const quiet = { oldestUnsyncedMs: 0, metadataIndex: logIndex(9), wallMs: 0 };
 
 /** Nodes 1 and 2 up with broker epochs 2 and 4, node 3 registered and fenced with 6. */
 function threeNodes(): MetadataImage {
@@ -72,7 +72,7 @@ describe('sessions', () => {
     const book = new SessionBook(threeNodes(), 0, options);
     const again = { ...one, brokerEpoch: brokerEpoch(20) };
     book.touch(again, 10, quiet);
-    book.touch(one, 1000, { oldestUnsyncedMs: 7, metadataIndex: logIndex(1) });
+    book.touch(one, 1000, { oldestUnsyncedMs: 7, metadataIndex: logIndex(1), wallMs: 0 });
     expect(book.session(nodeId(1))).toMatchObject({ brokerEpoch: 20, lastSeenMs: 10, oldestUnsyncedMs: 0 });
     book.streamClosed(one, 'refused');
     book.forget(one);
@@ -104,10 +104,30 @@ describe('sessions', () => {
     expect(book.judge(5100)).toEqual([two]);
   });
 
+  test('B4: clocks agree when all sessions told theirs, an hour apart at most', () => {
+    const hourMs = 3_600_000;
+    const book = new SessionBook(threeNodes(), 0, options);
+    const told = (nowMs: number, node: typeof one, aheadMs: number): boolean => {
+      book.touch(node, nowMs, { ...quiet, wallMs: 1_700_000_000_000 + nowMs + aheadMs });
+      return book.clocksAgree;
+    };
+    expect(told(10, one, 0)).toBe(false);
+    expect(told(20, two, hourMs)).toBe(true);
+    // Also one that is not let in yet counts, and the odd one may be any of them.
+    expect(told(30, three, -1)).toBe(false);
+    expect(told(40, three, 1)).toBe(true);
+    expect(told(50, one, 365 * 24 * hourMs)).toBe(false);
+    expect(told(60, two, 365 * 24 * hourMs)).toBe(false);
+    expect(told(70, three, 365 * 24 * hourMs)).toBe(true);
+    expect(told(80, three, 0)).toBe(false);
+    book.forget(three);
+    expect(book.clocksAgree).toBe(true);
+  });
+
   test('a fenced node has a session from its first heartbeat, with what it said', () => {
     const book = new SessionBook(threeNodes(), 0, options);
     expect(book.isLive(three, 0)).toBe(false);
-    book.touch(three, 50, { oldestUnsyncedMs: 2500, metadataIndex: logIndex(8) });
+    book.touch(three, 50, { oldestUnsyncedMs: 2500, metadataIndex: logIndex(8), wallMs: 0 });
     expect(book.isLive(three, 60)).toBe(true);
     expect(book.session(nodeId(3))).toMatchObject({ metadataIndex: 8 });
   });

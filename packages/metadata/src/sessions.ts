@@ -7,8 +7,9 @@
  * B2. Silence counts only while the judge itself was awake: when `judge` is called later than it should be, heartbeats
  *     may lie unread in its sockets, and the delay is taken off everybody's silence.
  * B3. A stream that the other kernel closed with nobody listening behind it is a crash, whatever the judge's delay.
+ * B4. Clocks agree only when every session has told its wall clock to this leader: one that has not may be any time off.
  */
-import { logIndex } from '@sluice/base';
+import { clockDisagreementMsMax, logIndex } from '@sluice/base';
 import type { BrokerEpoch, LogIndex, NodeId, ProbeResult } from '@sluice/base';
 import type { MetadataImage } from './image.ts';
 import type { NodeIdentity } from './requests.ts';
@@ -25,6 +26,8 @@ export interface Heartbeat {
   readonly oldestUnsyncedMs: number;
   /** How far the node has applied the metadata log. */
   readonly metadataIndex: LogIndex;
+  /** The node's wall clock when it sent this; undefined for one that this leader has not heard. */
+  readonly wallMs: number | undefined;
 }
 
 export interface Session extends Heartbeat {
@@ -34,6 +37,8 @@ export interface Session extends Heartbeat {
   readonly lastSeenMs: number;
   /** The process is gone (B3). */
   readonly crashed: boolean;
+  /** How far its wall clock is ahead of the judge's monotonic clock: only the difference to others' means something. */
+  readonly clockOffsetMs: number | undefined;
 }
 
 export class SessionBook {
@@ -47,7 +52,7 @@ export class SessionBook {
     this.#judgedMs = nowMs;
     for (const { nodeId, brokerEpoch, state } of image.nodes.values()) {
       if (state === 'fenced') continue;
-      const heard = { oldestUnsyncedMs: 0, metadataIndex: logIndex(0) };
+      const heard = { oldestUnsyncedMs: 0, metadataIndex: logIndex(0), wallMs: undefined, clockOffsetMs: undefined };
       this.#sessions.set(nodeId, { nodeId, brokerEpoch, ...heard, lastSeenMs: nowMs, crashed: false });
     }
   }
@@ -61,14 +66,14 @@ export class SessionBook {
     const { nodeId, brokerEpoch } = node;
     const known = this.#sessions.get(nodeId);
     if (known !== undefined && known.brokerEpoch > brokerEpoch) return;
-    const { oldestUnsyncedMs, metadataIndex } = heartbeat;
+    const { wallMs } = heartbeat;
     this.#sessions.set(nodeId, {
       nodeId,
       brokerEpoch,
-      oldestUnsyncedMs,
-      metadataIndex,
+      ...heartbeat,
       lastSeenMs: nowMs,
       crashed: false,
+      clockOffsetMs: wallMs === undefined ? undefined : wallMs - nowMs,
     });
   }
 
@@ -77,6 +82,17 @@ export class SessionBook {
     const known = this.#sessions.get(nodeId);
     if (known?.brokerEpoch !== brokerEpoch || probe === 'open') return;
     this.#sessions.set(nodeId, { ...known, crashed: true });
+  }
+
+  /** The wall clocks of all nodes with a session lie within an hour of each other (B4). */
+  get clocksAgree(): boolean {
+    let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    for (const { clockOffsetMs } of this.#sessions.values()) {
+      if (clockOffsetMs === undefined) return false;
+      least = Math.min(least, clockOffsetMs);
+      most = Math.max(most, clockOffsetMs);
+    }
+    return most - least <= clockDisagreementMsMax;
   }
 
   /** The session is over and its fencing committed, or the node registered anew. */

@@ -14,12 +14,21 @@ export interface TopicConfig {
   readonly durability: Durability;
   /** The largest record that a producer may send, in bytes of key, value and headers. */
   readonly recordBytesMax: number;
+  /** Age, by the append time of the leader, past which records may go; `unlimited` for ever. */
+  readonly retentionMs: number;
+  /** What a partition may hold before its oldest records go; `unlimited` for everything. */
+  readonly retentionBytes: number;
 }
+
+/** The value of a limit that there is not. */
+export const unlimited = -1;
 
 interface IntegerRow {
   readonly kind: 'integer';
   readonly min: number;
   readonly max: number;
+  /** Whether `unlimited` is a value, too. */
+  readonly mayBeUnlimited?: boolean;
   readonly defaultValue: (replication: number) => number;
   readonly sentence: string;
 }
@@ -53,6 +62,22 @@ export const topicConfigTable = {
     defaultValue: () => 1024 * 1024,
     sentence: 'The largest record, in bytes of key, value and headers, that a producer may send.',
   },
+  retentionMs: {
+    kind: 'integer',
+    min: 1000,
+    max: 100 * 365 * 24 * 3_600_000,
+    mayBeUnlimited: true,
+    defaultValue: () => 7 * 24 * 3_600_000,
+    sentence: 'Records are kept at least this long, in ms since the broker appended them, then go with their file.',
+  },
+  retentionBytes: {
+    kind: 'integer',
+    min: 1024,
+    max: 2 ** 50 - 1,
+    mayBeUnlimited: true,
+    defaultValue: () => unlimited,
+    sentence: 'At least this many of the newest bytes of each partition are kept; older records go with their file.',
+  },
 } as const satisfies { readonly [Key in keyof TopicConfig]: IntegerRow | ChoiceRow<Durability> };
 
 export type ResolvedConfig = { readonly ok: true; readonly config: TopicConfig } | Failed;
@@ -72,6 +97,10 @@ export function resolveTopicConfig(given: Readonly<Record<string, string>>, repl
   if (typeof minIsr !== 'number') return minIsr;
   const recordBytesMax = integer('recordBytesMax', given, replication);
   if (typeof recordBytesMax !== 'number') return recordBytesMax;
+  const retentionMs = integer('retentionMs', given, replication);
+  if (typeof retentionMs !== 'number') return retentionMs;
+  const retentionBytes = integer('retentionBytes', given, replication);
+  if (typeof retentionBytes !== 'number') return retentionBytes;
   const durability = given['durability'] ?? topicConfigTable.durability.defaultValue();
   if (durability !== 'fsync') {
     const legal = topicConfigTable.durability.choices;
@@ -86,20 +115,22 @@ export function resolveTopicConfig(given: Readonly<Record<string, string>>, repl
       { key: 'minIsr', minIsr, replication },
     );
   }
-  return { ok: true, config: { minIsr, durability, recordBytesMax } };
+  return { ok: true, config: { minIsr, durability, recordBytesMax, retentionMs, retentionBytes } };
 }
 
 function integer(
-  key: 'minIsr' | 'recordBytesMax',
+  key: Exclude<keyof TopicConfig, 'durability'>,
   given: Readonly<Record<string, string>>,
   replication: number,
 ): number | Failed {
-  const { min, max, defaultValue } = topicConfigTable[key];
+  const { min, max, defaultValue, mayBeUnlimited = false }: IntegerRow = topicConfigTable[key];
   const text = given[key];
   if (text === undefined) return defaultValue(replication);
+  if (mayBeUnlimited && text === String(unlimited)) return unlimited;
   const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
   if (value >= min && value <= max) return value;
-  return invalid(`${key} is ${quoted(text)}; it must be an integer from ${min} to ${max}`, { key, min, max });
+  const orNone = mayBeUnlimited ? `, or ${unlimited} for no limit` : '';
+  return invalid(`${key} is ${quoted(text)}; it must be an integer from ${min} to ${max}${orNone}`, { key, min, max });
 }
 
 /** Caller's text in a message: cut, so that a long key does not become a long message. */

@@ -96,7 +96,7 @@ class AssembledNode implements Node {
   figures(): NodeFigures {
     const parts = this.#parts;
     if (parts === undefined) return {};
-    const { nodeLog, controller } = parts;
+    const { nodeLog, controller, broker } = parts;
     const { image } = controller.feed;
     const { nodeId } = this.#config;
     const { stats } = nodeLog;
@@ -117,6 +117,8 @@ class AssembledNode implements Node {
       sluice_log_files: stats.journalFiles,
       sluice_log_disk_bytes: stats.diskBytes,
       sluice_log_live_bytes: stats.liveBytes,
+      sluice_retention_paused: broker?.retention.paused === true ? 1 : 0,
+      sluice_retention_records_total: broker?.retention.records ?? 0,
       sluice_log_oldest_unsynced_seconds: nodeLog.oldestUnsyncedMs(this.#ports.clock.monotonicMs()) / 1000,
     };
   }
@@ -209,7 +211,7 @@ class AssembledNode implements Node {
   }
 
   #broker({ self, controller, nodeLog, rpc }: BrokerParts): BrokerNode {
-    const { disk, clock, logger, halt, observeStage, version } = this.#ports;
+    const { disk, clock, random, logger, halt, observeStage, version } = this.#ports;
     const config = this.#config;
     const stages: StageTimes = { observe: observeStage };
     return new BrokerNode({
@@ -230,6 +232,7 @@ class AssembledNode implements Node {
       feed: controller.feed,
       rpc,
       clock,
+      random: random.fork('broker'),
       logger: logger.with({ component: 'broker' }),
       halt,
       stages,

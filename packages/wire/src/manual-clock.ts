@@ -20,13 +20,19 @@ export class ManualClock implements Clock {
   #planned: Planned[] = [];
   #deferred: (() => void)[] = [];
   #count = 0;
+  #jumpedMs = 0;
 
   monotonicMs(): number {
     return this.#nowMs;
   }
 
   wallMs(): number {
-    return wallStartMs + this.#nowMs;
+    return wallStartMs + this.#nowMs + this.#jumpedMs;
+  }
+
+  /** Somebody sets the wall clock. */
+  jumpWall(byMs: number): void {
+    this.#jumpedMs += byMs;
   }
 
   setTimer(delayMs: number, onFire: () => void): Timer {

@@ -79,12 +79,14 @@ export interface HeartbeatRequest {
   readonly metadataIndex: number;
   readonly oldestUnsyncedMs: number;
   readonly draining: boolean;
+  readonly wallMs: number;
 }
 
 export interface HeartbeatResponse {
   readonly up: boolean;
   readonly mayStop: boolean;
   readonly error: ErrorDetail | null;
+  readonly clocksAgree: boolean;
 }
 
 export interface AlterPartitionsRequest {

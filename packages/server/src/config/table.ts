@@ -156,6 +156,11 @@ export const configTable = {
     scope: 'node',
     sentence: 'A journal file with anything in it is finished after this time too, so that little traffic expires.',
   }),
+  retentionCheckMs: row(duration({ min: 100, max: 3_600_000 }), {
+    defaultValue: 30_000,
+    scope: 'node',
+    sentence: 'How often the partitions led here are looked at for what retention may remove.',
+  }),
   tailBytesMax: row(bytes({ min: 1 * MiB, max: 16 * GiB }), {
     defaultValue: 64 * MiB,
     scope: 'node',
