@@ -56,17 +56,32 @@ export class RawClient implements Disposable {
   }
 }
 
-/** Writes past a client's retries, one batch after the other, to a partition that the node leads. */
-export async function sendUntilRefused(address: string, topicId: string, partition: number): Promise<SluiceError> {
-  using raw = new RawClient();
+/**
+ * Writes past a client's retries, one batch after the other, to a partition that the node leads. Resolves when the first
+ * was acked; `refusal` is what ended it.
+ */
+export async function sendUntilRefused(
+  address: string,
+  topicId: string,
+  partition: number,
+): Promise<{ readonly refusal: Promise<SluiceError> }> {
+  await using open = new AsyncDisposableStack();
+  const raw = open.use(new RawClient());
   const stream = raw.produce(address);
-  for (;;) {
-    try {
-      await stream.append(topicId, partition, batchOf(['unread']));
-    } catch (error) {
-      return toSluiceError(error);
+  const send = (): Promise<number> => stream.append(topicId, partition, batchOf(['unread']));
+  await send();
+  const owned = open.move();
+  const untilRefused = async (): Promise<SluiceError> => {
+    await using _ = owned;
+    for (;;) {
+      try {
+        await send();
+      } catch (error) {
+        return toSluiceError(error);
+      }
     }
-  }
+  };
+  return { refusal: untilRefused() };
 }
 
 export class RawProduce {

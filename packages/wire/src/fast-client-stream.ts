@@ -167,7 +167,14 @@ export class FastClientStream implements TransportStream {
   }
 
   #onReset(code: number | undefined): void {
-    if (!this.#closed) this.#fail(this.#status ?? statusOfReset(code, this.#httpStatus));
+    if (this.#closed) return;
+    // A call that crosses GOAWAY: HTTP/2 says that nothing of it was processed (RFC 9113, 8.7).
+    if (code === constants.NGHTTP2_REFUSED_STREAM && this.#httpStatus === undefined) {
+      const { address } = this.#options;
+      const message = `${address} takes no more calls on this connection; nothing of this one was done.`;
+      return this.#finish(new SluiceError('UNREACHABLE', { message, details: { address } }));
+    }
+    this.#fail(this.#status ?? statusOfReset(code, this.#httpStatus));
   }
 
   #fail(status: FastStatus): void {

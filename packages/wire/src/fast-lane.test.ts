@@ -257,7 +257,7 @@ describe('the end', () => {
       stream.send([]);
       stream.end();
       await heard.untilClosed();
-      expect(['CONNECTION_LOST', undefined]).toContain(heard.error?.code);
+      expect(['UNREACHABLE', undefined]).toContain(heard.error?.code);
       texts.push(Buffer.concat(heard.messages.flat()).toString());
     }
     oldStream.send([]);
@@ -355,7 +355,7 @@ describe('the end', () => {
 
   test.each([
     [1, 'CONNECTION_LOST'],
-    [7, 'CONNECTION_LOST'],
+    [7, 'UNREACHABLE'],
     [8, 'CONNECTION_LOST'],
     [11, 'LIMIT_EXCEEDED'],
     [12, 'PERMISSION_DENIED'],

@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { GrpcTransport } from './grpc-transport.ts';
 import { methods } from './methods.ts';
 import { SystemClock } from './system-clock.ts';
+import { preface, settingsFrame } from './raw-http2.testing.ts';
 import { ProxiedTransport } from './stripping-proxy.testing.ts';
 import type { TransportPair } from './transport-conformance.ts';
 import { Heard, transportConformance } from './transport-conformance.ts';
@@ -34,7 +35,7 @@ transportConformance('GrpcTransport, the fast lane behind a proxy that strips th
 describe.each([
   ['the fast lane', produce.path],
   ['the slow lane', initProducer.path],
-])('another program on the port, %s', (_lane, path) => {
+])('another program on the port, %s', (lane, path) => {
   let server: Server | undefined;
   const sockets = new Set<Socket>();
   afterEach(() => {
@@ -53,6 +54,33 @@ describe.each([
         resolve(`127.0.0.1:${typeof bound === 'object' ? bound?.port : ''}`);
       });
     });
+
+  test('that takes no more calls, told while one is on its way', async () => {
+    const goAway = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    const headers = 1;
+    const address = await listen((socket) => {
+      socket.write(settingsFrame([]));
+      let told = false;
+      socket.on('data', (chunk: Buffer) => {
+        // Behind the preface frames begin anew in each chunk here: they are few and small.
+        for (let at = chunk.indexOf(preface) + 1 === 1 ? preface.length : 0; at + 9 <= chunk.length; ) {
+          if (chunk[at + 3] === headers && !told) {
+            told = true;
+            socket.write(goAway);
+          }
+          at += 9 + chunk.readUIntBE(at, 3);
+        }
+      });
+    });
+    const transport = new GrpcTransport({ clock, messageBytesMax: 1_000 });
+    const heard = new Heard();
+    transport.open(address, path, heard, { timeoutMs: 5_000 }).send([Buffer.from('x')]);
+    await heard.untilClosed();
+    // Nothing of it was done. grpc-js hides the reason in its words, so on the slow lane nobody can rely on it.
+    const definite = lane === 'the fast lane';
+    expect(heard.error).toMatchObject({ code: definite ? 'UNREACHABLE' : 'CONNECTION_LOST', definite });
+    transport.close();
+  });
 
   test('that never speaks: nothing was sent, so the failure is definite, and it comes in time', async () => {
     const address = await listen(() => undefined);
