@@ -89,7 +89,6 @@ class JournalNodeLog implements NodeLog {
       files: this.#files,
       use: recovered.replay.use,
       cold: this.#cold,
-      clock,
       logger: options.logger,
       isInDoubt: () => this.raft.doubtful || this.lossy.length > 0,
       isStopped: () => this.#commit.failed !== undefined,

@@ -16,7 +16,7 @@
  *    most.
  * C6 Without room for the checkpoint, or when old files cannot be read, nothing goes this time, and nothing fails.
  */
-import { type Clock, DiskError, type Logger } from '@sluice/base';
+import { DiskError, type Logger } from '@sluice/base';
 import { checkpointName, type Folded, writeCheckpoint } from './checkpoint.ts';
 import type { ColdReader } from './cold-reader.ts';
 import type { DataDirectory } from './data-directory.ts';
@@ -25,7 +25,6 @@ import { journalName } from './journal-file.ts';
 import type { FinishedCheckpoint, FinishedFile, LiveFiles } from './live-files.ts';
 import type { LossyReport } from './log-store.ts';
 import { foldFiles } from './recovery.ts';
-import { removeInSteps } from './remove-in-steps.ts';
 import { isNoSpace } from './space-ahead.ts';
 
 export interface ReclaimView {
@@ -52,7 +51,6 @@ export interface ReclaimOptions {
   readonly files: LiveFiles;
   readonly use: FileUse;
   readonly cold: ColdReader;
-  readonly clock: Clock;
   readonly logger: Logger;
   /** A log is lossy, or the Raft state doubtful. */
   readonly isInDoubt: () => boolean;
@@ -117,7 +115,7 @@ export class Reclaim {
   }
 
   async #drop(dropped: readonly FinishedFile[]): Promise<void> {
-    const { directory, files, cold, clock, logger, isStopped } = this.#options;
+    const { directory, files, cold, logger, isStopped } = this.#options;
     const { disk } = directory;
     const before = files.checkpoint;
     const folded = await this.#fold(before, dropped);
@@ -128,10 +126,9 @@ export class Reclaim {
     const gone = dropped.map(({ fileId }) => journalName(fileId));
     if (before !== undefined) gone.push(checkpointName(before.fileId));
     for (const { fileId } of dropped) await cold.forget(fileId);
-    const isHurried = (): boolean => this.#closing || isStopped();
     for (const path of gone.map((name) => directory.file(name))) {
       if (isStopped()) return;
-      if (await disk.exists(path)) await removeInSteps(disk, path, { clock, isHurried });
+      if (await disk.exists(path)) await disk.remove(path);
     }
     await disk.syncDirectory(directory.path);
     logger.debug('journal files dropped', { files: gone, checkpointBytes: checkpoint.bytes });
