@@ -165,31 +165,26 @@ async function runSteps(session: Session, suite: Suite, deadlineMs: number): Pro
   return { counts, note };
 }
 
-async function engineAnswers(session: Session, suite: Suite): Promise<boolean> {
-  const { outcome } = await boundedRun({
-    command: ['docker', 'info'],
-    cwd: root,
-    env: environment(session, suite),
-    budgetMs: progressMs,
-    output: 'none',
-    stop: session.stop,
-  });
+/** A short command that says what a suite can do here; true when it succeeds. */
+async function succeeds(
+  session: Session,
+  suite: Suite,
+  { command, output }: { readonly command: readonly string[]; readonly output: 'none' | 'stderr' },
+): Promise<boolean> {
+  const env = environment(session, suite);
+  const { outcome } = await boundedRun({ command, cwd: root, env, budgetMs: progressMs, output, stop: session.stop });
   return outcome === 'passed';
 }
+
+const engineAnswers = (session: Session, suite: Suite): Promise<boolean> =>
+  succeeds(session, suite, { command: ['docker', 'info'], output: 'none' });
 
 /** The container tests that cannot run because no engine answers. */
 async function casesWithoutDocker(session: Session, suite: Suite): Promise<Counts> {
   const list = path.join(session.temporary, 'list.json');
-  const { outcome } = await boundedRun({
-    command: ['vitest', 'list', '--project', suite.name, `--json=${list}`],
-    cwd: root,
-    env: environment(session, suite),
-    budgetMs: progressMs,
-    output: 'stderr',
-    stop: session.stop,
-  });
+  const command = ['vitest', 'list', '--project', suite.name, `--json=${list}`];
   // Tests that cannot even be listed are a failure, engine or not.
-  if (outcome !== 'passed') return { ...noCounts, failed: 1 };
+  if (!(await succeeds(session, suite, { command, output: 'stderr' }))) return { ...noCounts, failed: 1 };
   return { ...noCounts, skipped: (JSON.parse(readReport(list) ?? '[]') as unknown[]).length };
 }
 

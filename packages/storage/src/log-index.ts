@@ -156,7 +156,6 @@ export class LogIndex {
   /** What the open file did to the log so far; undefined when nothing. */
   summary(): LogSummary | undefined {
     if (this.#touched === undefined) return undefined;
-    const { lossy } = this;
     return {
       id: this.id,
       ...this.#touched,
@@ -167,7 +166,7 @@ export class LogIndex {
       base: this.open.base,
       bytes: this.open.bytes,
       appendedMs: this.#appendedMs,
-      lossy: lossy && { intactEnd: lossy.intactEnd, knownEnd: lossy.knownEnd, where: lossy.where },
+      lossy: this.#summarizedLoss(),
     };
   }
 
@@ -186,10 +185,9 @@ export class LogIndex {
    * word: the rows behind it name a group that is not `lastGroup` (X2).
    */
   droppedSummary(): LogSummary {
-    const { id, lastGroup, start, end, lossy } = this;
-    const known = lossy && { intactEnd: lossy.intactEnd, knownEnd: lossy.knownEnd, where: lossy.where };
+    const { id, lastGroup, start, end } = this;
     const empty = { keepBelow: undefined, base: undefined, bytes: 0, appendedMs: 0, deleted: false };
-    return { id, previousGroup: 0, lastGroup, absolute: true, start, end, lossy: known, ...empty };
+    return { id, previousGroup: 0, lastGroup, absolute: true, start, end, lossy: this.#summarizedLoss(), ...empty };
   }
 
   /** End of the newest segment that retention may remove with all before it; the start when there is none. */
@@ -226,6 +224,11 @@ export class LogIndex {
     if (!this.#broken) return undefined;
     this.#broken = false;
     return this.lossy;
+  }
+
+  #summarizedLoss(): LogSummary['lossy'] {
+    const { lossy } = this;
+    return lossy && { intactEnd: lossy.intactEnd, knownEnd: lossy.knownEnd, where: lossy.where };
   }
 
   /** What X4 leaves. */
