@@ -1,9 +1,10 @@
 import { leaderEpoch, offset } from '@sluice/base';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { baseOffsetOf, batchBytesAt, endOffsetOf } from './batch-bounds.ts';
+import { baseOffsetOf, batchBytesAt, endOffsetOf, maxTimestampOf } from './batch-bounds.ts';
 import { BatchBuilder, unstamped } from './batch-builder.ts';
 import { offsetAfterBatch, patchBatch, readBatchHeader } from './batch-header.ts';
+import { maxTimestampAt } from './layout.ts';
 import { draftOf } from './record-draft.ts';
 
 function batch(base: number, records: number): Uint8Array {
@@ -45,4 +46,16 @@ test('there is no batch where its bytes end too early, or its length is impossib
     wrong[8] = first;
     expect(batchBytesAt(wrong, 0)).toBe(0);
   }
+});
+
+test('the newest timestamp is the one in the header, and the largest number where that cannot be one', () => {
+  const bytes = batch(0, 1);
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const cases = [0n, 1n, 1_795_000_000_000n, BigInt(Number.MAX_SAFE_INTEGER), -1n, 2n ** 53n, 2n ** 62n] as const;
+  const read = cases.map((written) => {
+    view.setBigInt64(maxTimestampAt, written);
+    return maxTimestampOf(bytes, 0);
+  });
+  const unknown = Number.MAX_SAFE_INTEGER;
+  expect(read).toEqual([0, 1, 1_795_000_000_000, unknown, unknown, unknown, unknown]);
 });

@@ -2,7 +2,14 @@
  * Where a batch ends and which offsets it holds, and nothing else: for bytes whose header was read before, by who looks
  * again for each batch on the hot path. No object and no view for one batch; 10 ns in place of 150.
  */
-import { baseOffsetAt, batchHeaderBytes, batchLengthAt, lastOffsetDeltaAt, lengthPrefixBytes } from './layout.ts';
+import {
+  baseOffsetAt,
+  batchHeaderBytes,
+  batchLengthAt,
+  lastOffsetDeltaAt,
+  lengthPrefixBytes,
+  maxTimestampAt,
+} from './layout.ts';
 
 /** 0 when there is no whole batch. */
 export function batchBytesAt(bytes: Uint8Array, at: number): number {
@@ -17,6 +24,16 @@ export const baseOffsetOf = (bytes: Uint8Array, at: number): number =>
 /** One past the last offset. */
 export const endOffsetOf = (bytes: Uint8Array, at: number): number =>
   baseOffsetOf(bytes, at) + int32(bytes, at + lastOffsetDeltaAt) + 1;
+
+/**
+ * In ms; the largest number where the header does not say (§2.3: a producer may leave it unset), so that a look-up by
+ * time never passes over the batch.
+ */
+export function maxTimestampOf(bytes: Uint8Array, at: number): number {
+  const high = int32(bytes, at + maxTimestampAt);
+  const low = int32(bytes, at + maxTimestampAt + 4) >>> 0;
+  return high < 0 || high >= 0x20_0000 ? Number.MAX_SAFE_INTEGER : high * 0x1_0000_0000 + low;
+}
 
 const int32 = (bytes: Uint8Array, at: number): number =>
   ((bytes[at] as number) << 24) |

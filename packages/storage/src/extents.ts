@@ -1,6 +1,6 @@
 /**
- * Where the bytes of one log lie in one journal file: contiguous, in offset order, four numbers each in one array, since
- * a file may hold hundreds of thousands.
+ * Where the bytes of one log lie in one journal file: contiguous, in offset order, six numbers each in one array, since a
+ * file may hold hundreds of thousands. It is the sparse index of the log's offsets and of its times.
  */
 import type { ByteReader, ByteWriter } from './binary.ts';
 
@@ -12,11 +12,14 @@ export interface Extent {
   /** In the file. */
   readonly position: number;
   readonly bytes: number;
+  /** As in `RunRow`; over the bytes of truncated batches too. */
+  readonly headsCrc: number;
+  readonly maxTimestampMs: number;
 }
 
-const stride = 4;
+const stride = 6;
 /** Of one extent in a footer. */
-export const extentBytes = 28;
+export const extentBytes = 40;
 
 export class ExtentList {
   readonly #values: number[] = [];
@@ -31,22 +34,35 @@ export class ExtentList {
     return this.#bytes;
   }
 
+  /** The newest record of all, 0 when there are none. */
+  get maxTimestampMs(): number {
+    let newest = 0;
+    for (let at = 5; at < this.#values.length; at += stride) newest = Math.max(newest, this.#values[at] ?? 0);
+    return newest;
+  }
+
   /** Undefined when there are none. */
   get base(): number | undefined {
     return this.#values[0];
   }
 
   push(extent: Extent): void {
-    this.#values.push(extent.base, extent.end, extent.position, extent.bytes);
+    const { base, end, position, bytes, headsCrc, maxTimestampMs } = extent;
+    this.#values.push(base, end, position, bytes, headsCrc, maxTimestampMs);
     this.#bytes += extent.bytes;
   }
 
   at(index: number): Extent | undefined {
-    const first = index * stride;
-    const [base, end, position, bytes] = [0, 1, 2, 3].map((field) => this.#values[first + field]);
-    return base === undefined || end === undefined || position === undefined || bytes === undefined
-      ? undefined
-      : { base, end, position, bytes };
+    if (index < 0 || index >= this.length) return undefined;
+    const field = (number: number): number => this.#values[index * stride + number] ?? 0;
+    return {
+      base: field(0),
+      end: field(1),
+      position: field(2),
+      bytes: field(3),
+      headsCrc: field(4),
+      maxTimestampMs: field(5),
+    };
   }
 
   /** Index of the last extent that begins at or before `offset`; −1 when none does. */
@@ -64,7 +80,7 @@ export class ExtentList {
   /** Keeps what lies below `end`. */
   cut(end: number): void {
     while (this.length > 0 && (this.#values.at(-stride) ?? 0) >= end) {
-      this.#bytes -= this.#values.at(-1) ?? 0;
+      this.#bytes -= this.#values.at(3 - stride) ?? 0;
       this.#values.length -= stride;
     }
     const last = this.#values.length - stride + 1;
@@ -87,13 +103,22 @@ export class ExtentList {
       writer.u64(this.#values[at + 1] ?? 0);
       writer.u64(this.#values[at + 2] ?? 0);
       writer.u32(this.#values[at + 3] ?? 0);
+      writer.u32(this.#values[at + 4] ?? 0);
+      writer.u64(this.#values[at + 5] ?? 0);
     }
   }
 
   static read(reader: ByteReader): ExtentList {
     const list = new ExtentList();
     while (reader.left >= extentBytes && !reader.failed) {
-      list.push({ base: reader.u64(), end: reader.u64(), position: reader.u64(), bytes: reader.u32() });
+      list.push({
+        base: reader.u64(),
+        end: reader.u64(),
+        position: reader.u64(),
+        bytes: reader.u32(),
+        headsCrc: reader.u32(),
+        maxTimestampMs: reader.u64(),
+      });
     }
     return list;
   }

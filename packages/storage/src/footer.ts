@@ -158,6 +158,7 @@ function writeLog(writer: ByteWriter, { summary, section }: FooterLog): void {
   writer.u64(summary.base ?? 0);
   writer.u64(summary.bytes);
   writer.u64(summary.appendedMs);
+  writer.u64(summary.maxTimestampMs);
   writeSection(writer, section);
   if (lossy === undefined) return;
   writer.u64(lossy.intactEnd);
@@ -177,6 +178,7 @@ function readLog(reader: ByteReader): FooterLog {
   const base = reader.u64();
   const bytes = reader.u64();
   const appendedMs = reader.u64();
+  const maxTimestampMs = reader.u64();
   const section = readSection(reader);
   const lossy = has(flag.lossy) ? readLossy(reader, has(flag.knownEnd)) : undefined;
   return {
@@ -193,6 +195,7 @@ function readLog(reader: ByteReader): FooterLog {
       base: has(flag.base) ? base : undefined,
       bytes,
       appendedMs,
+      maxTimestampMs,
       lossy,
     },
   };

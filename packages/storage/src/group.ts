@@ -6,10 +6,11 @@
  */
 import type { LogId } from '@sluice/base';
 import { offset } from '@sluice/base';
-import { baseOffsetOf, batchBytesAt, crc32c, endOffsetOf } from '@sluice/record';
+import { baseOffsetOf, batchBytesAt, crc32c, endOffsetOf, maxTimestampOf } from '@sluice/record';
 import { ByteWriter } from './binary.ts';
 import { aligned, FrameKind, frameHeaderBytes, writeFrameHeader } from './frame.ts';
-import { headCrc, type RaftEntryRow, type Row, type RunRow, writeRow } from './rows.ts';
+import { type RaftEntryRow, type Row, type RunRow, writeRow } from './rows.ts';
+import { headCrc } from './whole-batches.ts';
 
 /** A run goes on in a new row from here on, so that rows are a sparse index. */
 const runBytesMax = 256 * 1024;
@@ -92,6 +93,7 @@ export class Group {
           payloadAt: 0,
           bytes: 0,
           headsCrc: 0,
+          maxTimestampMs: 0,
         } as const;
         run = { row, pieces: [] };
         this.#push(run.row, run.pieces);
@@ -102,6 +104,7 @@ export class Group {
       run.row.end = offset(endOffsetOf(batches, at));
       run.row.bytes += bytes;
       run.row.headsCrc = headCrc(batches, at, run.row.headsCrc);
+      run.row.maxTimestampMs = Math.max(run.row.maxTimestampMs, maxTimestampOf(batches, at));
       addPiece(run.pieces, batches, { from: at, bytes });
       at += bytes;
     }

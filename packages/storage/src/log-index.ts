@@ -32,6 +32,8 @@ export interface Segment {
   readonly bytes: number;
   /** When the newest of it was appended, in ms of the wall clock. */
   readonly appendedMs: number;
+  /** The newest record, by its producer's clock. */
+  readonly maxTimestampMs: number;
   /** The extents themselves only where damage left no footer. */
   readonly extents: Section | ExtentList;
 }
@@ -54,6 +56,7 @@ export interface LogSummary {
   /** Of the segment, 0 when there is none. */
   readonly bytes: number;
   readonly appendedMs: number;
+  readonly maxTimestampMs: number;
   readonly lossy: Omit<LossyReport, 'id'> | undefined;
 }
 
@@ -148,8 +151,8 @@ export class LogIndex {
     this.lastGroup = summary.lastGroup;
     this.deleted = summary.deleted;
     this.lossy = summary.lossy === undefined ? undefined : { id: this.id, ...summary.lossy };
-    const { base, end, bytes, appendedMs } = summary;
-    if (base !== undefined) this.#seal({ fileId, base, end, bytes, appendedMs, extents: section });
+    const { base, end, bytes, appendedMs, maxTimestampMs } = summary;
+    if (base !== undefined) this.#seal({ fileId, base, end, bytes, appendedMs, maxTimestampMs, extents: section });
     this.#dropSealedBelow(this.start);
   }
 
@@ -166,15 +169,16 @@ export class LogIndex {
       base: this.open.base,
       bytes: this.open.bytes,
       appendedMs: this.#appendedMs,
+      maxTimestampMs: this.open.maxTimestampMs,
       lossy: this.#summarizedLoss(),
     };
   }
 
   /** The open file is finished: what it holds becomes a segment. */
   finishFile(fileId: number, extents: Section | ExtentList): void {
-    const { base, bytes } = this.open;
+    const { base, bytes, maxTimestampMs } = this.open;
     const appendedMs = this.#appendedMs;
-    if (base !== undefined) this.#seal({ fileId, base, end: this.end, bytes, appendedMs, extents });
+    if (base !== undefined) this.#seal({ fileId, base, end: this.end, bytes, appendedMs, maxTimestampMs, extents });
     this.open = new ExtentList();
     this.#appendedMs = 0;
     this.#touched = undefined;
@@ -186,7 +190,7 @@ export class LogIndex {
    */
   droppedSummary(): LogSummary {
     const { id, lastGroup, start, end } = this;
-    const empty = { keepBelow: undefined, base: undefined, bytes: 0, appendedMs: 0, deleted: false };
+    const empty = { keepBelow: undefined, base: undefined, bytes: 0, appendedMs: 0, maxTimestampMs: 0, deleted: false };
     return { id, previousGroup: 0, lastGroup, absolute: true, start, end, lossy: this.#summarizedLoss(), ...empty };
   }
 
@@ -274,7 +278,8 @@ export class LogIndex {
 
   #run(row: RunRow, { payloadPosition, appendedMs }: AppliedAt): void {
     this.deleted = false;
-    this.open.push({ base: row.base, end: row.end, position: payloadPosition + row.payloadAt, bytes: row.bytes });
+    const { base, end, bytes, headsCrc, maxTimestampMs } = row;
+    this.open.push({ base, end, position: payloadPosition + row.payloadAt, bytes, headsCrc, maxTimestampMs });
     this.#appendedMs = Math.max(this.#appendedMs, appendedMs);
     this.end = row.end;
   }

@@ -21,7 +21,7 @@ export interface Manifest {
 
 const manifestFile: CheckedFile = {
   name: 'manifest',
-  formatVersion: 2,
+  formatVersion: 3,
   remedy:
     'Keep the directory as evidence and give the node an empty one: it copies its replicas from the others, and votes no more.',
 };

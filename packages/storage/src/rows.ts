@@ -7,7 +7,6 @@
  */
 import type { LogId, LogIndex, Offset, Term } from '@sluice/base';
 import { isIdentity, LogKind, logIndex, offset, partitionIndex, term, topicId } from '@sluice/base';
-import { crc32cOf } from '@sluice/record';
 import { type ByteReader, ByteWriter } from './binary.ts';
 
 interface LogRow {
@@ -25,6 +24,8 @@ export interface RunRow extends LogRow {
   readonly bytes: number;
   /** Over the parts of the batches that their own CRC leaves out and the CRC itself: with it, over every byte. */
   readonly headsCrc: number;
+  /** The newest of its records, as their producers say; see `maxTimestampOf`. */
+  readonly maxTimestampMs: number;
 }
 
 export interface RaftHardStateRow {
@@ -82,12 +83,6 @@ const codes = {
 
 const logIdBytes = 21;
 
-/** Bytes of a batch before the part that its CRC covers: offset, length, leader epoch, magic and the CRC itself. */
-export const batchHeadBytes = 21;
-
-export const headCrc = (batches: Uint8Array, at: number, seed: number): number =>
-  crc32cOf(batches, at, at + batchHeadBytes, seed);
-
 /** As bytes: a busy log is written into every group. */
 const writtenIds = new WeakMap<LogId, Uint8Array>();
 
@@ -127,6 +122,7 @@ export function writeRow(writer: ByteWriter, row: Row): void {
       writer.u32(row.payloadAt);
       writer.u32(row.bytes);
       writer.u32(row.headsCrc);
+      writer.u64(row.maxTimestampMs);
       break;
     case 'truncate':
     case 'start':
@@ -186,6 +182,7 @@ function readLogRow(reader: ByteReader, code: number, previousGroup: number): Ro
         payloadAt: reader.u32(),
         bytes: reader.u32(),
         headsCrc: reader.u32(),
+        maxTimestampMs: reader.u64(),
       };
     case codes.truncate:
       return { kind: 'truncate', id, previousGroup, to: offset(reader.u64()) };

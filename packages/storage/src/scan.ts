@@ -9,13 +9,14 @@
  * no damage. They are read once, and there are no more of them than one step of that space.
  */
 import type { DiskFile } from '@sluice/base';
-import { batchesIn, crc32c } from '@sluice/record';
+import { crc32c } from '@sluice/record';
 import { ByteReader } from './binary.ts';
 import { FileWindow } from './file-window.ts';
 import { type Footer, decodeFooter } from './footer.ts';
 import { frameAlignment, frameBytes, FrameKind, type FrameFound, frameHeaderBytes, readFrameHeader } from './frame.ts';
 import { journalHeaderBytes } from './journal-file.ts';
-import { headCrc, readRow, type RaftEntryRow, type Row, type RunRow } from './rows.ts';
+import { readRow, type RaftEntryRow, type Row, type RunRow } from './rows.ts';
+import { wholeEnd } from './whole-batches.ts';
 
 export interface GroupFound {
   readonly number: number;
@@ -216,16 +217,5 @@ function isWhole(row: Row, payload: Uint8Array): boolean {
   if (row.kind !== 'run' && row.kind !== 'raft-entry') return true;
   const bytes = payload.subarray(row.payloadAt, row.payloadAt + row.bytes);
   if (bytes.length !== row.bytes) return false;
-  return row.kind === 'run' ? isWholeRun(row, bytes) : crc32c(bytes) === row.crc;
-}
-
-function isWholeRun(row: RunRow, bytes: Uint8Array): boolean {
-  let heads = 0;
-  let next: number = row.base;
-  for (const found of batchesIn(bytes)) {
-    if (!found.ok || found.header.baseOffset !== next) return false;
-    heads = headCrc(bytes, found.position, heads);
-    next = found.header.baseOffset + found.header.lastOffsetDelta + 1;
-  }
-  return heads === row.headsCrc && next === row.end;
+  return row.kind === 'run' ? wholeEnd(bytes, row) === row.end : crc32c(bytes) === row.crc;
 }
