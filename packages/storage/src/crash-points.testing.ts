@@ -5,7 +5,8 @@
 import type { Disk, DiskFile } from '@sluice/base';
 import { DiskError, logIndex, SeededRandom, term } from '@sluice/base';
 import { signatureOf } from './log-model.ts';
-import { type CrashOptions, MemoryDisk } from './memory-disk.ts';
+import { MemoryDisk } from './memory-disk.ts';
+import type { CrashOptions } from './memory-file.ts';
 import type { NodeLog, NodeLogLimits } from './node-log.ts';
 import type { RaftEntry, RaftHardState, RaftWrite } from './raft-store.ts';
 import { at as offsetAt } from './test-batches.ts';
@@ -89,7 +90,7 @@ class CrashingDisk {
 
   constructor() {
     this.disk = new MemoryDisk({
-      onOperation: ({ number }) => {
+      faults: ({ number }) => {
         if (number < this.#from) return 'run';
         this.#onHang();
         return 'hang';

@@ -42,7 +42,7 @@ test('an interrupted save leaves the old identity or the new one', async () => {
   for (let from = 0; from < 12; from += 1) {
     for (const keep of ['nothing', 'everything', new SeededRandom(from)] as const) {
       let hangFrom = Number.POSITIVE_INFINITY;
-      const disk = new MemoryDisk({ onOperation: ({ number }) => (number < hangFrom ? 'run' : 'hang') });
+      const disk = new MemoryDisk({ faults: ({ number }) => (number < hangFrom ? 'run' : 'hang') });
       const store = await open(disk);
       const identity = await store.create(nodeId(1), new SeededRandom(5));
       hangFrom = disk.operations() + from;

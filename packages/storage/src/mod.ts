@@ -13,11 +13,14 @@ export type {
 export type { GroupStats, NodeLog, NodeLogLimits, NodeLogOptions, NodeLogStats } from './node-log.ts';
 export type { RaftEntry, RaftHardState, RaftState, RaftStore, RaftWrite } from './raft-store.ts';
 export {
-  type CrashOptions,
+  type DiskFault,
   type DiskOperation,
   type DiskOperationKind,
-  MemoryDisk,
-  type MemoryDiskOptions,
-} from './memory-disk.ts';
+  type FaultPlan,
+  faultsAt,
+  type PlannedFault,
+} from './disk-faults.ts';
+export { MemoryDisk, type MemoryDiskOptions } from './memory-disk.ts';
+export type { CrashOptions } from './memory-file.ts';
 export { NodeDisk } from './node-disk.ts';
 export { defaultLimits, openNodeLog } from './open-node-log.ts';

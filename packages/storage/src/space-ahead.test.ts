@@ -328,7 +328,7 @@ test('J2, J4: a footer that a killed process left is made durable, and the file 
   let writes = 0;
   const disk = new MemoryDisk({
     // The sync of the footer never comes back.
-    onOperation: ({ kind, path: at }) => {
+    faults: ({ kind, path: at }) => {
       if (kind === 'write' && at === path) writes += 1;
       return writes === 2 && kind === 'sync' ? 'hang' : 'run';
     },
