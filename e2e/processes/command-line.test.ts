@@ -11,6 +11,7 @@ import type { CommandOptions, Finished } from '../sluice-command.ts';
 interface RecordLine {
   readonly partition: number;
   readonly offset: number;
+  readonly timestamp: number;
   readonly key: string | null;
   readonly value: string | null;
   readonly valueBase64?: string;
@@ -110,6 +111,10 @@ describe('produce and consume', () => {
     expect((await run('consume mixed --until end --offset end')).out).toBe('');
     expect((await run(`consume mixed --until end --json --offset @${Date.now() + 60_000}`)).out).toBe('');
     expect((await run('consume mixed --until end --offset @2020-01-01')).out.startsWith('1\n')).toBe(true);
+    await run('produce mixed --json', { input: 'newest' });
+    const [newest] = (await run('consume mixed --until end --offset -1 --json')).lines<RecordLine>();
+    const since = await run(`consume mixed --until end --json --offset @${newest?.timestamp}`);
+    expect(since.lines<RecordLine>().map(({ value }) => value)).toEqual(['newest']);
   });
 
   test('an empty file is no record', async () => {

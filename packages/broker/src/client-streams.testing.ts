@@ -8,12 +8,14 @@ import { clientAddress } from './broker-cluster.testing.ts';
 import type { BrokerCluster } from './broker-cluster.testing.ts';
 
 /** A batch as a producer sends it. */
-export function producedBatch(options: { valueBytes?: number; records?: number; stamp?: BatchStamp } = {}): Uint8Array {
-  const { valueBytes = 10, records = 1, stamp = unstamped } = options;
+export function producedBatch(
+  options: { valueBytes?: number; records?: number; stamp?: BatchStamp; timestampMs?: number } = {},
+): Uint8Array {
+  const { valueBytes = 10, records = 1, stamp = unstamped, timestampMs = 1_700_000_000_000 } = options;
   const builder = new BatchBuilder();
   for (let at = 0; at < records; at += 1) {
     const value = new Uint8Array(valueBytes).fill(at);
-    builder.append(draftOf({ timestamp: 1_700_000_000_000, key: null, value, headers: [] }));
+    builder.append(draftOf({ timestamp: timestampMs, key: null, value, headers: [] }));
   }
   return builder.build(stamp);
 }

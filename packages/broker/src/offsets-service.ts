@@ -1,6 +1,7 @@
 /** Answers for the bounds of partitions that this node leads, and grants producer ids. */
-import { SluiceError } from '@sluice/base';
+import { SluiceError, toSluiceError } from '@sluice/base';
 import type { Clock } from '@sluice/base';
+import type { PartitionReplica } from '@sluice/partition';
 import { encodeError, methods } from '@sluice/wire';
 import type { Dispatcher, Partially, PartitionName, PartitionOffsets } from '@sluice/wire';
 import type { PartitionHosts } from './partition-hosts.ts';
@@ -18,8 +19,8 @@ export class OffsetsService {
   }
 
   serve(clients: Dispatcher): void {
-    clients.unary(methods.broker.listOffsets, async (request) => ({
-      partitions: request.partitions.map((partition) => this.#offsetsOf(partition)),
+    clients.unary(methods.broker.listOffsets, async ({ partitions, sinceMs }) => ({
+      partitions: await Promise.all(partitions.map((partition) => this.#offsetsOf(partition, sinceMs))),
     }));
     clients.unary(methods.broker.initProducer, async () => ({
       producerId: await this.#producerIds.grant(),
@@ -27,7 +28,7 @@ export class OffsetsService {
     }));
   }
 
-  #offsetsOf(partition: PartitionName): Partially<PartitionOffsets> {
+  async #offsetsOf(partition: PartitionName, sinceMs: number): Promise<Partially<PartitionOffsets>> {
     const refused = (error: SluiceError): Partially<PartitionOffsets> => ({ partition, error: encodeError(error) });
     const host = this.#hosts.leadingNamed(partition.topicId, partition.partition);
     if (host instanceof SluiceError) return refused(host);
@@ -35,10 +36,17 @@ export class OffsetsService {
     if (replica === undefined) return refused(host.error('NOT_LEADER'));
     const latest = replica.latestOffset();
     if (latest.error !== undefined) return refused(host.error(latest.error));
+    const bounds = { logStart: replica.logStart, highWatermark: latest.offset };
+    try {
+      const sinceOffset = sinceMs === 0 ? bounds.logStart : await host.log.offsetSince(sinceMs, bounds.highWatermark);
+      return { partition, ...bounds, sinceOffset, ...this.#writing(replica) };
+    } catch (error) {
+      return refused(toSluiceError(error));
+    }
+  }
+
+  #writing(replica: PartitionReplica): Pick<PartitionOffsets, 'logEnd' | 'writable'> {
     return {
-      partition,
-      logStart: replica.logStart,
-      highWatermark: latest.offset,
       logEnd: replica.logEnd,
       writable: replica.appendError(this.#clock.monotonicMs()) === undefined,
     };

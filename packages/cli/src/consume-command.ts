@@ -51,7 +51,11 @@ async function consume(context: CommandContext, topics: string[], options: Consu
   await using sluice = connect(context);
   const format = output.json ? jsonLine : (options.format ?? valueLine);
   const reading = new Reading(options);
-  const asked = { signal: stop, ...(options.partition === undefined ? {} : { partitions: [options.partition] }) };
+  const asked = {
+    signal: stop,
+    ...(options.partition === undefined ? {} : { partitions: [options.partition] }),
+    ...(options.offset.kind === 'time' ? { sinceMs: options.offset.ms } : {}),
+  };
   try {
     for (const name of new Set(topics)) reading.add(name, await sluice.admin.listOffsets(name, asked));
   } catch (error) {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { parseOffsetSpec, resolveOffset } from './offset-spec.ts';
 
-const bounds = { logStart: 10, highWatermark: 100 };
+const bounds = { logStart: 10, highWatermark: 100, sinceOffset: 42 };
 
 test.each([
   ['start', 10],
@@ -12,7 +12,7 @@ test.each([
   ['-5', 95],
   ['-0', 100],
   ['-500', 10],
-  ['@0', 10],
+  ['@0', 42],
 ])('%s starts at %d', (text, offset) => {
   const spec = parseOffsetSpec(text);
   expect(spec && resolveOffset(spec, bounds)).toBe(offset);

@@ -26,14 +26,17 @@ export function parseOffsetSpec(text: string): OffsetSpec | undefined {
 export interface PartitionBounds {
   readonly logStart: number;
   readonly highWatermark: number;
+  /** Of the batch that can hold the first record of the time that was asked for. */
+  readonly sinceOffset: number;
 }
 
-/** The offset to read from. A time starts at the beginning: the reader drops what is older. */
-export function resolveOffset(spec: OffsetSpec, { logStart, highWatermark }: PartitionBounds): number {
+/** The offset to read from. A time starts at a batch: the reader drops what is older in it. */
+export function resolveOffset(spec: OffsetSpec, { logStart, highWatermark, sinceOffset }: PartitionBounds): number {
   switch (spec.kind) {
     case 'start':
-    case 'time':
       return logStart;
+    case 'time':
+      return sinceOffset;
     case 'end':
       return highWatermark;
     case 'afterStart':

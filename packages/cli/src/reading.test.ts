@@ -10,6 +10,7 @@ const bounds = (highWatermark: number, partition = 0, logStart = 0) => ({
   highWatermark,
   logEnd: highWatermark,
   writable: true,
+  sinceOffset: logStart,
 });
 
 const start = { kind: 'start' } as const;

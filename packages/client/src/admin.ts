@@ -27,6 +27,8 @@ export interface AdminCallOptions extends SignalOption {
 export interface ListOffsetsOptions extends AdminCallOptions {
   /** Only these; the leaders of the others are not waited for. Default: all. */
   readonly partitions?: readonly number[];
+  /** For `sinceOffset`: ms since 1970, by the clocks of producers. */
+  readonly sinceMs?: number;
 }
 
 export interface AdminContext {
@@ -64,6 +66,7 @@ type Bounds = PartitionBounds | SluiceError;
 
 interface BoundsSought {
   readonly partitions?: readonly number[] | undefined;
+  readonly sinceMs?: number | undefined;
   readonly wanted?: (bounds: PartitionBounds) => boolean;
 }
 
@@ -71,6 +74,7 @@ interface LedPartitions {
   readonly topic: TopicMetadata;
   readonly leader: number;
   readonly partitions: readonly number[];
+  readonly sinceMs: number | undefined;
 }
 
 export class Admin {
@@ -137,7 +141,7 @@ export class Admin {
    * `UNKNOWN_PARTITION`.
    */
   async listOffsets(topic: string, options: ListOffsetsOptions = {}): Promise<readonly PartitionBounds[]> {
-    return this.#allBounds(topic, new Deadline(this.#context, options), { partitions: options.partitions });
+    return this.#allBounds(topic, new Deadline(this.#context, options), options);
   }
 
   async #topic(name: string, deadline: Deadline): Promise<TopicMetadata> {
@@ -175,12 +179,12 @@ export class Admin {
   async #allBounds(
     name: string,
     deadline: Deadline,
-    { partitions, wanted = () => true }: BoundsSought,
+    { wanted = () => true, ...sought }: BoundsSought,
   ): Promise<readonly PartitionBounds[]> {
     const { clock, random } = this.#context.ports;
     const backoff = new Backoff(random, 20, 500);
     for (;;) {
-      const all = await this.#boundsOf(await this.#topic(name, deadline), deadline, partitions);
+      const all = await this.#boundsOf(await this.#topic(name, deadline), deadline, sought);
       const known = all.filter((each): each is PartitionBounds => !(each instanceof SluiceError));
       if (known.length === all.length && known.every(wanted)) return known;
       const last = all.find((each) => each instanceof SluiceError);
@@ -194,7 +198,11 @@ export class Admin {
   }
 
   /** One answer for each partition, or each of `only`, by one call to each leader. */
-  async #boundsOf(topic: TopicMetadata, deadline: Deadline, only?: readonly number[]): Promise<readonly Bounds[]> {
+  async #boundsOf(
+    topic: TopicMetadata,
+    deadline: Deadline,
+    { partitions: only, sinceMs }: BoundsSought = {},
+  ): Promise<readonly Bounds[]> {
     const missing = only?.find((partition) => topic.partitions[partition] === undefined);
     if (missing !== undefined) throw unknownPartition(topic.name, missing, topic.partitions.length);
     const leaders = new Map<number, number[]>();
@@ -203,7 +211,7 @@ export class Admin {
       leaders.set(leader, [...(leaders.get(leader) ?? []), partition]);
     }
     const answers = await Promise.all(
-      [...leaders].map(([leader, partitions]) => this.#askLeader({ topic, leader, partitions }, deadline)),
+      [...leaders].map(([leader, partitions]) => this.#askLeader({ topic, leader, partitions, sinceMs }, deadline)),
     );
     return answers
       .flat()
@@ -212,14 +220,14 @@ export class Admin {
   }
 
   async #askLeader(
-    { topic, leader, partitions }: LedPartitions,
+    { topic, leader, partitions, sinceMs = 0 }: LedPartitions,
     deadline: Deadline,
   ): Promise<readonly { readonly partition: number; readonly bounds: Bounds }[]> {
     const { metadata, calls } = this.#context;
     const address = metadata.view.addressOf(leader);
     const all = (error: SluiceError) => partitions.map((partition) => ({ partition, bounds: error }));
     if (address === undefined) return all(new SluiceError('LEADER_NOT_AVAILABLE'));
-    const request = { partitions: partitions.map((partition) => ({ topicId: topic.topicId, partition })) };
+    const request = { partitions: partitions.map((partition) => ({ topicId: topic.topicId, partition })), sinceMs };
     try {
       const answer = await calls.at(address, methods.broker.listOffsets, request, deadline.limits);
       return partitions.map((partition, at) => ({ partition, bounds: boundsOf(partition, answer.partitions[at]) }));
@@ -281,8 +289,8 @@ const lookTimeoutMs = 5_000;
 function boundsOf(partition: number, answer: PartitionOffsets | undefined): Bounds {
   if (answer === undefined) return new SluiceError('INTERNAL');
   if (answer.error !== null) return decodeError(answer.error);
-  const { logStart, highWatermark, logEnd, writable } = answer;
-  return { partition, logStart, highWatermark, logEnd, writable };
+  const { logStart, highWatermark, logEnd, writable, sinceOffset } = answer;
+  return { partition, logStart, highWatermark, logEnd, writable, sinceOffset };
 }
 
 function describe(topic: TopicMetadata, bounds: readonly Bounds[]): TopicDescription {

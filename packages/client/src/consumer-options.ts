@@ -1,9 +1,15 @@
 /**
  * Where to begin: the first record there is, the end (only what is written from now on), an offset, the last n records,
- * or n records after the first. For a point in time begin at `start` and drop what is older: the server has no index
- * by time yet.
+ * n records after the first, or the first record of a time or later, in ms since 1970 by the clocks of producers: what
+ * follows it may be older again. Where there is none yet it waits for it.
  */
-export type StartPosition = 'start' | 'end' | number | { readonly last: number } | { readonly after: number };
+export type StartPosition =
+  | 'start'
+  | 'end'
+  | number
+  | { readonly last: number }
+  | { readonly after: number }
+  | { readonly sinceMs: number };
 
 export interface Assignment {
   readonly topic: string;

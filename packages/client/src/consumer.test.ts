@@ -9,15 +9,18 @@ import { ScriptedCluster } from './scripted-cluster.testing.ts';
 
 const text = (bytes: Uint8Array | null): string => new TextDecoder().decode(bytes ?? new Uint8Array());
 
-/** One batch in the log, of these values. */
-function write(cluster: ScriptedCluster, topic: string, values: readonly string[], partition = 0): void {
+/** One batch in the log, of these values; each at its time, or at 0. */
+function write(cluster: ScriptedCluster, topic: string, values: readonly (string | TimedValue)[], partition = 0): void {
   const builder = new BatchBuilder();
-  for (const value of values) {
-    builder.append(draftOf({ timestamp: 0, key: null, value: new TextEncoder().encode(value), headers: [] }));
+  for (const each of values) {
+    const [text, timestamp] = typeof each === 'string' ? [each, 0] : each;
+    builder.append(draftOf({ timestamp, key: null, value: new TextEncoder().encode(text), headers: [] }));
   }
   cluster.log(topic, partition).append(builder.build(unstamped), 0);
   for (const node of cluster.nodes.values()) for (const stream of node.fetchStreams) stream.pump();
 }
+
+type TimedValue = readonly [text: string, timestampMs: number];
 
 /** Four batches of three records, from 0 to 11. */
 function fill(cluster: ScriptedCluster, topic: string, partition = 0): void {
@@ -100,6 +103,60 @@ describe('where it begins', () => {
     write(cluster, 'orders', ['0:14']);
     expect(await first).toEqual(['0:12', '0:13']);
     expect(await second).toEqual(['0:14']);
+  });
+
+  test('a time begins at its first record, inside the batch, and drops nothing behind it', async () => {
+    const cluster = await ScriptedCluster.start();
+    cluster.createTopic('orders');
+    write(cluster, 'orders', [
+      ['0:0', 100],
+      ['0:1', 200],
+    ]);
+    write(cluster, 'orders', [['0:2', 120]]);
+    write(cluster, 'orders', [
+      ['0:3', 150],
+      ['0:4', 300],
+      ['0:5', 250],
+    ]);
+    write(cluster, 'orders', [['0:6', 10]]);
+    const found = async (sinceMs: number, records: number): Promise<readonly number[]> => {
+      const reading = new Reading(cluster, consumerOf(cluster.client(), { sinceMs }));
+      await reading.until(records);
+      return reading.offsets;
+    };
+    expect(await found(0, 7)).toEqual([0, 1, 2, 3, 4, 5, 6]);
+    expect(await found(150, 6)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(await found(201, 3)).toEqual([4, 5, 6]);
+    // As where batches do not say their time: they hold none that counts.
+    cluster.log('orders', 0).offsetSince = () => 0;
+    expect(await found(201, 3)).toEqual([4, 5, 6]);
+    const later = found(301, 2);
+    await cluster.clock.pass(50);
+    write(cluster, 'orders', [
+      ['0:7', 20],
+      ['0:8', 301],
+    ]);
+    write(cluster, 'orders', [['0:9', 0]]);
+    expect(await later).toEqual([8, 9]);
+    expect(() => consumerOf(cluster.client(), { sinceMs: -1 })).toThrow(/is no place to begin/);
+  });
+
+  test('an iteration that ended before it got anything looks for the time again', async () => {
+    const cluster = await ScriptedCluster.start();
+    cluster.createTopic('orders');
+    write(cluster, 'orders', [
+      ['0:0', 100],
+      ['0:1', 300],
+      ['0:2', 200],
+    ]);
+    const consumer = consumerOf(cluster.client(), { sinceMs: 200 });
+    const abort = new AbortController();
+    const ended = new Reading(cluster, consumer, abort.signal).until(1);
+    abort.abort();
+    await expect(ended).rejects.toMatchObject({ code: 'CANCELLED' });
+    const again = new Reading(cluster, consumer);
+    await again.until(2);
+    expect(again.offsets).toEqual([1, 2]);
   });
 
   test('an offset that is not there is an error with its facts', async () => {

@@ -207,6 +207,7 @@ function checkAssignments(assignments: readonly Assignment[]): void {
 function countOf(from: StartPosition): number {
   if (typeof from === 'number') return from;
   if (typeof from === 'string') return 0;
+  if ('sinceMs' in from) return from.sinceMs;
   return 'last' in from ? from.last : from.after;
 }
 

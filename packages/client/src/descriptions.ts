@@ -50,6 +50,11 @@ export interface PartitionBounds {
   readonly logEnd: number;
   /** The leader would take an append now. */
   readonly writable: boolean;
+  /**
+   * Where to read from for all records of the time that was asked for, or later: in the batch there older ones may come
+   * first. The high watermark when there are none, the start when no time was given.
+   */
+  readonly sinceOffset: number;
 }
 
 export interface ClusterDescription {

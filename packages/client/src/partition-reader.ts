@@ -61,6 +61,8 @@ export class PartitionReader implements Subscriber {
   #wanted: number | undefined;
   #firstWanted = 0;
   #skipBelow = 0;
+  /** Until the first record of this time or later is found. */
+  #sinceMs: number | undefined;
   #handedOut = false;
   #position: number | undefined;
   #subscribed: { readonly link: FetchLink; readonly number: number; readonly leader: number } | undefined;
@@ -73,6 +75,7 @@ export class PartitionReader implements Subscriber {
     this.topic = assignment.topic;
     this.partition = assignment.partition;
     this.#from = assignment.from ?? 'start';
+    this.#sinceMs = sinceMsOf(this.#from);
     this.#ports = ports;
     this.#backoff = new Backoff(ports.ports.random, 40, 1_000);
   }
@@ -91,6 +94,7 @@ export class PartitionReader implements Subscriber {
     this.#run += 1;
     // What an earlier iteration read and did not hand out is read again.
     if (this.#wanted !== undefined) this.#wanted = this.#handedOut ? this.#position : this.#firstWanted;
+    if (!this.#handedOut) this.#sinceMs = sinceMsOf(this.#from);
     const run = this.#run;
     this.#ports.metadata.topic(this.topic).then(
       (topic) => {
@@ -238,9 +242,10 @@ export class PartitionReader implements Subscriber {
     const address = metadata.view.addressOf(leader);
     if (address === undefined) return noAddress(leader);
     const partitions = [{ topicId: this.#topicId, partition: this.partition }];
+    const sinceMs = this.#sinceMs ?? 0;
     try {
       const limits = { timeoutMs: boundsTimeoutMs };
-      const answer = await calls.at(address, methods.broker.listOffsets, { partitions }, limits);
+      const answer = await calls.at(address, methods.broker.listOffsets, { partitions, sinceMs }, limits);
       const bounds = answer.partitions[0];
       if (bounds === undefined) return new SluiceError('INTERNAL');
       return bounds.error === null ? bounds : decodeError(bounds.error);
@@ -261,12 +266,20 @@ export class PartitionReader implements Subscriber {
       return this.#pass(nextOffset, bytes.byteLength, link);
     }
     const { topic, partition } = this;
-    const baseOffset = Math.max(header.baseOffset, this.#skipBelow);
-    const facts = { topic, partition, baseOffset, nextOffset, highWatermark: run.highWatermark };
+    const { highWatermark } = run;
     const { decompress } = this.#ports.ports.compression;
+    const from = (baseOffset: number): FetchedBatch =>
+      new FetchedBatch({ topic, partition, baseOffset, nextOffset, highWatermark }, bytes, decompress);
+    let batch = from(Math.max(header.baseOffset, this.#skipBelow));
+    if (this.#sinceMs !== undefined) {
+      const first = firstSince(batch, this.#sinceMs);
+      if (first === undefined) return this.#pass(nextOffset, bytes.byteLength, link);
+      this.#sinceMs = undefined;
+      this.#skipBelow = first;
+      batch = from(first);
+    }
     this.#wanted = nextOffset;
     this.#damagedReads = 0;
-    const batch = new FetchedBatch(facts, bytes, decompress);
     this.#ports.onRead({ reader: this, batch, nextOffset, bytes: bytes.byteLength, link });
   }
 
@@ -309,16 +322,30 @@ export class PartitionReader implements Subscriber {
 /** The offset to fetch from, and the one that the application wants: it may lie ahead of what there is. */
 function startOf(
   from: StartPosition,
-  { logStart, highWatermark }: Pick<PartitionOffsets, 'logStart' | 'highWatermark'>,
+  { logStart, highWatermark, sinceOffset }: Pick<PartitionOffsets, 'logStart' | 'highWatermark' | 'sinceOffset'>,
 ): readonly [wanted: number, position: number] {
   if (typeof from === 'number') return [from, from];
   if (from === 'start') return [logStart, logStart];
   if (from === 'end') return [highWatermark, highWatermark];
+  if ('sinceMs' in from) return [sinceOffset, sinceOffset];
   if ('last' in from) {
     const first = Math.max(logStart, highWatermark - from.last);
     return [first, first];
   }
   return [Math.min(logStart + from.after, highWatermark), logStart + from.after];
+}
+
+const sinceMsOf = (from: StartPosition): number | undefined =>
+  typeof from === 'object' && 'sinceMs' in from ? from.sinceMs : undefined;
+
+/** Offset of the first record of that time or later; where one does not decode, of the batch: the application is told. */
+function firstSince(batch: FetchedBatch, sinceMs: number): number | undefined {
+  try {
+    for (const { offset, timestamp } of batch.records()) if (timestamp >= sinceMs) return offset;
+    return undefined;
+  } catch {
+    return batch.baseOffset;
+  }
 }
 
 const noAddress = (node: number): SluiceError =>

@@ -283,12 +283,13 @@ export class ScriptedNode {
       cluster.nextProducerId += 1;
       return { producerId: cluster.nextProducerId, producerEpoch: 0 };
     });
-    dispatcher.unary(methods.broker.listOffsets, async ({ partitions }) => {
+    dispatcher.unary(methods.broker.listOffsets, async ({ partitions, sinceMs }) => {
       const answer = partitions.map((partition): Partially<PartitionOffsets> => {
         const led = cluster.led(this.id, partition);
         if (isSluiceError(led)) return { partition, error: encodeError(led) };
         const { logStart, highWatermark } = led.log;
-        return { partition, logStart, highWatermark, logEnd: highWatermark, writable: true };
+        const sinceOffset = led.log.offsetSince(sinceMs);
+        return { partition, logStart, highWatermark, logEnd: highWatermark, writable: true, sinceOffset };
       });
       cluster.onOffsetsListed();
       return { partitions: answer };

@@ -1,6 +1,15 @@
 /** One partition of the scripted cluster: its batches, and the rules by which a leader takes them (I1 to I6). */
 import { leaderEpoch, offset, SluiceError } from '@sluice/base';
-import { batchesIn, decodeRecords, offsetAfterBatch, patchBatch, readBatchHeader, sequenceAfter } from '@sluice/record';
+import {
+  baseOffsetOf,
+  batchesIn,
+  decodeRecords,
+  maxTimestampOf,
+  offsetAfterBatch,
+  patchBatch,
+  readBatchHeader,
+  sequenceAfter,
+} from '@sluice/record';
 import { nodeCompression } from './node-compression.ts';
 
 interface Remembered {
@@ -53,6 +62,15 @@ export class ScriptedLog {
   /** The leader forgets all producers, as after a long time. */
   forgetProducers(): void {
     this.#producers.clear();
+  }
+
+  /** Of the first batch that can hold a record of that time. */
+  offsetSince(sinceMs: number): number {
+    const found = this.batches.find((batch) => {
+      const read = readBatchHeader(batch);
+      return read.ok && offsetAfterBatch(read.value) > this.logStart && maxTimestampOf(batch, 0) >= sinceMs;
+    });
+    return found === undefined ? this.highWatermark : baseOffsetOf(found, 0);
   }
 
   /** Whole batches from the one that holds `from`. */

@@ -87,6 +87,25 @@ export class ColdReader {
     return { kind: 'batches', batches, bytes, endOffset: offset(from) };
   }
 
+  /**
+   * Base of the first extent at or behind `from` that can hold a record of `sinceMs` or later; the end of what is durable
+   * when there is none. An extent that cannot be read counts as one: who reads there meets the damage.
+   */
+  async extentSince(index: LogIndex, from: number, sinceMs: number): Promise<number> {
+    for (const segment of index.sealed) {
+      if (segment.end <= from || segment.maxTimestampMs < sinceMs) continue;
+      const start = Math.max(from, segment.base);
+      const extents =
+        segment.extents instanceof ExtentList
+          ? segment.extents
+          : await this.#section(segment.fileId, segment.extents, start);
+      if (extents instanceof DamagedRead) return start;
+      const found = extents.findSince(start, sinceMs);
+      if (found !== undefined && found < segment.end) return found;
+    }
+    return index.open.findSince(from, sinceMs) ?? index.end;
+  }
+
   /** The file is dropped: reads that are in it go on, and no new one begins. */
   async forget(fileId: number): Promise<void> {
     for (const [key, { fileId: of, bytes }] of this.#sections) {

@@ -77,6 +77,16 @@ export class ExtentList {
     return low - 1;
   }
 
+  /** Offset at or behind `from` where the first extent begins that can hold a record of `sinceMs` or later. */
+  findSince(from: number, sinceMs: number): number | undefined {
+    for (let index = Math.max(0, this.find(from)); index < this.length; index += 1) {
+      const extent = this.at(index);
+      if (extent === undefined) return undefined;
+      if (extent.end > from && extent.maxTimestampMs >= sinceMs) return Math.max(from, extent.base);
+    }
+    return undefined;
+  }
+
   /** Keeps what lies below `end`. */
   cut(end: number): void {
     while (this.length > 0 && (this.#values.at(-stride) ?? 0) >= end) {

@@ -9,6 +9,7 @@ interface ModelBatch {
   readonly base: number;
   readonly end: number;
   readonly bytes: Uint8Array;
+  readonly timestampMs: number;
 }
 
 interface ModelLog {
@@ -101,6 +102,21 @@ export class LogModel {
     return undefined;
   }
 
+  /** A look-up by time that does not find the first batch of that time or later, in a sentence; undefined when none. */
+  async wronglyFound(node: NodeLog, random: Random): Promise<string | undefined> {
+    for (const [number, model] of this.#logs) {
+      const log = node.log(testLogId(number));
+      const sinceMs = 1_000_000 + random.below(1_500 + this.#mark);
+      const upTo = boundary(model, random);
+      const found = await log.offsetSince(sinceMs, at(upTo));
+      const first = model.batches.find((batch) => batch.timestampMs >= sinceMs && batch.base < upTo);
+      if (found !== (first?.base ?? upTo)) {
+        return `log ${number}, ${model.start} to ${model.end}: since ${sinceMs} below ${upTo} begins at ${found}`;
+      }
+    }
+    return undefined;
+  }
+
   /** Equal for equal states: what `signatureOf` makes of a node log in this state. */
   signature(): string {
     const lines: string[] = [];
@@ -118,8 +134,11 @@ export class LogModel {
       this.#mark += 1;
       const records = 1 + random.below(4);
       const valueBytes = random.below(8) === 0 ? 17_000 : random.below(300);
-      const bytes = testBatch({ base: model.end, records, valueBytes, mark: this.#mark });
-      model.batches.push({ base: model.end, end: model.end + records, bytes });
+      // Neither growing nor the same: producers' clocks differ.
+      const timestampMs = 1_000_000 + ((this.#mark * 7_919) % 1_000);
+      const bytes = testBatch({ base: model.end, records, valueBytes, mark: this.#mark, timestampMs });
+      const timestamp = timestampMs + this.#mark;
+      model.batches.push({ base: model.end, end: model.end + records, bytes, timestampMs: timestamp });
       model.end += records;
       parts.push(bytes);
     }

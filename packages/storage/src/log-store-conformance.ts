@@ -1,5 +1,6 @@
 /** What every `LogStore` does. Run over each disk: `logStoreConformance('MemoryDisk', open)`. */
-import { InvariantError, SeededRandom } from '@sluice/base';
+import { InvariantError, type Offset, SeededRandom } from '@sluice/base';
+import { crc32c } from '@sluice/record';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { LogModel } from './log-model.ts';
 import type { LogStore, ReadBatches, ReadResult } from './log-store.ts';
@@ -30,6 +31,7 @@ export function logStoreConformance(name: string, open: () => Promise<NodeLogUnd
     cutRules(subject);
     lifeRules(subject);
     retentionRules(subject);
+    timeRules(subject);
     modelRules(subject);
   });
 }
@@ -290,6 +292,43 @@ function retentionRules(subject: () => NodeLogUnderTest): void {
   });
 }
 
+function timeRules(subject: () => NodeLogUnderTest): void {
+  test('a look-up by time finds the first batch that can hold it, in the tail and behind it', async () => {
+    let log = (await subject().reopen()).log(testLogId(1));
+    const times = [100, 300, 200, unknownTime, 500];
+    for (const [number, timestampMs] of times.entries()) {
+      const batch = testBatch({ base: 2 * number, records: 2, timestampMs });
+      if (timestampMs === unknownTime) leaveTimeUnset(batch);
+      log.append(batch, testSpan(2 * number, 2 * number + 2));
+    }
+    const look = (): Promise<Offset[]> =>
+      Promise.all([0, 100, 101, 250, 301, 501, 9_999].map((sinceMs) => log.offsetSince(sinceMs, at(10))));
+    // What does not say its time may hold any.
+    const expected = [0, 0, 2, 2, 6, 6, 6];
+    expect(await look()).toEqual(expected);
+    await durable(log);
+    log = (await subject().reopen()).log(testLogId(1));
+    expect(await look()).toEqual(expected);
+    subject().passTime(2 * hourMs);
+    log.append(testBatch({ base: 10, records: 1, timestampMs: 600 }), testSpan(10, 11));
+    await durable(log);
+    log = (await subject().reopen()).log(testLogId(1));
+    expect(await look()).toEqual(expected);
+    expect(await log.offsetSince(300, at(2))).toBe(2);
+    log.restartAt(at(8));
+    expect([await log.offsetSince(0, at(11)), await log.offsetSince(501, at(11))]).toEqual([8, 10]);
+    log.truncate(at(10));
+    expect(await log.offsetSince(501, at(10))).toBe(10);
+  });
+}
+
+const unknownTime = 400;
+
+function leaveTimeUnset(batch: Uint8Array): void {
+  new DataView(batch.buffer, batch.byteOffset).setBigInt64(35, -1n);
+  new DataView(batch.buffer, batch.byteOffset).setUint32(17, crc32c(batch.subarray(21)));
+}
+
 function modelRules(subject: () => NodeLogUnderTest): void {
   test('many logs over many files, cut and opened again at random, equal their model', async () => {
     for (let seed = 1; seed <= 6; seed += 1) {
@@ -302,6 +341,7 @@ function modelRules(subject: () => NodeLogUnderTest): void {
         subject().passTime(random.below(60_000));
         if (random.below(30) === 0) model.trimEach(node, random, () => undefined);
         if (random.below(10) === 0) differences.push(model.wronglyExpired(node, random));
+        if (random.below(10) === 0) differences.push(await model.wronglyFound(node, random));
         if (random.below(12) === 0) await durableGroup(node);
         if (random.below(40) === 0) {
           node = await subject().reopen();

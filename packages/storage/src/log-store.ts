@@ -80,6 +80,11 @@ export interface LogStore {
    * in the latter case `lossy` is set.
    */
   read(from: Offset, upTo: Offset, bytesMax: number): ReadResult | Promise<ReadResult>;
+  /**
+   * Base of the first batch below `upTo` that can hold a record of `sinceMs` or later, by what its header says of it and by
+   * its producer's clock; `upTo` when there is none. Earlier batches hold none. Rejects as `read` does.
+   */
+  offsetSince(sinceMs: number, upTo: Offset): Promise<Offset>;
   /** Cuts the log back to `to`, a batch boundary (D8): at once in memory, durable with the next group. */
   truncate(to: Offset): void;
   /**

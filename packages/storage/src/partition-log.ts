@@ -12,7 +12,7 @@
  */
 import type { LogId, Offset } from '@sluice/base';
 import { invariant, offset, SluiceError } from '@sluice/base';
-import { type BatchHeader, baseOffsetOf, batchBytesAt, batchesIn, endOffsetOf } from '@sluice/record';
+import { type BatchHeader, baseOffsetOf, batchBytesAt, batchesIn, endOffsetOf, maxTimestampOf } from '@sluice/record';
 import { type ColdReader, DamagedRead, readFailed } from './cold-reader.ts';
 import type { GroupMember } from './group.ts';
 import type { GroupCommit } from './group-commit.ts';
@@ -22,6 +22,9 @@ import { LogTail, type Tail } from './tail.ts';
 
 /** How much `headers` reads at a time. */
 const headersBytesMax = 1024 * 1024;
+
+/** How much `offsetSince` looks at in one turn. */
+const sinceBytesMax = 256 * 1024;
 
 export interface PartitionLogOptions {
   readonly id: LogId;
@@ -129,6 +132,25 @@ export class PartitionLog implements LogStore, GroupMember {
     return { kind: 'batches', batches, bytes, endOffset: offset(end) };
   }
 
+  async offsetSince(sinceMs: number, upTo: Offset): Promise<Offset> {
+    let from = this.#start;
+    while (from < upTo) {
+      const base = await this.#extentSince(from, sinceMs);
+      const read = await this.read(offset(base), upTo, sinceBytesMax);
+      // It was cut meanwhile, at either end: what is left is all that counts.
+      if (read.kind === 'out-of-range') {
+        if (base >= read.startOffset) return upTo;
+        from = read.startOffset;
+        continue;
+      }
+      const found = firstSince(read.batches, base, sinceMs);
+      if (found !== undefined) return offset(found);
+      if (read.endOffset === base) return upTo;
+      from = read.endOffset;
+    }
+    return upTo;
+  }
+
   truncate(to: Offset): void {
     this.#assertAlive();
     if (to >= this.#end) return;
@@ -233,6 +255,21 @@ export class PartitionLog implements LogStore, GroupMember {
     this.onDurable?.(bounded);
   }
 
+  /** While a cut is not durable the index is right of what lies below the tail alone (L4, L5). */
+  async #extentSince(from: number, sinceMs: number): Promise<number> {
+    const index = this.#index();
+    const indexedEnd = this.#cuts.length === 0 ? index.end : (this.#tail.base ?? this.#end);
+    if (from >= indexedEnd) return from;
+    const cuts = this.#cutCount;
+    try {
+      const base = await this.#cold.extentSince(index, from, sinceMs);
+      if (cuts === this.#cutCount) return Math.min(base, indexedEnd);
+    } catch (error) {
+      if (cuts === this.#cutCount) throw readFailed(error);
+    }
+    return this.#extentSince(from, sinceMs);
+  }
+
   async #readCold(from: Offset, upTo: Offset, bytesMax: number): Promise<ReadResult> {
     const cuts = this.#cutCount;
     try {
@@ -277,4 +314,17 @@ export class PartitionLog implements LogStore, GroupMember {
   #assertAlive(): void {
     if (this.#deleted) invariant(false, 'a deleted log is not used', { id: this.id });
   }
+}
+
+/** Batches that end at or below `from` do not count. */
+function firstSince(parts: readonly Uint8Array[], from: number, sinceMs: number): number | undefined {
+  for (const part of parts) {
+    for (let at = 0; at < part.length; ) {
+      const bytes = batchBytesAt(part, at);
+      if (bytes === 0) break;
+      if (endOffsetOf(part, at) > from && maxTimestampOf(part, at) >= sinceMs) return baseOffsetOf(part, at);
+      at += bytes;
+    }
+  }
+  return undefined;
 }

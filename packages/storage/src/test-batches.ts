@@ -12,14 +12,15 @@ export interface TestBatch {
   readonly epoch?: number;
   /** Makes equal places differ. */
   readonly mark?: number;
+  readonly timestampMs?: number;
 }
 
 export function testBatch(what: TestBatch): Uint8Array {
-  const { base, records = 1, valueBytes = 10, epoch = 0, mark = 0 } = what;
+  const { base, records = 1, valueBytes = 10, epoch = 0, mark = 0, timestampMs = 1_700_000_000_000 } = what;
   const builder = new BatchBuilder();
   for (let at = 0; at < records; at += 1) {
     const value = new Uint8Array(valueBytes).fill((mark * 31 + base + at) % 256);
-    builder.append(draftOf({ timestamp: 1_700_000_000_000 + mark, key: null, value, headers: [] }));
+    builder.append(draftOf({ timestamp: timestampMs + mark, key: null, value, headers: [] }));
   }
   const batch = builder.build(unstamped);
   patchBatch(batch, 0, { baseOffset: offset(base), leaderEpoch: leaderEpoch(epoch) });

@@ -89,6 +89,7 @@ export interface InitProducerResponse {
 
 export interface ListOffsetsRequest {
   readonly partitions: readonly PartitionName[];
+  readonly sinceMs: number;
 }
 
 export interface PartitionName {
@@ -107,6 +108,7 @@ export interface PartitionOffsets {
   readonly logEnd: number;
   readonly writable: boolean;
   readonly error: ErrorDetail | null;
+  readonly sinceOffset: number;
 }
 
 /** Which replicas must have a batch before it is answered. */
