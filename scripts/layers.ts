@@ -46,6 +46,7 @@ export const layers: Readonly<Record<string, Layer>> = {
       'lane-classifier.ts',
       'manual-clock.ts',
       'native-crc32c.ts',
+      'node-zlib.ts',
       'proto-codec.ts',
       'system-clock.ts',
       'system-random.ts',
@@ -54,7 +55,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   controller: { layer: 3, kind: 'shell', mayImport: [...pure, ...adapters], nodeFiles: [] },
   broker: { layer: 3, kind: 'shell', mayImport: [...pure, ...adapters], nodeFiles: [] },
   server: { layer: 4, kind: 'app', mayImport: [...pure, ...adapters, 'controller', 'broker'], nodeFiles: 'any' },
-  client: { layer: 4, kind: 'app', mayImport: ['base', 'record', 'wire'], nodeFiles: ['node-compression.ts'] },
+  client: { layer: 4, kind: 'app', mayImport: ['base', 'record', 'wire'], nodeFiles: [] },
   cli: { layer: 4, kind: 'app', mayImport: ['base', 'record', ...adapters, 'client', 'server'], nodeFiles: 'any' },
   sim: {
     layer: 5,

@@ -32,6 +32,7 @@ import type {
   ReplicateResponse,
   StreamSender,
 } from '@sluice/wire';
+import { batchesFrom } from './batches-from.ts';
 import type { LogWatcher, PartitionHost } from './partition-host.ts';
 
 /** Most bytes of one partition in one push, so that others are not stuck behind it. */
@@ -315,10 +316,11 @@ export class FollowerSession {
       this.#refuse(slot, slot.host.error('OFFSET_OUT_OF_RANGE'));
       return undefined;
     }
+    const batches = read === undefined ? [] : batchesFrom(read.batches, slot.nextOffset);
     if (read !== undefined) {
       this.#credit.overdraw(read.bytes);
       slot.nextOffset = read.endOffset;
-      slot.parts = BatchParts.ofLarge(read.batches);
+      slot.parts = BatchParts.ofLarge(batches);
       if (slot.parts === undefined) this.#pacing.onWhole(read.bytes);
     } else if (slot.parts === undefined && slot.knowsMarks) {
       return undefined;
@@ -330,7 +332,7 @@ export class FollowerSession {
       slot: slot.number,
       leaderEpoch: slot.leaderEpoch,
       session: slot.session,
-      batches: part === undefined ? (read?.batches ?? []) : [part.bytes],
+      batches: part === undefined ? batches : [part.bytes],
       highWatermark: replica.highWatermark,
       logStart: replica.logStart,
       moreBytes: part?.moreBytes ?? 0,

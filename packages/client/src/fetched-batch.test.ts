@@ -1,7 +1,7 @@
 import { BatchBuilder, draftOf, unstamped } from '@sluice/record';
 import { expect, test } from 'vitest';
 import { FetchedBatch } from './fetched-batch.ts';
-import { nodeCompression } from './node-compression.ts';
+import { nodeCompression } from './compression.ts';
 
 const facts = { topic: 'orders', partition: 3, baseOffset: 0, nextOffset: 3, highWatermark: 9 };
 

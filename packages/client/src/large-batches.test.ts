@@ -17,7 +17,7 @@ import {
 } from '@sluice/wire';
 import { expect, test } from 'vitest';
 import { FetchLink } from './fetch-link.ts';
-import { nodeCompression } from './node-compression.ts';
+import { nodeCompression } from './compression.ts';
 import { ScriptedCluster } from './scripted-cluster.testing.ts';
 
 const large = new Uint8Array(8_000_000).fill(7);

@@ -1,7 +1,7 @@
 import { SeededRandom, SluiceError } from '@sluice/base';
 import { draftOf, readBatchHeader } from '@sluice/record';
 import { describe, expect, test } from 'vitest';
-import { nodeCompression } from './node-compression.ts';
+import { nodeCompression } from './compression.ts';
 import { PartitionQueue, type QueuePorts } from './partition-queue.ts';
 import type { Attempt } from './pending-batch.ts';
 import { ManualClock } from '@sluice/wire';

@@ -30,7 +30,7 @@ import {
   PartAssembler,
   SendCredit,
 } from '@sluice/wire';
-import { nodeCompression } from './node-compression.ts';
+import { nodeCompression } from './compression.ts';
 import type { SluiceOptions } from './sluice.ts';
 import { Sluice } from './sluice.ts';
 import type { ClientStatus } from './status.ts';

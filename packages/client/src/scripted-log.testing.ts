@@ -10,7 +10,7 @@ import {
   readBatchHeader,
   sequenceAfter,
 } from '@sluice/record';
-import { nodeCompression } from './node-compression.ts';
+import { nodeCompression } from './compression.ts';
 
 interface Remembered {
   readonly firstSequence: number;

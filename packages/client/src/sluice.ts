@@ -7,7 +7,7 @@ import { Admin, type AdminContext } from './admin.ts';
 import type { CloseOptions, ConsumerOptions } from './consumer-options.ts';
 import { Consumer } from './consumer.ts';
 import { Metadata } from './metadata.ts';
-import { nodeCompression } from './node-compression.ts';
+import { nodeCompression } from './compression.ts';
 import { NodeCalls } from './node-calls.ts';
 import type { ClientPorts } from './ports.ts';
 import type { ProducerOptions } from './producer-options.ts';

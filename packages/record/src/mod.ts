@@ -13,7 +13,10 @@ export {
 } from './batch-header.ts';
 export * from './batches-in.ts';
 export * from './codec.ts';
+export type * from './compacted-records.ts';
+export * from './compaction.ts';
 export { type Crc32c, crc32c, crc32cOf, installCrc32c } from './crc32c.ts';
+export { isEmptySpan, withoutOffsetsBelow } from './empty-batch.ts';
 export { batchHeaderBytes, type Codec, codecs } from './layout.ts';
 export * from './partition-for-key.ts';
 export * from './record.ts';

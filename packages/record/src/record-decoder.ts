@@ -40,9 +40,13 @@ export function readRecords(batch: Uint8Array, options: DecodeOptions = {}): Res
   if (!read.ok) return read;
   const header = read.value;
   const opened = openRecords(batch.subarray(batchHeaderBytes, header.batchBytes), header, options);
-  if (!opened.ok) return opened;
+  return opened.ok ? recordsIn(opened.value, header) : opened;
+}
+
+/** Of records that are not compressed any more. */
+export function recordsIn(opened: Uint8Array, header: BatchHeader): Result<RecordReader> {
   // A Buffer's views would be Buffers, whose `slice` does not copy: readers get the plain kind whatever came in.
-  const bytes = new Uint8Array(opened.value.buffer, opened.value.byteOffset, opened.value.byteLength);
+  const bytes = new Uint8Array(opened.buffer, opened.byteOffset, opened.byteLength);
   if (header.recordCount > bytes.length / recordBytesMin) {
     return malformed(0, `${header.recordCount} records cannot lie in ${bytes.length} bytes`);
   }
@@ -59,6 +63,15 @@ export class RecordReader {
   constructor(bytes: Uint8Array, header: BatchHeader) {
     this.#reader = new VarintReader(bytes);
     this.#header = header;
+  }
+
+  get bytes(): Uint8Array {
+    return this.#reader.bytes;
+  }
+
+  /** Where in `bytes` the next record begins. */
+  get position(): number {
+    return this.#reader.at;
   }
 
   /** Why `next` gave no record, if that was not the end. */

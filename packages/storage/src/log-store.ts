@@ -93,7 +93,7 @@ export interface LogStore {
    * further. `startOffset` when there is none. Never past `durableOffset`; the granule is what the log has in one file.
    */
   expiredEnd(limits: RetentionLimits): Offset;
-  /** Drops what is below `to`, a batch boundary. `to` past the end leaves the log empty, to go on from `to`. */
+  /** Drops what is below `to`, a batch boundary or a place inside an empty batch. `to` past the end leaves the log empty, to go on from `to`. */
   restartAt(to: Offset): void;
   /** Batch headers from the batch that contains `from`, in order: how epoch cache and producer state are rebuilt. */
   headers(from: Offset): AsyncIterable<BatchHeader>;

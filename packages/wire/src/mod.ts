@@ -20,6 +20,7 @@ export * from './methods.ts';
 export { type CallOptions, RpcClient } from './rpc-client.ts';
 export * from './streams.ts';
 export * from './native-crc32c.ts';
+export * from './node-zlib.ts';
 export * from './peer-identity.ts';
 export * from './system-clock.ts';
 export * from './system-random.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { nodeCompression } from './node-compression.ts';
+import { nodeCompression } from './compression.ts';
 
 const { compressor, decompress } = nodeCompression;
 const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));

@@ -1,0 +1,117 @@
+/**
+ * Compaction of a log, one batch after another: what goes in and what comes out are the whole batches of the same
+ * offsets. Owns the empty span that the next batch may prolong. Called by who rewrites the log, one object a rewrite.
+ *
+ * C4. The batches that come out follow each other without a gap, from the first offset put in to the last.
+ * C5. A batch at or past `end`, a control batch and one of a transaction come out as they went in.
+ * C6. An emptied batch whose producer's window still holds it keeps its header: duplicates are told by it.
+ */
+import type { BatchHeader } from './batch-header.ts';
+import type { Compression } from './codec.ts';
+import { compactRecords, sealCompacted } from './compacted-records.ts';
+import type { CompactionRule } from './compacted-records.ts';
+import type { EmptySpan } from './empty-batch.ts';
+import { emptyBatch, emptySpanOf, joinedSpan } from './empty-batch.ts';
+import { batchHeaderBytes } from './layout.ts';
+
+export interface LogCompactionOptions extends CompactionRule {
+  /** A batch boundary: what lies below may change. */
+  readonly end: number;
+  /** Whether the batch that begins there is among the last of a producer that may go on. */
+  inProducerWindow(baseOffset: number): boolean;
+  /** A batch that would grow past this, by the deltas to a delete horizon, stays as it is: replicas take no larger one. */
+  readonly batchBytesMax: number;
+  readonly compression: Compression;
+}
+
+export interface CompactionCounts {
+  readonly recordsBefore: number;
+  readonly recordsAfter: number;
+  /** Batches that could not be read and were left alone. */
+  readonly unreadable: number;
+}
+
+/** The records of a batch may decompress to so much; a larger one is left alone. */
+const openedBytesMax = 64 * 1024 * 1024;
+
+export class LogCompaction {
+  readonly #options: LogCompactionOptions;
+  #span: EmptySpan | undefined;
+  #counts = { recordsBefore: 0, recordsAfter: 0, unreadable: 0 };
+
+  constructor(options: LogCompactionOptions) {
+    this.#options = options;
+  }
+
+  get counts(): CompactionCounts {
+    return this.#counts;
+  }
+
+  /** What is known to come out now, in order; nothing while it may still be joined with what follows. */
+  async next(batch: Uint8Array, header: BatchHeader): Promise<readonly Uint8Array[]> {
+    const compacted = await this.#compact(batch, header);
+    if (typeof compacted !== 'object' || !('endOffset' in compacted)) return [...this.finish(), compacted];
+    const before = this.#span;
+    const joined = before === undefined ? compacted : joinedSpan(before, compacted);
+    this.#span = joined ?? compacted;
+    return before === undefined || joined !== undefined ? [] : [emptyBatch(before)];
+  }
+
+  /** The end of the log, or of what is rewritten of it. */
+  finish(): readonly Uint8Array[] {
+    const span = this.#span;
+    this.#span = undefined;
+    return span === undefined ? [] : [emptyBatch(span)];
+  }
+
+  async #compact(batch: Uint8Array, header: BatchHeader): Promise<Uint8Array | EmptySpan> {
+    const { end, inProducerWindow, batchBytesMax } = this.#options;
+    if (header.baseOffset >= end || header.control || header.transactional) return batch;
+    const records = header.recordCount === 0 ? 'unchanged' : await this.#records(batch, header);
+    const recordCount = records === 'unchanged' ? header.recordCount : records.recordCount;
+    this.#counts.recordsBefore += header.recordCount;
+    this.#counts.recordsAfter += recordCount;
+    const isRemembered = header.producerId >= 0 && inProducerWindow(header.baseOffset);
+    if (recordCount === 0 && !isRemembered) return emptySpanOf(header);
+    if (records === 'unchanged') return batch;
+    if (recordCount === 0) return emptied(batch, header);
+    const sealed = await this.#sealed(batch, header, records);
+    return sealed.length > Math.max(batchBytesMax, header.batchBytes) ? batch : sealed;
+  }
+
+  async #records(batch: Uint8Array, header: BatchHeader) {
+    const { compression } = this.#options;
+    let opened = batch.subarray(batchHeaderBytes, header.batchBytes);
+    try {
+      if (header.codec !== 'none') opened = await compression.decompressLater(header.codec, opened, openedBytesMax);
+    } catch {
+      // C3: codecs report damaged input by throwing, and the batch was taken with it.
+      return this.#leftAlone();
+    }
+    const compacted = compactRecords(opened, header, this.#options);
+    return compacted.ok ? compacted.value : this.#leftAlone();
+  }
+
+  #leftAlone(): 'unchanged' {
+    this.#counts.unreadable += 1;
+    return 'unchanged';
+  }
+
+  async #sealed(
+    batch: Uint8Array,
+    { codec }: BatchHeader,
+    records: { readonly bytes: Uint8Array } & Parameters<typeof sealCompacted>[1],
+  ): Promise<Uint8Array> {
+    if (codec === 'none') return sealCompacted(batch, records, { codec, payload: records.bytes });
+    const payload = await this.#options.compression.compressLater(codec, records.bytes);
+    const shorter = payload.length < records.bytes.length;
+    return sealCompacted(batch, records, shorter ? { codec, payload } : { codec: 'none', payload: records.bytes });
+  }
+}
+
+const emptied = (batch: Uint8Array, { maxTimestamp }: BatchHeader): Uint8Array =>
+  sealCompacted(
+    batch,
+    { recordCount: 0, baseTimestamp: -1, maxTimestamp, deleteHorizon: false },
+    { codec: 'none', payload: new Uint8Array(0) },
+  );
