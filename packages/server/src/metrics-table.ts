@@ -45,6 +45,8 @@ export const metricsTable = {
   sluice_log_files: gauge('count', 'Journal files of the node log.'),
   sluice_log_disk_bytes: gauge('bytes', 'Bytes of the files of the node log, without space made ahead.'),
   sluice_log_live_bytes: gauge('bytes', 'What partitions hold of that; the rest goes when whole files hold nothing.'),
+  sluice_log_scrubbed_bytes_total: counter('bytes', 'Bytes of finished files that were read again and checked.'),
+  sluice_log_scrub_passes_total: counter('count', 'How often all finished files were read again and checked.'),
   sluice_retention_paused: gauge('boolean', '1 while retention by time waits, because wall clocks are in doubt.'),
   sluice_retention_records_total: counter('count', 'Records of partitions led here that retention removed.'),
   sluice_log_oldest_unsynced_seconds: gauge('seconds', 'Age of the oldest write that is not durable.'),

@@ -117,6 +117,8 @@ class AssembledNode implements Node {
       sluice_log_files: stats.journalFiles,
       sluice_log_disk_bytes: stats.diskBytes,
       sluice_log_live_bytes: stats.liveBytes,
+      sluice_log_scrubbed_bytes_total: stats.scrubbedBytes,
+      sluice_log_scrub_passes_total: stats.scrubPasses,
       sluice_retention_paused: broker?.retention.paused === true ? 1 : 0,
       sluice_retention_records_total: broker?.retention.records ?? 0,
       sluice_log_oldest_unsynced_seconds: nodeLog.oldestUnsyncedMs(this.#ports.clock.monotonicMs()) / 1000,
@@ -164,6 +166,7 @@ class AssembledNode implements Node {
   #openLog(directory: DataDirectory): Promise<NodeLog> {
     const { clock, halt, logger, observeStage } = this.#ports;
     const { journalBytesMax, journalAgeMsMax, groupBytesMax, tailBytesMax } = this.#config;
+    const { scrubBytesPerSecondMax, scrubIntervalMs } = this.#config;
     const pendingBytesMax = this.#config.receiveBudgetBytes;
     const onGroup = ({ queueMs, prepareMs, writeMs }: GroupStats): void => {
       observeStage('queue', queueMs);
@@ -175,7 +178,15 @@ class AssembledNode implements Node {
       clock,
       halt,
       logger: logger.with({ component: 'storage' }),
-      limits: { journalBytesMax, journalAgeMsMax, groupBytesMax, tailBytesMax, pendingBytesMax },
+      limits: {
+        journalBytesMax,
+        journalAgeMsMax,
+        groupBytesMax,
+        tailBytesMax,
+        pendingBytesMax,
+        scrubBytesPerSecondMax,
+        scrubIntervalMs,
+      },
       onGroup,
     });
   }

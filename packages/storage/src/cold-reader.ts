@@ -14,7 +14,9 @@ import { FilePool } from './file-pool.ts';
 import { journalName } from './journal-file.ts';
 import type { LogIndex, Section } from './log-index.ts';
 import type { ReadBatches } from './log-store.ts';
+import type { Checked } from './scrubber.ts';
 import { readSpans } from './spans.ts';
+import { wholeEnd } from './whole-batches.ts';
 
 /** Extents kept of finished files, as bytes of their sections. */
 const sectionBytesMax = 8 * 1024 * 1024;
@@ -106,6 +108,41 @@ export class ColdReader {
     return index.open.findSince(from, sinceMs) ?? index.end;
   }
 
+  /**
+   * Reads what the next finished file holds of the log from `from` on, about `bytesMax` of it, and checks every byte, of the
+   * index too. Undefined when no finished file holds any. Rejects like `read`.
+   */
+  async check(index: LogIndex, from: number, bytesMax: number): Promise<Checked | undefined> {
+    const segment = index.sealed.find(({ end }) => end > from);
+    if (segment === undefined) return undefined;
+    const { fileId, base } = segment;
+    const start = Math.max(from, base);
+    const extents =
+      segment.extents instanceof ExtentList
+        ? segment.extents
+        : await this.#section(fileId, segment.extents, start, start === base ? 'disk' : 'memory');
+    if (extents instanceof DamagedRead) throw extents;
+    const places: Extent[] = [];
+    let bytes = 0;
+    for (let at = Math.max(0, extents.find(start)); at < extents.length && bytes < bytesMax; at += 1) {
+      const extent = extents.at(at);
+      if (extent === undefined || extent.base >= segment.end) break;
+      places.push(extent);
+      bytes += extent.bytes;
+    }
+    const read = await this.#files.use(fileId, (file) => readSpans(file, places));
+    for (const [at, extent] of places.entries()) {
+      const found = read[at];
+      const end = found && wholeEnd(found, extent);
+      if (end !== undefined && end >= extent.end) continue;
+      const where = `${this.#path(fileId)} at byte ${extent.position}`;
+      throw new DamagedRead(where, { fileId, intactEnd: Math.max(index.start, extent.base) });
+    }
+    const next = places.at(-1)?.end;
+    if (next !== undefined && next > start) return { next, bytes };
+    throw new DamagedRead(`${this.#path(fileId)}: its index has a gap`, { fileId, intactEnd: start });
+  }
+
   /** The file is dropped: reads that are in it go on, and no new one begins. */
   async forget(fileId: number): Promise<void> {
     for (const [key, { fileId: of, bytes }] of this.#sections) {
@@ -171,10 +208,15 @@ export class ColdReader {
     return { fileId, extents: chosen };
   }
 
-  async #section(fileId: number, section: Section, from: number): Promise<ExtentList | DamagedRead> {
+  async #section(
+    fileId: number,
+    section: Section,
+    from: number,
+    known: 'memory' | 'disk' = 'memory',
+  ): Promise<ExtentList | DamagedRead> {
     const key = `${fileId}:${section.position}`;
     const cached = this.#sections.get(key);
-    if (cached !== undefined) {
+    if (cached !== undefined && known === 'memory') {
       // Again at the end: the map's order is the order of use.
       this.#sections.delete(key);
       this.#sections.set(key, cached);

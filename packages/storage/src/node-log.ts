@@ -15,6 +15,10 @@ export interface NodeLogLimits {
   readonly tailBytesMax: number;
   /** `hasRoom` is false from here on: accepted but not yet durable bytes; default 64 MiB. */
   readonly pendingBytesMax: number;
+  /** Finished files are read again, and checked, at this rate; 0: not at all. Default 4 MiB/s. */
+  readonly scrubBytesPerSecondMax: number;
+  /** At least this long from the beginning of one such pass to the next; default 24 h. */
+  readonly scrubIntervalMs: number;
   /** An empty group seals the last one after this time without writes; default 200 ms. */
   readonly sealAfterIdleMs: number;
   /** The open journal file is made longer by this much before groups need it; default 16 MiB. */
@@ -53,6 +57,9 @@ export interface NodeLogStats {
   readonly diskBytes: number;
   /** What logs hold of that. */
   readonly liveBytes: number;
+  /** Read again and checked, and how often all of it was. */
+  readonly scrubbedBytes: number;
+  readonly scrubPasses: number;
 }
 
 export interface NodeLog {

@@ -16,6 +16,7 @@ import { RaftLog } from './raft-log.ts';
 import { Reclaim } from './reclaim.ts';
 import { type Recovered, recover } from './recovery.ts';
 import type { Replay } from './replay.ts';
+import { Scrubber } from './scrubber.ts';
 import { Tail } from './tail.ts';
 
 export const defaultLimits: NodeLogLimits = {
@@ -25,6 +26,8 @@ export const defaultLimits: NodeLogLimits = {
   tailBytesMax: 64 * 1024 * 1024,
   pendingBytesMax: 64 * 1024 * 1024,
   sealAfterIdleMs: 200,
+  scrubBytesPerSecondMax: 4 * 1024 * 1024,
+  scrubIntervalMs: 24 * 3_600_000,
   spaceAheadBytes: 16 * 1024 * 1024,
   zerosAheadBytes: 2 * 1024 * 1024,
 };
@@ -52,6 +55,7 @@ class JournalNodeLog implements NodeLog {
   readonly #tail: Tail;
   readonly #cold: ColdReader;
   readonly #reclaim: Reclaim;
+  readonly #scrubber: Scrubber;
   readonly #logs = new Map<string, PartitionLog>();
   /** Deletions that are not durable yet, with their group. */
   readonly #deletions = new Map<string, number>();
@@ -94,6 +98,12 @@ class JournalNodeLog implements NodeLog {
       isStopped: () => this.#commit.failed !== undefined,
       onFailure: (error) => this.#journal.fail(error),
     });
+    this.#scrubber = new Scrubber({
+      clock,
+      limits: this.#limits,
+      logs: () => this.#logs.values(),
+      isStopped: () => this.#commit.failed !== undefined,
+    });
   }
 
   /** What was found damaged is written down first: the next recovery must not judge by bytes that follow the damage. */
@@ -107,6 +117,7 @@ class JournalNodeLog implements NodeLog {
     if (this.#commit.failed !== undefined) throw this.#commit.failed;
     this.#commit.whenIdle();
     this.#reclaim.check();
+    this.#scrubber.start();
   }
 
   log(id: LogId): LogStore {
@@ -157,6 +168,8 @@ class JournalNodeLog implements NodeLog {
       journalFiles: this.#files.count,
       diskBytes: this.#files.bytes + this.#journal.openBytes,
       liveBytes: this.#replay.liveBytes,
+      scrubbedBytes: this.#scrubber.stats.bytes,
+      scrubPasses: this.#scrubber.stats.passes,
     };
   }
 
@@ -168,6 +181,7 @@ class JournalNodeLog implements NodeLog {
   async #close(): Promise<void> {
     await this.#commit.close();
     await this.#reclaim.close();
+    await this.#scrubber.close();
     await this.#cold.close();
     await this.#journal.close();
   }

@@ -18,11 +18,14 @@ import type { GroupMember } from './group.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { LogIndex } from './log-index.ts';
 import type { LogStore, LossyReport, OffsetSpan, ReadResult, RetentionLimits } from './log-store.ts';
+import type { Checked, CheckedLog } from './scrubber.ts';
 import { LogTail, type Tail } from './tail.ts';
 
 /** How much `headers` reads at a time. */
 const headersBytesMax = 1024 * 1024;
 
+/** Of one piece of a scrub. */
+const checkBytesMax = 256 * 1024;
 /** How much `offsetSince` looks at in one turn. */
 const sinceBytesMax = 256 * 1024;
 
@@ -46,7 +49,7 @@ interface PendingCut {
   readonly to: number;
 }
 
-export class PartitionLog implements LogStore, GroupMember {
+export class PartitionLog implements LogStore, GroupMember, CheckedLog {
   readonly id: LogId;
   onDurable: ((durableOffset: Offset) => void) | undefined;
   readonly #index: () => LogIndex;
@@ -215,6 +218,20 @@ export class PartitionLog implements LogStore, GroupMember {
     }
   }
 
+  async check(from: number): Promise<Checked | undefined> {
+    if (this.#deleted || this.#lossy !== undefined) return undefined;
+    const cuts = this.#cutCount;
+    const start = Math.max(from, this.#start);
+    try {
+      return await this.#cold.check(this.#index(), start, checkBytesMax);
+    } catch (error) {
+      // What was cut away meanwhile may be gone from the disk: what is left is looked at again.
+      if (cuts !== this.#cutCount) return { next: start, bytes: 0 };
+      this.#onFailedRead(error);
+      return undefined;
+    }
+  }
+
   healed(): void {
     this.#assertAlive();
     const group = this.#commit.gathering(0);
@@ -278,12 +295,15 @@ export class PartitionLog implements LogStore, GroupMember {
     } catch (error) {
       // What was cut away under the read is no damage, and its file may be gone by now.
       if (cuts !== this.#cutCount) return this.read(from, upTo, bytesMax);
-      if (error instanceof DamagedRead) {
-        this.#onDamage(this, error.fileId);
-        this.#lossy ??= { id: this.id, intactEnd: error.intactEnd, knownEnd: this.#end, where: error.message };
-      }
+      this.#onFailedRead(error);
       throw readFailed(error);
     }
+  }
+
+  #onFailedRead(error: unknown): void {
+    if (!(error instanceof DamagedRead)) return;
+    this.#onDamage(this, error.fileId);
+    this.#lossy ??= { id: this.id, intactEnd: error.intactEnd, knownEnd: this.#end, where: error.message };
   }
 
   /** The batches are what the caller says they are. It has read their headers: this only looks at their bounds. */

@@ -156,6 +156,16 @@ export const configTable = {
     scope: 'node',
     sentence: 'A journal file with anything in it is finished after this time too, so that little traffic expires.',
   }),
+  scrubBytesPerSecondMax: row(bytes({ min: 0, max: 16 * GiB }), {
+    defaultValue: 4 * MiB,
+    scope: 'node',
+    sentence: 'Finished files are read again and checked at this rate, so that damage is found in time; 0: not at all.',
+  }),
+  scrubIntervalMs: row(duration({ min: 1_000, max: 24 * 24 * 3_600_000 }), {
+    defaultValue: 24 * 3_600_000,
+    scope: 'node',
+    sentence: 'At least this long from the beginning of one scrub of all files to that of the next.',
+  }),
   retentionCheckMs: row(duration({ min: 100, max: 3_600_000 }), {
     defaultValue: 30_000,
     scope: 'node',
