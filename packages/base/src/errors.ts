@@ -74,6 +74,12 @@ export const errorTable = {
     true,
     'The batch breaks a rule of the format; the message says which.',
   ),
+  INVALID_RECORD: row(
+    'INVALID_ARGUMENT',
+    'never',
+    true,
+    'The topic does not take such a record; the message says why. A compacted topic takes no record without a key.',
+  ),
   OFFSET_OUT_OF_RANGE: row(
     'OUT_OF_RANGE',
     'never',

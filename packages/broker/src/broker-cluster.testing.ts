@@ -15,6 +15,7 @@ import type {
   MetadataRequest,
   ResponseValues,
 } from '@sluice/metadata';
+import { compressionOver } from '@sluice/record';
 import { DataDirectory, MemoryDisk, openNodeLog } from '@sluice/storage';
 import type { NodeLog, NodeLogLimits } from '@sluice/storage';
 import {
@@ -24,6 +25,7 @@ import {
   MemoryNetwork,
   MemoryTransport,
   methods,
+  inlineZlib,
   RpcClient,
 } from '@sluice/wire';
 import type { AlterPartitionsRequest, HeartbeatRequest, HeartbeatResponse, StreamSender } from '@sluice/wire';
@@ -335,6 +337,7 @@ export class BrokerCluster {
       logger: { ...silentLogger, warn: (phrase) => warnings.push(phrase) },
       halt,
       stages: { observe: () => undefined },
+      compression: compressionOver(inlineZlib),
       diskBytes: async () => 0,
     });
     const [clients, peers] = [this.dispatcher('client'), this.dispatcher('peer')];

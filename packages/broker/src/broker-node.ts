@@ -9,6 +9,7 @@ import type { Clock, Halt, Logger, Random, Timer } from '@sluice/base';
 import { hasAnotherReplica } from '@sluice/metadata';
 import type { MetadataFeed } from '@sluice/metadata';
 import type { PartitionConfig } from '@sluice/partition';
+import type { Compression } from '@sluice/record';
 import type { NodeLog } from '@sluice/storage';
 import { CreditBudget } from '@sluice/wire';
 import type { Dispatcher, RpcClient } from '@sluice/wire';
@@ -57,6 +58,7 @@ export interface BrokerOptions {
   readonly logger: Logger;
   readonly halt: Halt;
   readonly stages: StageTimes;
+  readonly compression: Compression;
   /** Bytes of the data directory, for `cluster status`. */
   readonly diskBytes: () => Promise<number>;
 }
@@ -132,6 +134,7 @@ export class BrokerNode {
         windowBytesMax: config.produceWindowBytesMax,
         ackTimeoutMs: config.ackTimeoutMs,
         stages,
+        compression: options.compression,
       }),
       new FetchService({
         identity,

@@ -1,16 +1,16 @@
 /** Replicas whose logs were compacted to different degrees: real brokers over logs that were written before they started. */
 import { leaderEpoch, LogKind, offset, partitionIndex, silentLogger, topicId } from '@sluice/base';
 import { baseOffsetOf, BatchBuilder, batchesIn, draftOf, endOffsetOf, LogCompaction } from '@sluice/record';
-import { patchBatch, readBatchHeader, unstamped, withoutThreads, compressionOver } from '@sluice/record';
+import { patchBatch, readBatchHeader, unstamped, compressionOver } from '@sluice/record';
 import { DataDirectory, MemoryDisk, openNodeLog } from '@sluice/storage';
-import { nodeZlib } from '@sluice/wire';
+import { inlineZlib } from '@sluice/wire';
 import { expect, test } from 'vitest';
 import { BrokerCluster } from './broker-cluster.testing.ts';
 import { FetchClient, producedBatch, ProduceClient } from './client-streams.testing.ts';
 
 /** The first topic that a test cluster makes. */
 const logId = { topicId: topicId('1'.padStart(32, '0')), partition: partitionIndex(0), kind: LogKind.data };
-const compression = compressionOver(withoutThreads(nodeZlib));
+const compression = compressionOver(inlineZlib);
 
 /** One record each, all of one key. */
 function history(count: number): readonly Uint8Array[] {

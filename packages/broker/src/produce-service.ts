@@ -5,13 +5,15 @@
  * P2. Results of one turn travel in one message.
  * P3. A bad batch fails alone; a broken stream rule (no open, credit overrun, parts that do not add up) ends the stream.
  * P4. A batch in parts is charged whole with its first part, and takes its place in its partition with its last.
+ * P5. A batch of a compacted topic waits until its keys were looked at, and what comes after it for its partition waits too.
  */
-import { SluiceError, OncePerTurn } from '@sluice/base';
+import { SluiceError, OncePerTurn, toSluiceError } from '@sluice/base';
 import type { Clock } from '@sluice/base';
-import { topicConfigTable } from '@sluice/metadata';
+import { isCompacted, topicConfigTable } from '@sluice/metadata';
 import type { MetadataFeed } from '@sluice/metadata';
 import type { Acks } from '@sluice/partition';
 import { batchBytesMaxFor, batchError, batchSizeProblem, checkProduceBatch } from '@sluice/record';
+import type { BatchHeader, Compression } from '@sluice/record';
 import { Acks as WireAcks, encodeError, methods } from '@sluice/wire';
 import type {
   CreditBudget,
@@ -29,6 +31,7 @@ import { HalfSentBatches, HalfSentRoom } from './half-sent-batches.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import type { PartitionHost } from './partition-host.ts';
 import type { PartitionHosts } from './partition-hosts.ts';
+import { RecordKeys } from './record-keys.ts';
 import type { StageTimes } from './stage-times.ts';
 
 export interface ProduceServiceOptions {
@@ -42,6 +45,7 @@ export interface ProduceServiceOptions {
   /** A batch that waits longer for its replicas is answered TIMEOUT (indefinite). */
   readonly ackTimeoutMs: number;
   readonly stages: StageTimes;
+  readonly compression: Compression;
 }
 
 /** No topic takes more. */
@@ -55,35 +59,59 @@ const acksOf = (acks: WireAcks): Acks => {
 export class ProduceService {
   readonly #options: ProduceServiceOptions;
   readonly #room: HalfSentRoom;
+  readonly #keys: RecordKeys;
 
   constructor(options: ProduceServiceOptions) {
     this.#options = options;
     this.#room = new HalfSentRoom(options.budget.totalBytes);
+    this.#keys = new RecordKeys(options);
   }
 
   serve(clients: Dispatcher): void {
-    clients.stream(methods.broker.produce, (_call, sender) => new ProduceStream(this.#options, sender, this.#room));
+    clients.stream(
+      methods.broker.produce,
+      (_call, sender) => new ProduceStream(this.#options, sender, { room: this.#room, keys: this.#keys }),
+    );
   }
+}
+
+interface Target {
+  readonly host: PartitionHost;
+  readonly batchBytesMax: number;
+  /** Every record needs a key. */
+  readonly keyed: boolean;
 }
 
 class ProduceStream implements StreamReceiver<ProduceRequest> {
   readonly #options: ProduceServiceOptions;
   readonly #sender: StreamSender<ProduceResponse>;
+  readonly #keys: RecordKeys;
   readonly #credit: ReceiveCredit;
   #acks: Acks | undefined;
   #results: ProduceResult[] = [];
   #creditBytes = 0;
   readonly #flushing: OncePerTurn;
   readonly #halfSent: HalfSentBatches;
+  /** The newest batch of each partition whose keys are being looked at (P5). */
+  readonly #looking = new Map<PartitionHost, Promise<void>>();
   #parkedCount = 0;
   #ended = false;
   #closed = false;
 
-  constructor(options: ProduceServiceOptions, sender: StreamSender<ProduceResponse>, room: HalfSentRoom) {
+  constructor(
+    options: ProduceServiceOptions,
+    sender: StreamSender<ProduceResponse>,
+    shared: { readonly room: HalfSentRoom; readonly keys: RecordKeys },
+  ) {
     this.#options = options;
+    this.#keys = shared.keys;
     this.#flushing = new OncePerTurn(options.clock, () => this.#flush());
     this.#sender = sender;
-    this.#halfSent = new HalfSentBatches({ room, clock: options.clock, onOverdue: (error) => sender.close(error) });
+    this.#halfSent = new HalfSentBatches({
+      room: shared.room,
+      clock: options.clock,
+      onOverdue: (error) => sender.close(error),
+    });
     this.#credit = options.budget.open({
       windowBytesMax: options.windowBytesMax,
       onGrant: (bytes) => {
@@ -167,11 +195,12 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
     this.#hand({ requestId, topicId, partition, batch }, atMs);
   }
 
-  #targetOf(id: string, partition: number): { host: PartitionHost; batchBytesMax: number } | SluiceError {
+  #targetOf(id: string, partition: number): Target | SluiceError {
     const host = this.#options.hosts.leadingNamed(id, partition);
     if (host instanceof SluiceError) return host;
     const topic = this.#options.feed.image.topic(host.id.topicId);
-    return { host, batchBytesMax: batchBytesMaxFor(topic?.config.recordBytesMax ?? 0) };
+    const keyed = topic !== undefined && isCompacted(topic.config);
+    return { host, keyed, batchBytesMax: batchBytesMaxFor(topic?.config.recordBytesMax ?? 0) };
   }
 
   /** A whole batch that is charged. */
@@ -180,13 +209,47 @@ class ProduceStream implements StreamReceiver<ProduceRequest> {
     const refused = (error: SluiceError): void => this.#answer(batch.byteLength, failed(requestId, error));
     const target = this.#targetOf(request.topicId, request.partition);
     if (target instanceof SluiceError) return refused(target);
-    const { host, batchBytesMax: limit } = target;
-    const checked = checkProduceBatch(batch, { batchBytesMax: limit });
+    const checked = checkProduceBatch(batch, target);
     if (!checked.ok) return refused(batchError(checked.problem));
     const header = checked.value;
     if (header.producerId >= this.#options.feed.image.nextProducerId) {
       return refused(new SluiceError('UNKNOWN_PRODUCER_ID', { details: { producerId: header.producerId } }));
     }
+    const { host } = target;
+    const take = (): void => this.#take(host, { requestId, batch, header }, atMs);
+    if (!target.keyed) return take();
+    this.#inTurn(host, this.#keys.problemOf(batch, header), (problem) => {
+      if (problem === undefined) take();
+      else refused(problem);
+    });
+  }
+
+  /** Goes on when the partition's batches before are taken and the look at the keys of this one is over (P5). */
+  #inTurn(
+    host: PartitionHost,
+    looked: SluiceError | undefined | Promise<SluiceError | undefined>,
+    goOn: (problem: SluiceError | undefined) => void,
+  ): void {
+    const before = this.#looking.get(host);
+    if (before === undefined && !(looked instanceof Promise)) return goOn(looked);
+    const turn = Promise.all([looked, before])
+      .then(([problem]) => goOn(problem))
+      .catch((thrown: unknown) => this.#sender.close(toSluiceError(thrown)))
+      .finally(() => {
+        if (this.#looking.get(host) === turn) this.#looking.delete(host);
+      });
+    this.#looking.set(host, turn);
+  }
+
+  #take(
+    host: PartitionHost,
+    {
+      requestId,
+      batch,
+      header,
+    }: { readonly requestId: number; readonly batch: Uint8Array; readonly header: BatchHeader },
+    atMs: number,
+  ): void {
     const { clock, stages, ackTimeoutMs } = this.#options;
     const acks = this.#acks ?? 'all';
     const appendedMs = clock.monotonicMs();

@@ -26,6 +26,9 @@ describe('what may go', () => {
     [1000, 4096, 'jumped', { bytesMax: 4096 }],
     [1000, 4096, 'apart', { bytesMax: 4096 }],
   ] as const)('retentionMs %s, retentionBytes %s, doubt %s: %j', (retentionMs, retentionBytes, doubt, limits) => {
-    expect(retentionLimits({ retentionMs, retentionBytes }, 10_000, doubt)).toEqual(limits);
+    const config = { retentionMs, retentionBytes };
+    expect(retentionLimits({ ...config, cleanupPolicy: 'delete' }, 10_000, doubt)).toEqual(limits);
+    expect(retentionLimits({ ...config, cleanupPolicy: 'compact,delete' }, 10_000, doubt)).toEqual(limits);
+    expect(retentionLimits({ ...config, cleanupPolicy: 'compact' }, 10_000, doubt)).toBeUndefined();
   });
 });

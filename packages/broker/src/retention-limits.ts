@@ -5,7 +5,7 @@
  * D2. The controller leader has heard all brokers of late, and their wall clocks lie within an hour of each other.
  * D3. While one of them does not hold nothing goes by age. Size needs no clock.
  */
-import { unlimited } from '@sluice/metadata';
+import { expires, unlimited } from '@sluice/metadata';
 import type { TopicConfig } from '@sluice/metadata';
 import type { RetentionLimits } from '@sluice/storage';
 
@@ -26,10 +26,12 @@ export function clockDoubt({ hasJumped, clocksAgree }: ClockFacts): ClockDoubt |
 
 /** Undefined when nothing may go. */
 export function retentionLimits(
-  { retentionMs, retentionBytes }: Pick<TopicConfig, 'retentionMs' | 'retentionBytes'>,
+  config: Pick<TopicConfig, 'retentionMs' | 'retentionBytes' | 'cleanupPolicy'>,
   wallMs: number,
   doubt: ClockDoubt | undefined,
 ): RetentionLimits | undefined {
+  const { retentionMs, retentionBytes } = config;
+  if (!expires(config)) return undefined;
   const byAge = retentionMs !== unlimited && doubt === undefined;
   const bySize = retentionBytes !== unlimited;
   if (!byAge && !bySize) return undefined;

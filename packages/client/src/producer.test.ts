@@ -133,6 +133,16 @@ describe('sending', () => {
     );
   });
 
+  test('a record without a key is refused before anything is sent to a compacted topic', async () => {
+    const cluster = await ScriptedCluster.start();
+    cluster.createTopic('states', [1], { cleanupPolicy: 'compact,delete' });
+    const producer = cluster.client().producer();
+    const without = await cluster.clock.outcome(outcome(producer.send('states', { value: 'x' })));
+    const empty = await cluster.clock.outcome(outcome(producer.send('states', { key: '', value: null })));
+    expect([codeOf(without), codeOf(empty)]).toEqual(['INVALID_RECORD true', 'ok']);
+    expect(cluster.received).toHaveLength(1);
+  });
+
   test('an unknown topic fails after a moment; one that appears in that moment does not', async () => {
     const cluster = await ScriptedCluster.start();
     const producer = cluster.client().producer();

@@ -27,7 +27,7 @@ import type { ProducerSettings } from './producer-options.ts';
 import type { Entry } from './producer-entry.ts';
 import type { Delivery, OnDelivery, ProducerRecord, SendManyOptions } from './producer-record.ts';
 import { ProducerTopic } from './producer-topic.ts';
-import { recordTooLarge } from './record-input.ts';
+import { refusalOf } from './record-input.ts';
 import { RecordIntake } from './record-intake.ts';
 import { SendCall } from './send-call.ts';
 import type { OnStatus } from './status.ts';
@@ -242,10 +242,8 @@ export class Producer implements AsyncDisposable {
     if (problem !== undefined) return this.#release(entry, problem);
     const { draft, nowMs } = this.#intake;
     const { owner, deadlineMs, generation } = entry;
-    const { recordBytesMax } = topic.limits;
-    if (draft.payloadBytes > recordBytesMax) {
-      return this.#release(entry, recordTooLarge(draft.payloadBytes, recordBytesMax, `the topic's recordBytesMax`));
-    }
+    const refusal = refusalOf(draft, topic.limits);
+    if (refusal !== undefined) return this.#release(entry, refusal);
     const queue = topic.queueFor(draft, entry.record.partition, nowMs);
     if (queue instanceof SluiceError) return this.#release(entry, queue);
     const batch = queue.append(draft, owner, deadlineMs, generation);

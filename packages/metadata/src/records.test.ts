@@ -40,11 +40,20 @@ const samples: { readonly [Type in MetadataRecord['type']]: Extract<MetadataReco
   nodeDraining: { type: 'nodeDraining', version: 1, nodeId: one },
   topicCreated: {
     type: 'topicCreated',
-    version: 2,
+    version: 3,
     topicId: topic,
     namespace: 'default',
     name: 't',
-    config: { minIsr: 2, durability: 'fsync', recordBytesMax: 1024, retentionMs: -1, retentionBytes: 4096 },
+    config: {
+      minIsr: 2,
+      durability: 'fsync',
+      recordBytesMax: 1024,
+      retentionMs: -1,
+      retentionBytes: 4096,
+      cleanupPolicy: 'compact,delete',
+      tombstoneRetentionMs: 5000,
+      compactionLagMsMin: 0,
+    },
   },
   partitionCreated: {
     type: 'partitionCreated',

@@ -80,7 +80,7 @@ export interface NodeDrainingRecord {
 /** The partitions follow in the same entry, from 0 without a gap. */
 export interface TopicCreatedRecord {
   readonly type: 'topicCreated';
-  readonly version: 2;
+  readonly version: 3;
   readonly topicId: TopicId;
   readonly namespace: string;
   readonly name: string;
@@ -159,7 +159,7 @@ const versions: Readonly<Record<MetadataRecord['type'], number>> = {
   nodeFenced: 1,
   nodeUnfenced: 1,
   nodeDraining: 1,
-  topicCreated: 2,
+  topicCreated: 3,
   partitionCreated: 1,
   partitionChanged: 1,
   topicDeleted: 1,

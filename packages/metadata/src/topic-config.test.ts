@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { resolveTopicConfig, unlimited } from './topic-config.ts';
+import { expires, isCompacted, resolveTopicConfig, unlimited } from './topic-config.ts';
 
 const dayMs = 24 * 3_600_000;
 
@@ -36,6 +36,34 @@ describe('retention of a topic', () => {
     expect(resolveTopicConfig({ recordBytesMax: '-1' }, 3)).toMatchObject({
       ok: false,
       error: { message: 'recordBytesMax is "-1"; it must be an integer from 1024 to 8388608' },
+    });
+  });
+});
+
+describe('what becomes of old records', () => {
+  test('they go by age and size when nothing is said', () => {
+    expect(resolveTopicConfig({}, 3)).toMatchObject({
+      config: { cleanupPolicy: 'delete', tombstoneRetentionMs: dayMs, compactionLagMsMin: 0 },
+    });
+  });
+
+  test.each([
+    ['delete', false, true],
+    ['compact', true, false],
+    ['compact,delete', true, true],
+  ])('%s: compacted %s, expires %s', (cleanupPolicy, compacted, expiring) => {
+    const resolved = resolveTopicConfig({ cleanupPolicy, tombstoneRetentionMs: '0', compactionLagMsMin: '7' }, 3);
+    if (!resolved.ok) throw new Error(resolved.error.message);
+    expect(resolved.config).toMatchObject({ cleanupPolicy, tombstoneRetentionMs: 0, compactionLagMsMin: 7 });
+    expect([isCompacted(resolved.config), expires(resolved.config)]).toEqual([compacted, expiring]);
+  });
+
+  test.each(['Compact', 'delete,compact', '', 'none'])('%j is no cleanupPolicy', (text) => {
+    expect(resolveTopicConfig({ cleanupPolicy: text }, 3)).toMatchObject({
+      error: {
+        code: 'INVALID_CONFIG',
+        message: `cleanupPolicy is ${JSON.stringify(text)}; it may be delete or compact or compact,delete`,
+      },
     });
   });
 });

@@ -8,6 +8,9 @@ import type { Failed } from './metadata-error.ts';
 /** When a record counts as stored: `fsync`: synced on every in-sync replica before the ack. */
 export type Durability = 'fsync';
 
+/** What becomes of old records: `delete` by age and size, `compact` when their key has a newer one. */
+export type CleanupPolicy = 'delete' | 'compact' | 'compact,delete';
+
 export interface TopicConfig {
   /** In-sync replicas, the leader included, below which `acks=all` is refused. */
   readonly minIsr: number;
@@ -18,7 +21,17 @@ export interface TopicConfig {
   readonly retentionMs: number;
   /** What a partition may hold before its oldest records go; `unlimited` for everything. */
   readonly retentionBytes: number;
+  readonly cleanupPolicy: CleanupPolicy;
+  /** From when compaction first keeps a tombstone to when it may remove it. */
+  readonly tombstoneRetentionMs: number;
+  /** Age below which compaction leaves records alone. */
+  readonly compactionLagMsMin: number;
 }
+
+export const isCompacted = ({ cleanupPolicy }: Pick<TopicConfig, 'cleanupPolicy'>): boolean =>
+  cleanupPolicy !== 'delete';
+/** Whether records go by age and size. */
+export const expires = ({ cleanupPolicy }: Pick<TopicConfig, 'cleanupPolicy'>): boolean => cleanupPolicy !== 'compact';
 
 /** The value of a limit that there is not. */
 export const unlimited = -1;
@@ -78,7 +91,30 @@ export const topicConfigTable = {
     defaultValue: () => unlimited,
     sentence: 'At least this many of the newest bytes of each partition are kept; older records go with their file.',
   },
-} as const satisfies { readonly [Key in keyof TopicConfig]: IntegerRow | ChoiceRow<Durability> };
+  cleanupPolicy: {
+    kind: 'choice',
+    choices: ['delete', 'compact', 'compact,delete'],
+    defaultValue: () => 'delete',
+    sentence:
+      'delete: records go by retentionMs and retentionBytes; compact: when their key has a newer one, and not otherwise; a record needs a key then.',
+  },
+  tombstoneRetentionMs: {
+    kind: 'integer',
+    min: 0,
+    max: 100 * 365 * 24 * 3_600_000,
+    defaultValue: () => 24 * 3_600_000,
+    sentence: 'Compaction keeps a null value at least this long, in ms, so that readers hear of the end of its key.',
+  },
+  compactionLagMsMin: {
+    kind: 'integer',
+    min: 0,
+    max: 100 * 365 * 24 * 3_600_000,
+    defaultValue: () => 0,
+    sentence: 'Compaction leaves records alone for at least this long, in ms since the broker appended them.',
+  },
+} as const satisfies { readonly [Key in keyof TopicConfig]: IntegerRow | ChoiceRow<Durability | CleanupPolicy> };
+
+type IntegerKey = Exclude<keyof TopicConfig, 'durability' | 'cleanupPolicy'>;
 
 export type ResolvedConfig = { readonly ok: true; readonly config: TopicConfig } | Failed;
 
@@ -93,36 +129,50 @@ export function resolveTopicConfig(given: Readonly<Record<string, string>>, repl
       });
     }
   }
-  const minIsr = integer('minIsr', given, replication);
-  if (typeof minIsr !== 'number') return minIsr;
-  const recordBytesMax = integer('recordBytesMax', given, replication);
-  if (typeof recordBytesMax !== 'number') return recordBytesMax;
-  const retentionMs = integer('retentionMs', given, replication);
-  if (typeof retentionMs !== 'number') return retentionMs;
-  const retentionBytes = integer('retentionBytes', given, replication);
-  if (typeof retentionBytes !== 'number') return retentionBytes;
-  const durability = given['durability'] ?? topicConfigTable.durability.defaultValue();
-  if (durability !== 'fsync') {
-    const legal = topicConfigTable.durability.choices;
-    return invalid(`durability is ${quoted(durability)}; it may be ${legal.join(' or ')}`, {
-      key: 'durability',
-      legal,
-    });
+  const integers: Partial<Record<IntegerKey, number>> = {};
+  for (const key of integerKeys) {
+    const value = integer(key, given, replication);
+    if (typeof value !== 'number') return value;
+    integers[key] = value;
   }
+  const durability = choice('durability', given, topicConfigTable.durability);
+  if (typeof durability !== 'string') return durability;
+  const cleanupPolicy = choice('cleanupPolicy', given, topicConfigTable.cleanupPolicy);
+  if (typeof cleanupPolicy !== 'string') return cleanupPolicy;
+  // In the order of the table.
+  const { minIsr, recordBytesMax, retentionMs, retentionBytes, ...rest } = integers as Record<IntegerKey, number>;
+  const config = { minIsr, durability, recordBytesMax, retentionMs, retentionBytes, cleanupPolicy, ...rest };
   if (minIsr > replication) {
     return invalid(
       `minIsr ${minIsr} is more than the replication factor ${replication}: no record could ever be acked`,
       { key: 'minIsr', minIsr, replication },
     );
   }
-  return { ok: true, config: { minIsr, durability, recordBytesMax, retentionMs, retentionBytes } };
+  return { ok: true, config };
 }
 
-function integer(
-  key: Exclude<keyof TopicConfig, 'durability'>,
+const integerKeys = [
+  'minIsr',
+  'recordBytesMax',
+  'retentionMs',
+  'retentionBytes',
+  'tombstoneRetentionMs',
+  'compactionLagMsMin',
+] as const satisfies readonly IntegerKey[];
+
+function choice<Choice extends string>(
+  key: 'durability' | 'cleanupPolicy',
   given: Readonly<Record<string, string>>,
-  replication: number,
-): number | Failed {
+  { choices, defaultValue }: ChoiceRow<Choice>,
+): Choice | Failed {
+  const text = given[key];
+  if (text === undefined) return defaultValue();
+  const chosen = choices.find((legal) => legal === text);
+  if (chosen !== undefined) return chosen;
+  return invalid(`${key} is ${quoted(text)}; it may be ${choices.join(' or ')}`, { key, legal: choices });
+}
+
+function integer(key: IntegerKey, given: Readonly<Record<string, string>>, replication: number): number | Failed {
   const { min, max, defaultValue, mayBeUnlimited = false }: IntegerRow = topicConfigTable[key];
   const text = given[key];
   if (text === undefined) return defaultValue(replication);

@@ -36,7 +36,7 @@ export function decideCreateTopic(image: MetadataImage, request: CreateTopicRequ
     preferred: image.preferredCount(nodeId),
   }));
   const records: MetadataRecord[] = [
-    { type: 'topicCreated', version: 2, topicId, namespace, name, config: resolved.config },
+    { type: 'topicCreated', version: 3, topicId, namespace, name, config: resolved.config },
     ...placeReplicas(nodes, partitions, replication).map((replicas, at) => firstState(request, at, replicas)),
   ];
   return { records, response: { ok: true, value: { topicId } } };

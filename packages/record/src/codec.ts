@@ -1,6 +1,6 @@
 /**
- * Codecs. Snappy and LZ4 are here; gzip and Zstandard come from the platform, by a port: `node:zlib` itself, or, where a
- * simulator runs the shells, the same without threads (`withoutThreads`).
+ * Codecs. Snappy and LZ4 are here; gzip and Zstandard come from the platform, by a port: on threads, or inline where a
+ * simulator runs the shells and nothing may finish at a time of its own.
  */
 import type { Codec } from './layout.ts';
 import { compressLz4, decompressLz4 } from './lz4-frame.ts';
@@ -38,14 +38,6 @@ export interface PlatformCodecs {
   compressLater(codec: PlatformCodec, bytes: Uint8Array): Promise<Uint8Array>;
   decompressLater(codec: PlatformCodec, bytes: Uint8Array, outputBytesMax: number): Promise<Uint8Array>;
 }
-
-/** Nothing finishes at a time of its own. */
-export const withoutThreads = (platform: Pick<PlatformCodecs, 'compress' | 'decompress'>): PlatformCodecs => ({
-  compress: (codec, bytes) => platform.compress(codec, bytes),
-  decompress: (codec, bytes, outputBytesMax) => platform.decompress(codec, bytes, outputBytesMax),
-  compressLater: async (codec, bytes) => platform.compress(codec, bytes),
-  decompressLater: async (codec, bytes, outputBytesMax) => platform.decompress(codec, bytes, outputBytesMax),
-});
 
 export function compressionOver(platform: PlatformCodecs): Compression {
   const compress = (codec: CompressedCodec, bytes: Uint8Array): Uint8Array => {

@@ -26,7 +26,6 @@ import {
   recordCountAt,
 } from './layout.ts';
 import type { DecodedRecord } from './record.ts';
-import { recordsIn } from './record-decoder.ts';
 import type { RecordReader } from './record-decoder.ts';
 import type { Result } from './result.ts';
 import { success } from './result.ts';
@@ -56,15 +55,12 @@ interface Kept {
   readonly end: number;
 }
 
-/** `unchanged` when all records stay as they are. `opened` are the batch's records, decompressed. */
+/** `unchanged` when all records stay as they are. `reader` stands before the first record of the batch. */
 export function compactRecords(
-  opened: Uint8Array,
+  reader: RecordReader,
   header: BatchHeader,
   rule: CompactionRule,
 ): Result<CompactedRecords | 'unchanged'> {
-  const read = recordsIn(opened, header);
-  if (!read.ok) return read;
-  const reader = read.value;
   const horizonPassed = header.deleteHorizon && header.baseTimestamp <= rule.passedMs;
   const kept: Kept[] = [];
   let hasTombstone = false;

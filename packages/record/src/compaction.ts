@@ -12,7 +12,7 @@ import { compactRecords, sealCompacted } from './compacted-records.ts';
 import type { CompactionRule } from './compacted-records.ts';
 import type { EmptySpan } from './empty-batch.ts';
 import { emptyBatch, emptySpanOf, joinedSpan } from './empty-batch.ts';
-import { batchHeaderBytes } from './layout.ts';
+import { readRecordsLater } from './record-decoder.ts';
 
 export interface LogCompactionOptions extends CompactionRule {
   /** A batch boundary: what lies below may change. */
@@ -30,9 +30,6 @@ export interface CompactionCounts {
   /** Batches that could not be read and were left alone. */
   readonly unreadable: number;
 }
-
-/** The records of a batch may decompress to so much; a larger one is left alone. */
-const openedBytesMax = 64 * 1024 * 1024;
 
 export class LogCompaction {
   readonly #options: LogCompactionOptions;
@@ -80,18 +77,12 @@ export class LogCompaction {
   }
 
   async #records(batch: Uint8Array, header: BatchHeader) {
-    const { compression } = this.#options;
-    let opened = batch.subarray(batchHeaderBytes, header.batchBytes);
-    try {
-      if (header.codec !== 'none') opened = await compression.decompressLater(header.codec, opened, openedBytesMax);
-    } catch {
-      // C3: codecs report damaged input by throwing, and the batch was taken with it.
-      return this.#leftAlone();
-    }
-    const compacted = compactRecords(opened, header, this.#options);
+    const opened = await readRecordsLater(batch, header, this.#options.compression);
+    const compacted = opened.ok ? compactRecords(opened.value, header, this.#options) : opened;
     return compacted.ok ? compacted.value : this.#leftAlone();
   }
 
+  /** C3 */
   #leftAlone(): 'unchanged' {
     this.#counts.unreadable += 1;
     return 'unchanged';

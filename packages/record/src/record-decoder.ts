@@ -1,7 +1,8 @@
 import { offset, utf8Decode } from '@sluice/base';
 import type { BatchHeader } from './batch-header.ts';
 import { readBatchHeader } from './batch-header.ts';
-import type { Decompress } from './codec.ts';
+import type { Compression, Decompress } from './codec.ts';
+import type { Codec } from './layout.ts';
 import { batchHeaderBytes, recordBytesMin, recordHeaderBytesMin } from './layout.ts';
 import type { DecodedRecord, RecordHeader } from './record.ts';
 import type { BatchProblem, Failure, Result } from './result.ts';
@@ -43,8 +44,25 @@ export function readRecords(batch: Uint8Array, options: DecodeOptions = {}): Res
   return opened.ok ? recordsIn(opened.value, header) : opened;
 }
 
+/** The same off the event loop, where the codec can be; `batch` is one whole batch with this header. */
+export async function readRecordsLater(
+  batch: Uint8Array,
+  header: BatchHeader,
+  compression: Pick<Compression, 'decompressLater'>,
+  outputBytesMax = outputBytesMaxDefault,
+): Promise<Result<RecordReader>> {
+  const { codec, recordCount, batchBytes } = header;
+  const bytes = batch.subarray(batchHeaderBytes, batchBytes);
+  if (codec === 'none' || recordCount === 0) return recordsIn(bytes, header);
+  try {
+    return recordsIn(await compression.decompressLater(codec, bytes, outputBytesMax), header);
+  } catch (thrown) {
+    return unreadable(codec, thrown);
+  }
+}
+
 /** Of records that are not compressed any more. */
-export function recordsIn(opened: Uint8Array, header: BatchHeader): Result<RecordReader> {
+function recordsIn(opened: Uint8Array, header: BatchHeader): Result<RecordReader> {
   // A Buffer's views would be Buffers, whose `slice` does not copy: readers get the plain kind whatever came in.
   const bytes = new Uint8Array(opened.buffer, opened.byteOffset, opened.byteLength);
   if (header.recordCount > bytes.length / recordBytesMin) {
@@ -59,6 +77,7 @@ export class RecordReader {
   #index = 0;
   #previous = -1;
   #problem: BatchProblem | undefined;
+  #isDone = false;
 
   constructor(bytes: Uint8Array, header: BatchHeader) {
     this.#reader = new VarintReader(bytes);
@@ -72,6 +91,11 @@ export class RecordReader {
   /** Where in `bytes` the next record begins. */
   get position(): number {
     return this.#reader.at;
+  }
+
+  /** `next` came to the end. */
+  get isDone(): boolean {
+    return this.#isDone;
   }
 
   /** Why `next` gave no record, if that was not the end. */
@@ -92,6 +116,7 @@ export class RecordReader {
   }
 
   #end(): undefined {
+    this.#isDone = true;
     const left = this.#reader.bytes.length - this.#reader.at;
     return left === 0 ? undefined : this.#fail(`${left} bytes follow the last record`);
   }
@@ -116,10 +141,14 @@ function openRecords(bytes: Uint8Array, header: BatchHeader, options: DecodeOpti
     if (opened.length <= outputBytesMax) return success(opened);
     return failure('INVALID_BATCH', 'compression', `the records decompress to more than ${outputBytesMax} bytes`);
   } catch (thrown) {
-    // Codecs report damaged input by throwing; to a reader it is one more malformed batch.
-    const reason = thrown instanceof Error ? thrown.message : String(thrown);
-    return failure('CORRUPT_BATCH', 'compression', `the records do not decompress as ${header.codec}: ${reason}`);
+    return unreadable(header.codec, thrown);
   }
+}
+
+/** Codecs report damaged input by throwing; to a reader it is one more malformed batch. */
+function unreadable(codec: Codec, thrown: unknown): Failure {
+  const reason = thrown instanceof Error ? thrown.message : String(thrown);
+  return failure('CORRUPT_BATCH', 'compression', `the records do not decompress as ${codec}: ${reason}`);
 }
 
 /** The next record, or what is wrong with it. */

@@ -4,18 +4,22 @@ import { leaderEpoch, offset } from '@sluice/base';
 import { BatchBuilder, unstamped } from '../src/batch-builder.ts';
 import type { BatchStamp } from '../src/batch-builder.ts';
 import { patchBatch } from '../src/batch-header.ts';
-import { compressionOver, withoutThreads } from '../src/codec.ts';
+import { compressionOver } from '../src/codec.ts';
+import type { PlatformCodecs } from '../src/codec.ts';
 import type { Codec } from '../src/layout.ts';
 import { RecordDraft } from '../src/record-draft.ts';
 
-const platform = {
-  compress: (codec: 'gzip' | 'zstd', bytes: Uint8Array): Uint8Array =>
-    codec === 'gzip' ? gzipSync(bytes) : zstdCompressSync(bytes),
-  decompress: (codec: 'gzip' | 'zstd', bytes: Uint8Array, maxOutputLength: number): Uint8Array =>
+const platform: Pick<PlatformCodecs, 'compress' | 'decompress'> = {
+  compress: (codec, bytes) => (codec === 'gzip' ? gzipSync(bytes) : zstdCompressSync(bytes)),
+  decompress: (codec, bytes, maxOutputLength) =>
     (codec === 'gzip' ? gunzipSync : zstdDecompressSync)(bytes, { maxOutputLength }),
 };
 
-export const testCompression = compressionOver(withoutThreads(platform));
+export const testCompression = compressionOver({
+  ...platform,
+  compressLater: async (codec, bytes) => platform.compress(codec, bytes),
+  decompressLater: async (codec, bytes, outputBytesMax) => platform.decompress(codec, bytes, outputBytesMax),
+});
 
 export interface KeyedRecord {
   readonly key: string | null;

@@ -13,7 +13,7 @@ import { SluiceError, toSluiceError } from '@sluice/base';
 import type { Halt, Logger } from '@sluice/base';
 import { installCrc32c } from '@sluice/record';
 import { NodeDisk } from '@sluice/storage';
-import { defaultLimits, GrpcTransport, nativeCrc32c, SystemClock, systemRandom } from '@sluice/wire';
+import { defaultLimits, GrpcTransport, nativeCrc32c, nodeZlib, SystemClock, systemRandom } from '@sluice/wire';
 import { startAdmin } from './admin.ts';
 import { tuneCollector } from './collector.ts';
 import { loadConfig } from './config/load.ts';
@@ -101,6 +101,7 @@ async function openNode(config: NodeConfig, logger: Logger, open: AsyncDisposabl
     random: systemRandom(),
     logger,
     halt,
+    codecs: nodeZlib,
     observeStage: (stage, ms) => metrics.observeStage(stage, ms),
     version,
   });

@@ -1,6 +1,6 @@
 import { SeededRandom, silentLogger } from '@sluice/base';
 import { MemoryDisk } from '@sluice/storage';
-import { MemoryNetwork, MemoryTransport, methods, RpcClient, SystemClock } from '@sluice/wire';
+import { MemoryNetwork, MemoryTransport, methods, nodeZlib, RpcClient, SystemClock } from '@sluice/wire';
 import type { MetadataUpdate } from '@sluice/wire';
 import { afterEach, describe, expect, test } from 'vitest';
 import { loadConfig } from './config/load.ts';
@@ -44,6 +44,7 @@ function assemble({ disk, network }: World, sets: string[] = []): { node: Node; 
     random: new SeededRandom(1),
     logger: silentLogger,
     halt: { halt: (reason) => void halted.push(reason) },
+    codecs: nodeZlib,
     observeStage: () => undefined,
     version: '0.0.0',
   });

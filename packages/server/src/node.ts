@@ -11,6 +11,8 @@ import { BrokerNode } from '@sluice/broker';
 import type { StageTimes } from '@sluice/broker';
 import { ControllerNode } from '@sluice/controller';
 import { defaultRaftConfig } from '@sluice/raft';
+import { compressionOver } from '@sluice/record';
+import type { PlatformCodecs } from '@sluice/record';
 import { DataDirectory, IdentityKeeper, IdentityStore, openNodeLog } from '@sluice/storage';
 import type { GroupStats, NodeLog } from '@sluice/storage';
 import { defaultLimits, Dispatcher, RpcClient } from '@sluice/wire';
@@ -29,6 +31,7 @@ export interface NodePorts {
   readonly random: Random;
   readonly logger: Logger;
   readonly halt: Halt;
+  readonly codecs: PlatformCodecs;
   /** Durations of the stages of producing, for histograms. */
   readonly observeStage: (stage: Stage, ms: number) => void;
   /** Of the software, as registration tells the cluster. */
@@ -222,7 +225,7 @@ class AssembledNode implements Node {
   }
 
   #broker({ self, controller, nodeLog, rpc }: BrokerParts): BrokerNode {
-    const { disk, clock, random, logger, halt, observeStage, version } = this.#ports;
+    const { disk, clock, random, logger, halt, codecs, observeStage, version } = this.#ports;
     const config = this.#config;
     const stages: StageTimes = { observe: observeStage };
     return new BrokerNode({
@@ -247,6 +250,7 @@ class AssembledNode implements Node {
       logger: logger.with({ component: 'broker' }),
       halt,
       stages,
+      compression: compressionOver(codecs),
       diskBytes: () => directoryBytes(disk, config.dataDirectory),
     });
   }

@@ -6,7 +6,7 @@ import type { Halt, LogFields, Logger, Random } from '@sluice/base';
 import { assembleNode, loadConfig } from '@sluice/server';
 import type { Node, NodeConfig } from '@sluice/server';
 import { type DiskOperationKind, MemoryDisk } from '@sluice/storage';
-import { MemoryNetwork, MemoryTransport } from '@sluice/wire';
+import { inlineZlib, MemoryNetwork, MemoryTransport } from '@sluice/wire';
 import { SimClock, Simulation } from './simulation.ts';
 import { lyingAboutLogSyncs } from './unsynced-disk.ts';
 
@@ -166,6 +166,7 @@ export class SimCluster {
       random: this.simulation.random.fork(`${machine.name} life ${machine.lives}`),
       logger: this.#logger(machine.name, {}),
       halt,
+      codecs: inlineZlib,
       observeStage: () => undefined,
       version: 'sim',
     });
