@@ -62,15 +62,24 @@ export function startDev({ nodes, directory, port, environment }: DevOptions): P
   });
 }
 
+export const nodeCommand = ({ config }: NodeFacts): readonly [string, ...string[]] => [
+  process.execPath,
+  sluice,
+  'server',
+  '--config',
+  config,
+];
+
 /** Starts a node again from its configuration, as an operator would by hand. */
 export function startNode(
-  { id, config }: NodeFacts,
+  node: NodeFacts,
   directory: string,
   environment: DevOptions['environment'] = {},
 ): ChildProcess {
-  const log = openSync(`${directory}/node-${id}.log`, 'a');
+  const log = openSync(`${directory}/node-${node.id}.log`, 'a');
   try {
-    return spawn(process.execPath, [sluice, 'server', '--config', config], {
+    const [program, ...words] = nodeCommand(node);
+    return spawn(program, words, {
       stdio: ['ignore', log, log, 'ipc'],
       env: { ...process.env, ...environment },
     });

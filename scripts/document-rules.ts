@@ -22,9 +22,11 @@ export function missingFiles(text: string, files: readonly RepositoryFile[]): st
 /** Decision records are `docs/adr/NNNN-title.md`, counted from 0001 without gap or double. */
 export function adrViolations(paths: readonly string[]): string[] {
   const records = paths.filter((each) => each.startsWith('docs/adr/') && each.endsWith('.md')).sort();
+  const numbers = records.map((each) => /^docs\/adr\/(\d{4})-[a-z0-9-]+\.md$/.exec(each)?.[1]);
   return records.flatMap((each, index) => {
-    const number = String(index + 1).padStart(4, '0');
-    return new RegExp(`^docs/adr/${number}-[a-z0-9-]+\\.md$`).test(each) ? [] : [`${each}: expected number ${number}`];
+    const number = numbers[index];
+    if (number === undefined) return [`${each}: expected a number of four digits and a name`];
+    return numbers.indexOf(number) === index ? [] : [`${each}: another record has number ${number}`];
   });
 }
 

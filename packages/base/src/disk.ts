@@ -19,8 +19,17 @@ export interface Disk {
   remove(path: string): Promise<void>;
   /** Makes creations, renames and removals in the directory durable. */
   syncDirectory(path: string): Promise<void>;
+  /** Of the file system that the path lies on. Takes no part in what is durable: nothing waits for it, nothing fails by it. */
+  space(path: string): Promise<DiskSpace>;
   /** Exclusive until released or the process dies; rejects with `DIRECTORY_LOCKED` when another process holds it. */
   lock(path: string): Promise<DiskLock>;
+}
+
+export interface DiskSpace {
+  /** What this process may still take. */
+  readonly freeBytes: number;
+  /** Of the whole file system. */
+  readonly totalBytes: number;
 }
 
 export interface DiskFile {

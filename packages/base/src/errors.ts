@@ -274,6 +274,12 @@ export const errorTable = {
     true,
     "The producer's buffer is full; await earlier sends or raise bufferBytesMax.",
   ),
+  STORAGE_FULL: row(
+    'RESOURCE_EXHAUSTED',
+    'backoff',
+    true,
+    "The disk of the partition's leader is full up to its reserve, so nothing was appended; delete topics, keep less or enlarge the disk: it goes on by itself.",
+  ),
   SHUTTING_DOWN: row('UNAVAILABLE', 'refresh-metadata', true, 'The node is stopping; another node takes over.'),
   STORAGE_FAILED: row(
     'UNAVAILABLE',

@@ -246,6 +246,7 @@ export class BrokerNode {
       clock,
       logger,
       halt,
+      refusal: () => (nodeLog.disk.isLow ? 'STORAGE_FULL' : undefined),
       ports: {
         send: (host, message) => this.#replication.send(host, message),
         stopFollowing: (host) => this.#replication.release(host),

@@ -54,6 +54,8 @@ export interface PartitionHostOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly halt: Halt;
+  /** Why this node takes no new records now. */
+  readonly refusal: () => ErrorCode | undefined;
 }
 
 /** Something that waits for the log or its readable end to grow: a consumer's subscription or a follower's slot. */
@@ -168,6 +170,7 @@ export class PartitionHost {
         recordCount: header.recordCount,
         producer: producerFactsOf(header),
         acks,
+        refusal: this.#options.refusal(),
         deadlineMs: nowMs + timeoutMs,
         nowMs,
       });

@@ -39,6 +39,7 @@ async function hostOfOldLog() {
     id,
     topicName: 'orders',
     log: nodeLog.log(id),
+    refusal: () => undefined,
     config: testBrokerConfig,
     liveness: { heardAtMs: () => cluster.clock.monotonicMs(), controllerHeardAtMs: () => cluster.clock.monotonicMs() },
     ports: {

@@ -6,6 +6,8 @@
  * F2. Batches are checked against their CRC before the machine hears of them.
  * F3. Credit comes back when the node log has room: a slow disk slows the leader instead of filling memory. What came on
  *     one stream is never given back on the next, which begins with the whole window.
+ *    While the disk is low none comes back, and a new stream begins without any: what this node leads is refused to
+ *    producers then, and what it follows must not fill the rest. It leaves the ISRs as any that is behind.
  * F4. A stream speaks for one broker epoch: with a new one it is opened anew, or the leader would refuse all it says.
  * F5. A batch in parts is delivered with its last. A new position, or a push that does not continue it, voids what is
  *     there of it. All its bytes were taken from the leader's credit with the first part: one such batch at a time is
@@ -206,7 +208,10 @@ export class LeaderLink {
         this.#reconnect();
       },
     });
-    this.#stream.send({ identity: identityMessage(identity), creditBytes: this.#options.windowBytes });
+    const { nodeLog, windowBytes } = this.#options;
+    const isLow = nodeLog.disk.isLow;
+    this.#stream.send({ identity: identityMessage(identity), creditBytes: isLow ? 0 : windowBytes });
+    if (isLow) this.#grantLater(windowBytes, attempt);
     this.#beatLater(attempt);
   }
 
@@ -261,10 +266,22 @@ export class LeaderLink {
     const attempt = this.#attempt;
     if (host !== undefined) this.#deliver(host, push);
     if (bytes === 0) return;
-    this.#options.nodeLog.whenRoom(() => {
+    const { nodeLog } = this.#options;
+    nodeLog.whenRoom(() =>
+      nodeLog.whenDiskRoom(() => {
+        if (attempt !== this.#attempt) return;
+        if (begun === undefined) this.#release(bytes);
+        else this.#releaseBegun(begun);
+      }),
+    );
+  }
+
+  /** Also when the leader has not said hello yet: then with the positions. */
+  #grantLater(bytes: number, attempt: number): void {
+    this.#options.nodeLog.whenDiskRoom(() => {
       if (attempt !== this.#attempt) return;
-      if (begun === undefined) this.#release(bytes);
-      else this.#releaseBegun(begun);
+      this.#creditBytes += bytes;
+      this.#flushing.soon();
     });
   }
 

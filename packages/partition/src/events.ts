@@ -104,6 +104,8 @@ export interface AppendEvent {
   readonly recordCount: number;
   readonly producer: ProducerFacts | undefined;
   readonly acks: Acks;
+  /** Why this node takes nothing new now; what is in the log already is answered all the same. */
+  readonly refusal?: ErrorCode | undefined;
   /** When a request that still waits is answered TIMEOUT (indefinite), on the next tick. */
   readonly deadlineMs: number;
   readonly nowMs: number;

@@ -15,6 +15,7 @@ export function onAppend(state: ReplicaState, event: AppendEvent, fx: EffectsDra
   const verdict = event.producer && state.producers.judge(event.producer, event.recordCount);
   // Duplicates first: a definite refusal of a batch that is already in the log would be a lie.
   if (verdict?.kind === 'duplicate') return answerDuplicate(state, leader, { event, batch: verdict.batch }, fx);
+  if (event.refusal !== undefined) return fx.fail(event.requestId, event.refusal);
   if (!enoughReplicas(state, event.nowMs)) return fx.fail(event.requestId, 'NOT_ENOUGH_REPLICAS');
   if (verdict?.kind === 'refused') return fx.fail(event.requestId, verdict.error);
 

@@ -130,6 +130,7 @@ function eventOf(name: string, args: Arguments): PartitionEvent {
         recordCount: args.number('count', 1),
         producer: args.has('p') ? producerFacts(args.text('p')) : undefined,
         acks: args.text('acks', 'all') as Acks,
+        refusal: args.has('refused') ? args.error('refused') : undefined,
         deadlineMs: args.number('deadline', 30_000),
         nowMs,
       };

@@ -122,6 +122,9 @@ class AssembledNode implements Node {
       sluice_log_live_bytes: stats.liveBytes,
       sluice_log_scrubbed_bytes_total: stats.scrubbedBytes,
       sluice_log_scrub_passes_total: stats.scrubPasses,
+      sluice_disk_free_bytes: nodeLog.disk.freeBytes ?? Number.NaN,
+      sluice_disk_reserve_bytes: nodeLog.disk.reserveBytes,
+      sluice_disk_low: nodeLog.disk.isLow ? 1 : 0,
       sluice_retention_paused: broker?.retention.paused === true ? 1 : 0,
       sluice_retention_records_total: broker?.retention.records ?? 0,
       sluice_log_oldest_unsynced_seconds: nodeLog.oldestUnsyncedMs(this.#ports.clock.monotonicMs()) / 1000,
@@ -169,7 +172,7 @@ class AssembledNode implements Node {
   #openLog(directory: DataDirectory): Promise<NodeLog> {
     const { clock, halt, logger, observeStage } = this.#ports;
     const { journalBytesMax, journalAgeMsMax, groupBytesMax, tailBytesMax } = this.#config;
-    const { scrubBytesPerSecondMax, scrubIntervalMs } = this.#config;
+    const { diskReserveBytes, scrubBytesPerSecondMax, scrubIntervalMs } = this.#config;
     const pendingBytesMax = this.#config.receiveBudgetBytes;
     const onGroup = ({ queueMs, prepareMs, writeMs }: GroupStats): void => {
       observeStage('queue', queueMs);
@@ -187,6 +190,7 @@ class AssembledNode implements Node {
         groupBytesMax,
         tailBytesMax,
         pendingBytesMax,
+        diskReserveBytes,
         scrubBytesPerSecondMax,
         scrubIntervalMs,
       },

@@ -14,6 +14,7 @@ export function lyingAboutLogSyncs(disk: Disk, isLying: () => boolean): Disk {
     rename: (from, to) => disk.rename(from, to),
     remove: (path) => disk.remove(path),
     syncDirectory: (path) => disk.syncDirectory(path),
+    space: (path) => disk.space(path),
     lock: (path) => disk.lock(path),
   };
 }

@@ -8,6 +8,7 @@
 import { SluiceError, utf8Decode, utf8Encode } from '@sluice/base';
 import { crc32c } from '@sluice/record';
 import type { DataDirectory } from './data-directory.ts';
+import type { UntilFits } from './disk-reserve.ts';
 
 /** Nothing that is stored this way comes near it; a longer file is not ours. */
 const checkedFileBytesMax = 16 * 1024 * 1024;
@@ -35,20 +36,26 @@ export async function readChecked(directory: DataDirectory, what: CheckedFile): 
   }
 }
 
-export async function writeChecked(directory: DataDirectory, what: CheckedFile, value: unknown): Promise<void> {
+/** Without `untilFits` a full disk is an error like any other. A sync is never done again, whatever it fails with. */
+export async function writeChecked(
+  directory: DataDirectory,
+  what: CheckedFile,
+  value: unknown,
+  untilFits: UntilFits = (work) => work(),
+): Promise<void> {
   const { disk } = directory;
   const temporary = directory.file(`${what.name}.new`);
   if (await disk.exists(temporary)) await disk.remove(temporary);
   const json = utf8Encode(`${JSON.stringify(value, undefined, 2)}\n`);
   const head = utf8Encode(`sluice ${what.name} ${what.formatVersion} ${hex(crc32c(json))}\n`);
-  const file = await disk.open(temporary, 'create');
+  const file = await untilFits(() => disk.open(temporary, 'create'));
   try {
-    await file.write([head, json], 0);
+    await untilFits(() => file.write([head, json], 0));
     await file.sync();
   } finally {
     await file.close();
   }
-  await disk.rename(temporary, directory.file(what.name));
+  await untilFits(() => disk.rename(temporary, directory.file(what.name)));
   await disk.syncDirectory(directory.path);
 }
 

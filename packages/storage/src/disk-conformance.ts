@@ -22,6 +22,7 @@ export function diskConformance(name: string, makeDisk: () => Promise<DiskUnderT
     const subject = (): DiskUnderTest => under;
     fileRules(subject);
     nameRules(subject);
+    spaceRules(subject);
     lockRules(subject);
   });
 }
@@ -174,6 +175,14 @@ function nameRules(subject: () => DiskUnderTest): void {
     expect(await disk.exists(`${directory}/x/y`)).toBe(true);
     await (await disk.open(`${directory}/x/y/z/f`, 'create')).close();
     await disk.syncDirectory(`${directory}/x/y/z`);
+  });
+}
+
+function spaceRules(subject: () => DiskUnderTest): void {
+  test('the disk says how much of it is free', async () => {
+    const { disk, directory } = subject();
+    const { freeBytes, totalBytes } = await disk.space(directory);
+    expect([freeBytes > 0, freeBytes <= totalBytes, Number.isSafeInteger(totalBytes)]).toEqual([true, true, true]);
   });
 }
 

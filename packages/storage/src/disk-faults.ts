@@ -12,6 +12,7 @@ export type DiskOperationKind =
   | 'rename'
   | 'remove'
   | 'syncDirectory'
+  | 'space'
   | 'lock'
   | 'read'
   | 'write'

@@ -10,10 +10,13 @@
  *    that is closed between two groups is cut too. What is longer after a crash reads as zeros (A4).
  * J5 A file with rows is finished by age too, so that what little traffic left there can go with it. A wall clock that
  *    is set by as much between two lives of the process, either way, finishes one file early.
+ * J6 A footer and a new file that find the disk full wait for room (R3), and the group with them. What fails with any other
+ *    error, and any sync, stops the log.
  */
 import { SteadyWall } from '@sluice/base';
 import type { Clock, DiskFile } from '@sluice/base';
 import type { DataDirectory } from './data-directory.ts';
+import type { DiskReserve } from './disk-reserve.ts';
 import { encodeFooter } from './footer.ts';
 import { frameBytes } from './frame.ts';
 import { type EncodedGroup, type Group, Staging } from './group.ts';
@@ -44,6 +47,7 @@ export interface JournalOptions {
   readonly files: LiveFiles;
   readonly limits: JournalLimits;
   readonly clock: Clock;
+  readonly reserve: DiskReserve;
 }
 
 export class Journal {
@@ -55,6 +59,7 @@ export class Journal {
   readonly #wall: SteadyWall;
   readonly #staging: Staging;
   readonly #files: LiveFiles;
+  readonly #reserve: DiskReserve;
   #open: OpenFile | undefined;
   #checksum: number;
   #lastGroup: number;
@@ -67,12 +72,13 @@ export class Journal {
   onFailure: (error: Error) => void = () => undefined;
 
   constructor(directory: DataDirectory, recovered: Recovered, options: JournalOptions) {
-    const { files, limits, clock } = options;
+    const { files, limits, clock, reserve } = options;
     this.#directory = directory;
     this.#files = files;
     this.#replay = recovered.replay;
     this.#limits = limits;
     this.#clock = clock;
+    this.#reserve = reserve;
     this.#wall = new SteadyWall(clock);
     this.#staging = new Staging(limits.groupBytesMax * 2);
     this.#open = recovered.open && this.#opened(recovered.open);
@@ -180,8 +186,8 @@ export class Journal {
     const { frame, footer } = encodeFooter(source, place);
     await open.ahead.stop();
     open.ahead.assertWhole();
-    await open.file.write([frame], position);
-    await open.file.truncate(position + frame.length);
+    await this.#reserve.untilFits(() => open.file.write([frame], position));
+    await this.#reserve.untilFits(() => open.file.truncate(position + frame.length));
     await open.file.sync();
     this.#syncs += 1;
     await open.file.close();
@@ -192,14 +198,15 @@ export class Journal {
   async #create(): Promise<OpenFile> {
     const { disk } = this.#directory;
     const fileId = this.#files.takeFileId();
-    const file = await disk.open(this.#directory.file(journalName(fileId)), 'create');
+    const { untilFits } = this.#reserve;
+    const file = await untilFits(() => disk.open(this.#directory.file(journalName(fileId)), 'create'));
     const header = encodeJournalHeader({
       fileId,
       firstGroup: this.#lastGroup + 1,
       previousChecksum: this.#checksum,
       hardState: this.#replay.raft.hardState,
     });
-    await file.write([header], 0);
+    await untilFits(() => file.write([header], 0));
     await file.sync();
     await disk.syncDirectory(this.#directory.path);
     await this.#files.begin(fileId);
@@ -210,7 +217,8 @@ export class Journal {
 
   #opened({ file, fileId, position, size, rows, firstAppendedMs }: FoundOpen): OpenFile {
     const onFailure = (error: Error): void => this.fail(error);
-    const ahead = new SpaceAhead(file, { end: position, size, clock: this.#clock, limits: this.#limits, onFailure });
+    const [clock, limits, reserve] = [this.#clock, this.#limits, this.#reserve];
+    const ahead = new SpaceAhead(file, { end: position, size, clock, limits, reserve, onFailure });
     return { file, fileId, ahead, position, rows, firstAppendedMs };
   }
 

@@ -5,9 +5,10 @@
  * dropped.
  *
  * V1 One manifest is written at a time, and says what is true when its turn comes.
- * V2 After a failed write of the manifest none is tried again (S2).
+ * V2 After a failed write of the manifest none is tried again (S2). One that finds the disk full waits for room (R3).
  */
 import type { DataDirectory } from './data-directory.ts';
+import type { UntilFits } from './disk-reserve.ts';
 import { type ManifestFile, writeManifest } from './manifest.ts';
 
 export interface FinishedFile extends ManifestFile {
@@ -28,6 +29,11 @@ export interface FilesFound {
   readonly nextFileId: number;
 }
 
+export interface LiveFilesOptions {
+  readonly openFileId: number | undefined;
+  readonly untilFits: UntilFits;
+}
+
 export class LiveFiles {
   readonly #directory: DataDirectory;
   #checkpoint: FinishedCheckpoint | undefined;
@@ -35,9 +41,11 @@ export class LiveFiles {
   #openFileId: number | undefined;
   #nextFileId: number;
   #lastWrite: Promise<void> = Promise.resolve();
+  readonly #untilFits: UntilFits;
 
-  constructor(directory: DataDirectory, found: FilesFound, openFileId: number | undefined) {
+  constructor(directory: DataDirectory, found: FilesFound, { openFileId, untilFits }: LiveFilesOptions) {
     this.#directory = directory;
+    this.#untilFits = untilFits;
     this.#checkpoint = found.checkpoint;
     this.#finished = found.finished;
     this.#openFileId = openFileId;
@@ -97,7 +105,7 @@ export class LiveFiles {
       const files: ManifestFile[] = this.#finished.map(named);
       if (this.#openFileId !== undefined) files.push({ fileId: this.#openFileId });
       const checkpoint = this.#checkpoint && { fileId: this.#checkpoint.fileId, footerAt: this.#checkpoint.footerAt };
-      return writeManifest(this.#directory, { checkpoint, files });
+      return writeManifest(this.#directory, { checkpoint, files }, this.#untilFits);
     });
     // It stays rejected, so that those after it are not written (V2); who asked for it is told.
     write.catch(() => undefined);

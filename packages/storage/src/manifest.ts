@@ -5,6 +5,7 @@
 import { isPosition } from '@sluice/base';
 import { type CheckedFile, damaged, readChecked, writeChecked } from './checked-file.ts';
 import type { DataDirectory } from './data-directory.ts';
+import type { UntilFits } from './disk-reserve.ts';
 
 export interface ManifestFile {
   readonly fileId: number;
@@ -42,8 +43,8 @@ export async function readManifest(directory: DataDirectory): Promise<Manifest |
   return { checkpoint: parseCheckpoint(directory, value), files: named };
 }
 
-export const writeManifest = (directory: DataDirectory, manifest: Manifest): Promise<void> =>
-  writeChecked(directory, manifestFile, manifest);
+export const writeManifest = (directory: DataDirectory, manifest: Manifest, untilFits?: UntilFits): Promise<void> =>
+  writeChecked(directory, manifestFile, manifest, untilFits);
 
 const wrong = (directory: DataDirectory, found: string): Error =>
   damaged(directory.file(manifestFile.name), manifestFile, found);

@@ -180,3 +180,31 @@ test('a full disk fails writes and says so', async () => {
   disk.failWrites('ENOSPC');
   await expect(file.write([bytes(1, 2)], 0)).rejects.toMatchObject({ code: 'ENOSPC' });
 });
+
+test('a disk with a capacity takes what fits, page by page, and has room again for what is cut, removed or replaced', async () => {
+  const disk = new MemoryDisk({ capacityBytes: 4 * 4096 });
+  await disk.makeDirectory('/d');
+  const free = async (): Promise<number> => (await disk.space('/d')).freeBytes / 4096;
+  const file = await disk.open('/d/f', 'create');
+  // A hole takes nothing.
+  await file.truncate(100 * 4096);
+  await file.write([new Uint8Array(10).fill(1)], 50 * 4096 - 5);
+  expect(await free()).toBe(2);
+  await expect(file.write([new Uint8Array(3 * 4096).fill(2)], 0)).rejects.toMatchObject({ code: 'ENOSPC' });
+  expect(await free()).toBe(0);
+  const target = new Uint8Array(3 * 4096);
+  await file.read(target, 0);
+  expect([target[2 * 4096 - 1], target[2 * 4096]]).toEqual([2, 0]);
+  await file.writeDurable([new Uint8Array(8192).fill(3)], 0);
+  await expect(file.writeDurable([new Uint8Array(1)], 3 * 4096)).rejects.toMatchObject({ code: 'ENOSPC' });
+  await file.truncate(4096);
+  expect(await free()).toBe(3);
+  const other = await disk.open('/d/g', 'create');
+  await other.write([new Uint8Array(8192)], 0);
+  await disk.rename('/d/g', '/d/f');
+  expect(await free()).toBe(2);
+  await disk.remove('/d/f');
+  expect(await free()).toBe(4);
+  disk.setCapacity(8 * 4096);
+  expect(await free()).toBe(8);
+});

@@ -11,8 +11,8 @@
  *    process that held them is gone.
  * M4 A fault is of one operation, and is decided when it is submitted.
  */
-import type { Clock, Disk, DiskFile, DiskLock } from '@sluice/base';
-import { DiskError, SluiceError } from '@sluice/base';
+import type { Clock, Disk, DiskFile, DiskLock, DiskSpace } from '@sluice/base';
+import { DiskError, invariant, SluiceError } from '@sluice/base';
 import {
   assertFits,
   type DiskFault,
@@ -25,6 +25,7 @@ import {
 import type { FileImage } from './file-image.ts';
 import { type CrashOptions, type FileChange, MemoryFile, survives } from './memory-file.ts';
 import { MemoryNames, parentOf } from './memory-names.ts';
+import { TakenPages } from './taken-pages.ts';
 
 export interface MemoryDiskOptions {
   /** Runs a completion; default: as a microtask. The simulator gives its own, and so owns the order. */
@@ -34,6 +35,8 @@ export interface MemoryDiskOptions {
   readonly delayMs?: (operation: DiskOperation) => number;
   /** Default: nothing goes wrong. */
   readonly faults?: FaultPlan;
+  /** A write that would take more fails with ENOSPC where the room ends; default: there is always room. */
+  readonly capacityBytes?: number;
 }
 
 interface Operation {
@@ -62,9 +65,11 @@ export class MemoryDisk implements Disk {
   #heldSyncs: (() => void)[] = [];
   #syncFailures = 0;
   #writeFailure: string | undefined;
+  readonly #taken: TakenPages | undefined;
 
   constructor(options: MemoryDiskOptions = {}) {
     this.#options = options;
+    if (options.capacityBytes !== undefined) this.#taken = new TakenPages(options.capacityBytes);
   }
 
   // Disk
@@ -111,6 +116,7 @@ export class MemoryDisk implements Disk {
       const file = this.#names.get(from);
       if (file === undefined) throw absent('rename', from);
       this.#names.change({ set: { path: to, file }, unset: from });
+      this.#taken?.keep(this.#names.seen());
     });
   }
 
@@ -118,6 +124,7 @@ export class MemoryDisk implements Disk {
     return this.#run({ kind: 'remove', path }, () => {
       if (this.#names.get(path) === undefined) throw absent('remove', path);
       this.#names.change({ unset: path });
+      this.#taken?.keep(this.#names.seen());
     });
   }
 
@@ -126,6 +133,15 @@ export class MemoryDisk implements Disk {
       if (!this.#directories.has(path)) throw absent('syncDirectory', path);
       this.#names.sync(path);
     });
+  }
+
+  space(path: string): Promise<DiskSpace> {
+    const taken = this.#taken;
+    const always = Number.MAX_SAFE_INTEGER;
+    return this.#run({ kind: 'space', path }, () => ({
+      freeBytes: taken?.freeBytes ?? always,
+      totalBytes: taken?.capacityBytes ?? always,
+    }));
   }
 
   lock(path: string): Promise<DiskLock> {
@@ -154,6 +170,7 @@ export class MemoryDisk implements Disk {
     const files = this.#names.files();
     this.#names.crash(() => survives(options.keep));
     for (const file of files) file.crash(options);
+    this.#taken?.keep(this.#names.seen());
   }
 
   /** The process is killed, the machine goes on: what it wrote is there, and still not durable. */
@@ -183,6 +200,12 @@ export class MemoryDisk implements Disk {
   /** Every write fails with this code, after half of it was written; undefined: no more. */
   failWrites(code: string | undefined): void {
     this.#writeFailure = code;
+  }
+
+  /** Of a disk that was made with one: as if others filled the rest, or gave room. */
+  setCapacity(bytes: number): void {
+    invariant(this.#taken !== undefined, 'a capacity is set on a disk that was made with one');
+    this.#taken.capacityBytes = bytes;
   }
 
   /** Flips one bit of what is on stable media: decay. */
@@ -247,8 +270,7 @@ export class MemoryDisk implements Disk {
         this.#operate({ kind: 'write', path, bytes: bytesOf(buffers) }, (fault) => {
           assertOpen();
           const landing = this.#landing({ file, bytes: joined(buffers), position }, fault);
-          landing?.file.write(landing.bytes, landing.position);
-          if (this.#writeFailure !== undefined) throw failed('write', path, this.#writeFailure);
+          if (landing !== undefined) this.#write(path, landing);
         }),
       writeDurable: (buffers, position) =>
         this.#writeDurable({ path, assertOpen }, { file, bytes: joined(buffers), position }),
@@ -260,7 +282,11 @@ export class MemoryDisk implements Disk {
           (fault) => this.#land(path, file, { covered, fault }),
         );
       },
-      truncate: (bytes) => run('truncate', () => file.truncate(bytes)),
+      truncate: (bytes) =>
+        run('truncate', () => {
+          file.truncate(bytes);
+          this.#taken?.cut(file, bytes);
+        }),
       size: () => run('size', () => file.size),
       close: () =>
         this.#run({ kind: 'close', path }, () => {
@@ -279,15 +305,28 @@ export class MemoryDisk implements Disk {
       const landing = this.#landing(wanted, fault);
       if (landing === undefined) return;
       file = landing.file;
-      if (this.#writeFailure === undefined && effectOf(fault) === 'whole') {
+      if (this.#writeFailure === undefined && effectOf(fault) === 'whole' && this.#fitting(landing) === landing) {
         covered = file.writeAlone(landing.bytes, landing.position);
         return;
       }
-      file.write(landing.bytes, landing.position);
-      if (this.#writeFailure !== undefined) throw failed('write', path, this.#writeFailure);
+      this.#write(path, landing);
     };
     const finish = (fault: DiskFault): void => this.#land(path, file, { covered, fault });
     return this.#operate({ kind: 'writeDurable', path, bytes: wanted.bytes.length }, submit, finish);
+  }
+
+  #write(path: string, landing: Landing): void {
+    const fitting = this.#fitting(landing);
+    landing.file.write(fitting.bytes, landing.position);
+    if (this.#writeFailure !== undefined) throw failed('write', path, this.#writeFailure);
+    if (fitting !== landing) throw failed('write', path, 'ENOSPC');
+  }
+
+  /** As much of it as there is room for, which is then taken. */
+  #fitting(landing: Landing): Landing {
+    const { file, bytes, position } = landing;
+    const fits = this.#taken?.take(file, position, bytes.length) ?? bytes.length;
+    return fits === bytes.length ? landing : { file, bytes: bytes.subarray(0, fits), position };
   }
 
   /** What becomes of a write; undefined when nothing does. */

@@ -28,6 +28,11 @@ export class MemoryNames {
     return new Set([...this.#seen.values(), ...this.#durable.values()]);
   }
 
+  /** That have a name now, durable or not. */
+  seen(): ReadonlySet<MemoryFile> {
+    return new Set(this.#seen.values());
+  }
+
   change(change: NameChange): void {
     apply(this.#seen, change);
     this.#unsynced.push(change);

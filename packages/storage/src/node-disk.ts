@@ -6,7 +6,7 @@
  */
 import fs from 'node:fs';
 import net from 'node:net';
-import type { Disk, DiskFile, DiskLock } from '@sluice/base';
+import type { Disk, DiskFile, DiskLock, DiskSpace } from '@sluice/base';
 import { DiskError, SluiceError } from '@sluice/base';
 
 /** IOV_MAX of Linux and macOS: more buffers than this in one call are refused. */
@@ -73,6 +73,11 @@ export class NodeDisk implements Disk {
 
   syncDirectory(path: string): Promise<void> {
     return syncPath(this.#at(path));
+  }
+
+  async space(path: string): Promise<DiskSpace> {
+    const { bavail, blocks, bsize } = await call<fs.StatsFs>('statfs', path, (done) => fs.statfs(this.#at(path), done));
+    return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
   }
 
   lock(path: string): Promise<DiskLock> {

@@ -1,6 +1,7 @@
 /** Port of the whole node log: what `server` opens once and hands to `controller` (its `raft`) and `broker` (its logs). */
 import type { Clock, Halt, LogId, Logger } from '@sluice/base';
 import type { DataDirectory } from './data-directory.ts';
+import type { DiskReserveBytes, DiskState } from './disk-reserve.ts';
 import type { LogStore, LossyReport } from './log-store.ts';
 import type { RaftStore } from './raft-store.ts';
 
@@ -25,6 +26,8 @@ export interface NodeLogLimits {
   readonly spaceAheadBytes: number;
   /** Zeros written behind the last group while little is written; default 2 MiB. */
   readonly zerosAheadBytes: number;
+  /** Free space of the disk below which `disk` is low; default `auto`. */
+  readonly diskReserveBytes: DiskReserveBytes;
 }
 
 export interface GroupStats {
@@ -78,6 +81,10 @@ export interface NodeLog {
   readonly hasRoom: boolean;
   /** Calls `run` once, at once when there is room, else when there is again. */
   whenRoom(run: () => void): void;
+  /** While it is low callers must refuse records; whatever else is written still is, and appends are still taken. */
+  readonly disk: DiskState;
+  /** Calls `run` once, at once unless the disk is low, else when it is no more. */
+  whenDiskRoom(run: () => void): void;
   /** Age of the oldest accepted write that is not durable; 0 when there is none. Heartbeats carry it. */
   oldestUnsyncedMs(nowMs: number): number;
   /** The error that stopped the log for good. */

@@ -6,6 +6,7 @@
 import type { LogId } from '@sluice/base';
 import { logKey } from '@sluice/base';
 import { ColdReader } from './cold-reader.ts';
+import { DiskReserve, type DiskState } from './disk-reserve.ts';
 import { GroupCommit } from './group-commit.ts';
 import { Journal } from './journal.ts';
 import type { LogStore, LossyReport } from './log-store.ts';
@@ -30,6 +31,7 @@ export const defaultLimits: NodeLogLimits = {
   scrubIntervalMs: 24 * 3_600_000,
   spaceAheadBytes: 16 * 1024 * 1024,
   zerosAheadBytes: 2 * 1024 * 1024,
+  diskReserveBytes: 'auto',
 };
 
 /**
@@ -40,7 +42,12 @@ export const defaultLimits: NodeLogLimits = {
 export async function openNodeLog(options: NodeLogOptions): Promise<NodeLog> {
   const recovered = await recover(options.directory, options.logger);
   const log = new JournalNodeLog(options, recovered);
-  await log.start();
+  try {
+    await log.start();
+  } catch (error) {
+    log.abandon();
+    throw error;
+  }
   return log;
 }
 
@@ -49,6 +56,7 @@ class JournalNodeLog implements NodeLog {
   readonly #options: NodeLogOptions;
   readonly #limits: NodeLogLimits;
   readonly #replay: Replay;
+  readonly #reserve: DiskReserve;
   readonly #files: LiveFiles;
   readonly #journal: Journal;
   readonly #commit: GroupCommit;
@@ -71,9 +79,15 @@ class JournalNodeLog implements NodeLog {
     const { lossy, raftDoubtful } = recovered.replay.settle();
     this.#newlyLossy = lossy;
     this.#raftNewlyDoubtful = raftDoubtful;
-    this.#files = new LiveFiles(options.directory, recovered.files, recovered.open?.fileId);
-    const { clock } = options;
-    this.#journal = new Journal(options.directory, recovered, { files: this.#files, limits: this.#limits, clock });
+    const { directory, clock, logger } = options;
+    const reserveBytes = this.#limits.diskReserveBytes;
+    const pendingBytes = (): number => this.#commit.pendingBytes;
+    const reserve = new DiskReserve({ directory, clock, logger, reserveBytes, pendingBytes });
+    this.#reserve = reserve;
+    const { untilFits } = reserve;
+    this.#files = new LiveFiles(directory, recovered.files, { openFileId: recovered.open?.fileId, untilFits });
+    const [files, limits] = [this.#files, this.#limits];
+    this.#journal = new Journal(directory, recovered, { files, limits, clock, reserve });
     this.#tail = new Tail(this.#limits.tailBytesMax);
     this.#cold = new ColdReader(options.directory, () => this.#journal.openFileId);
     this.#commit = new GroupCommit({
@@ -108,6 +122,7 @@ class JournalNodeLog implements NodeLog {
 
   /** What was found damaged is written down first: the next recovery must not judge by bytes that follow the damage. */
   async start(): Promise<void> {
+    await this.#reserve.start();
     await this.#journal.start();
     for (const index of this.#replay.logs.values()) if (!index.deleted) this.log(index.id);
     for (const report of this.#newlyLossy) this.#partition(report.id).recordLoss(report);
@@ -118,6 +133,11 @@ class JournalNodeLog implements NodeLog {
     this.#commit.whenIdle();
     this.#reclaim.check();
     this.#scrubber.start();
+  }
+
+  /** It did not start: nothing of it may run on. */
+  abandon(): void {
+    this.#reserve.close();
   }
 
   log(id: LogId): LogStore {
@@ -151,6 +171,14 @@ class JournalNodeLog implements NodeLog {
     else this.#waitingForRoom.push(run);
   }
 
+  get disk(): DiskState {
+    return this.#reserve.state;
+  }
+
+  whenDiskRoom(run: () => void): void {
+    this.#reserve.whenRoom(run);
+  }
+
   oldestUnsyncedMs(nowMs: number): number {
     return this.#commit.oldestUnsyncedMs(nowMs);
   }
@@ -179,6 +207,7 @@ class JournalNodeLog implements NodeLog {
   }
 
   async #close(): Promise<void> {
+    this.#reserve.close();
     await this.#commit.close();
     await this.#reclaim.close();
     await this.#scrubber.close();
@@ -211,6 +240,7 @@ class JournalNodeLog implements NodeLog {
   #onGroup(group: number, stats: GroupStats): void {
     for (const [key, by] of this.#deletions) if (by <= group) this.#deletions.delete(key);
     this.#tail.evict(group);
+    this.#reserve.wrote(stats.bytes);
     this.#reclaim.check();
     this.#options.onGroup?.(stats);
     while (this.hasRoom) {

@@ -1,6 +1,7 @@
 import type { Disk, DiskFile } from '@sluice/base';
 import { DiskError, isSluiceError } from '@sluice/base';
 import { expect, test } from 'vitest';
+import { isFull, type UntilFits } from './disk-reserve.ts';
 import { FrameKind, readFrameHeader } from './frame.ts';
 import { journalName } from './journal-file.ts';
 import type { LogStore } from './log-store.ts';
@@ -44,7 +45,28 @@ class HeldFile {
   }
 }
 
+/** Work that met a full disk is done again when the test says so. */
+class HeldReserve {
+  isLow = false;
+  looks = 1;
+  again: (() => void) | undefined;
+
+  readonly untilFits: UntilFits = async (work) => {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!isFull(error)) throw error;
+        await new Promise<void>((resolve) => {
+          this.again = resolve;
+        });
+      }
+    }
+  };
+}
+
 function spaceAhead(limits: { space?: number; zeros?: number; journal?: number }, clock = new TestClock()) {
+  const reserve = new HeldReserve();
   const held = new HeldFile();
   const failures: Error[] = [];
   const ahead = new SpaceAhead(held.file as DiskFile, {
@@ -56,9 +78,10 @@ function spaceAhead(limits: { space?: number; zeros?: number; journal?: number }
       zerosAheadBytes: limits.zeros ?? 0,
       journalBytesMax: limits.journal ?? 1024 * kib,
     },
+    reserve,
     onFailure: (error) => failures.push(error),
   });
-  return { ahead, held, failures, clock };
+  return { ahead, held, failures, clock, reserve };
 }
 
 async function isOpen(wait: Promise<void> | undefined): Promise<boolean> {
@@ -165,26 +188,71 @@ test('nothing is made behind the largest file that there may be, and nothing onc
 });
 
 async function failedAhead(code: string) {
-  const { ahead, held, failures } = spaceAhead({ zeros: 64 * kib });
+  const { ahead, held, failures, reserve } = spaceAhead({ zeros: 64 * kib });
   ahead.replenish();
   const wait = ahead.claim(8 * kib)?.catch((error: unknown) => error);
   await held.answer(new DiskError(code, '/f', code));
   held.taken();
   ahead.replenish();
-  return { ahead, failures, claimed: await wait, askedAgain: held.taken() };
+  return { ahead, failures, wait, held, reserve };
 }
 
-test.each(['ENOSPC', 'EDQUOT', 'EFBIG'])('A3: %s is no failure, and there is nothing ahead any more', async (code) => {
-  const { ahead, ...rest } = await failedAhead(code);
-  expect(rest).toEqual({ failures: [], claimed: undefined, askedAgain: [] });
-  expect(ahead.claim(12 * kib)).toBeUndefined();
+test.each(['ENOSPC', 'EDQUOT'])(
+  'A3, A5: %s is no failure; a group then goes into zeros of its own, and waits for room for them',
+  async (code) => {
+    const { ahead, failures, wait, held, reserve } = await failedAhead(code);
+    expect(failures).toEqual([]);
+    const place = ['zeros 4096 to 8192'];
+    // What was on its way to `replenish` and to the waiting group.
+    const claimed = wait as Promise<void>;
+    expect(await isOpen(claimed)).toBe(true);
+    await held.answer(new DiskError(code, '/f', code));
+    expect(held.taken()).toEqual([]);
+    reserve.again?.();
+    expect(await isOpen(claimed)).toBe(true);
+    expect(held.taken()).toEqual(place);
+    await held.answer();
+    expect(await isOpen(claimed)).toBe(false);
+    // Not before the disk was looked at again, and not while it is low.
+    ahead.replenish();
+    expect(held.taken()).toEqual([]);
+    reserve.looks += 1;
+    reserve.isLow = true;
+    ahead.replenish();
+    expect(held.taken()).toEqual([]);
+    reserve.isLow = false;
+    ahead.replenish();
+    expect(held.taken()).toEqual(['zeros 8192 to 16384']);
+  },
+);
+
+test('A5: on a low disk a group waits for zeros at its place, in pieces, and nothing goes there before', async () => {
+  const { ahead, held, reserve } = spaceAhead({});
+  reserve.isLow = true;
+  const wait = ahead.claim(1536 * kib);
+  expect(await isOpen(wait)).toBe(true);
+  expect(held.taken()).toEqual(['zeros 4096 to 1052672']);
+  await held.answer();
+  expect(await isOpen(wait)).toBe(true);
+  expect(held.taken()).toEqual(['zeros 1052672 to 1572864']);
+  await held.answer();
+  expect(await isOpen(wait)).toBe(false);
+  reserve.isLow = false;
+  expect(ahead.claim(2048 * kib)).toBeUndefined();
+});
+
+test('A3: a file that may not grow fails the group that needs it, and waits for nobody', async () => {
+  const { wait, held } = await failedAhead('EFBIG');
+  await held.answer(new DiskError('EFBIG', '/f', 'EFBIG'));
+  expect(await wait).toMatchObject({ code: 'EFBIG' });
 });
 
 test('A3: any other error fails the write that waits and all after it', async () => {
-  const { ahead, failures, claimed, askedAgain } = await failedAhead('EIO');
+  const { ahead, failures, wait, held } = await failedAhead('EIO');
+  const claimed = await wait;
   expect(claimed).toMatchObject({ code: 'EIO' });
   expect(failures).toEqual([claimed]);
-  expect(askedAgain).toEqual([]);
+  expect(held.taken()).toEqual([]);
   expect(() => ahead.claim(12 * kib)).toThrow('EIO');
 });
 
@@ -280,22 +348,6 @@ function fullDisk(disk: MemoryDisk): { disk: Disk; code: string | undefined } {
   });
   return full;
 }
-
-test('a disk without space for what lies ahead takes groups as long as it can', async () => {
-  const disk = new MemoryDisk();
-  const full = fullDisk(disk);
-  full.code = 'ENOSPC';
-  const node = await openTestNode({ disk: full.disk, limits });
-  const log = node.log.log(testLogId(1));
-  for (let n = 0; n < 20; n += 1) await append(log);
-  expect([log.durableOffset, node.halts]).toEqual([20, []]);
-  // Until there is no room for a group.
-  disk.failWrites('ENOSPC');
-  log.append(testBatch({ base: 20 }), testSpan(20, 21));
-  await turn();
-  expect(node.halts).toHaveLength(1);
-  expect(log.durableOffset).toBe(20);
-});
 
 test('a disk that fails while space is made stops the log at once, with nothing on its way, and writes no more', async () => {
   const disk = new MemoryDisk();

@@ -9,12 +9,15 @@
  *    reach beyond it waits until it is done.
  * A2 Zeros are written only behind every write that was asked for; a write that would reach into zeros on their way
  *    waits until they are there.
- * A3 Without space for it (`ENOSPC` and the like) there is none ahead, and nothing fails: the write of the group decides.
- *    After any other error the state of the file is unknown, and no group is written any more (S2).
+ * A3 Without space for it (`ENOSPC` and the like) there is none ahead, and nothing fails. After any other error the state
+ *    of the file is unknown, and no group is written any more (S2).
  * A4 Behind the last group lie zeros, or holes that read as zeros, and nothing else: recovery tells by that.
+ * A5 After A3, and while the disk is low, a group goes only into zeros: they are written at its place first, and when there
+ *    is no room for them the group waits (R3). So a full disk is met before anything depends on it.
  */
 import type { Clock, DiskFile } from '@sluice/base';
 import { DiskError } from '@sluice/base';
+import { type DiskReserve, isFull } from './disk-reserve.ts';
 import { aligned } from './frame.ts';
 
 export interface SpaceAheadLimits {
@@ -32,6 +35,7 @@ export interface SpaceAheadOptions {
   readonly size: number;
   readonly clock: Clock;
   readonly limits: SpaceAheadLimits;
+  readonly reserve: Pick<DiskReserve, 'isLow' | 'looks' | 'untilFits'>;
   /** Once. */
   readonly onFailure: (error: Error) => void;
 }
@@ -41,15 +45,17 @@ const zeroedBytesPerSecondMax = 32_000_000;
 const rateWindowMs = 100;
 /** So many writes to fill the zeros: one of them is what a commit may have to wait for. */
 const zeroPieces = 8;
-const noSpaceCodes: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+/** Of the zeros of one group (A5). */
+const securedPieceBytes = 1024 * 1024;
 
 export const isNoSpace = (error: unknown): error is DiskError =>
-  error instanceof DiskError && noSpaceCodes.has(error.code);
+  isFull(error) || (error instanceof DiskError && error.code === 'EFBIG');
 
 export class SpaceAhead {
   readonly #file: DiskFile;
   readonly #limits: SpaceAheadLimits;
   readonly #clock: Clock;
+  readonly #reserve: SpaceAheadOptions['reserve'];
   readonly #onFailure: (error: Error) => void;
   /** End of the last write that was asked for. */
   #end: number;
@@ -60,7 +66,8 @@ export class SpaceAhead {
   #truncating: Promise<void> | undefined;
   #zeroing: { readonly from: number; readonly done: Promise<void> } | undefined;
   #filling = false;
-  #noSpace = false;
+  /** Looks at the disk when there was no space (A3); it is not tried again before another. */
+  #noSpaceAt: number | undefined;
   #failed: Error | undefined;
   #stopped = false;
   #windowStartMs: number;
@@ -72,27 +79,33 @@ export class SpaceAhead {
     this.#limits = at.limits;
     this.#clock = at.clock;
     this.#onFailure = at.onFailure;
+    this.#reserve = at.reserve;
     this.#end = at.end;
     this.#size = at.size;
     this.#zeroed = at.end;
     this.#windowStartMs = at.clock.monotonicMs();
   }
 
-  /** Before a write that ends at `end`: something to wait for, when it must (A1, A2). */
+  /** Before a write that ends at `end`: something to wait for, when it must (A1, A2, A5). */
   claim(end: number): Promise<void> | undefined {
+    const from = this.#end;
     this.#count(end - this.#end);
     this.#end = end;
     this.assertWhole();
     const zeros = this.#zeroing !== undefined && end > this.#zeroing.from ? this.#zeroing.done : undefined;
     const space = end > this.#size ? this.#truncating : undefined;
     this.#size = Math.max(this.#size, end);
-    if (zeros === undefined && space === undefined) return undefined;
-    return Promise.all([zeros, space]).then(() => this.assertWhole());
+    if (zeros === undefined && space === undefined && !this.#mustSecure(end)) return undefined;
+    return Promise.all([zeros, space]).then(() => this.#secure(from, end));
   }
 
   /** Makes what is missing, unless it is on its way; returns at once. Called while a write is on its way, or none is. */
   replenish(): void {
-    if (this.#stopped || this.#noSpace || this.#failed !== undefined) return;
+    if (this.#stopped || this.#failed !== undefined) return;
+    if (this.#noSpaceAt !== undefined) {
+      if (this.#reserve.isLow || this.#reserve.looks === this.#noSpaceAt) return;
+      this.#noSpaceAt = undefined;
+    }
     this.#extend();
     this.#zero();
   }
@@ -107,6 +120,24 @@ export class SpaceAhead {
   /** What A3 means by any other error; throws it. */
   assertWhole(): void {
     if (this.#failed !== undefined) throw this.#failed;
+  }
+
+  #mustSecure(end: number): boolean {
+    return (this.#noSpaceAt !== undefined || this.#reserve.isLow) && end > this.#zeroed;
+  }
+
+  /** What was on its way may have found no room: only now it is known how far the zeros reach. */
+  async #secure(from: number, end: number): Promise<void> {
+    this.assertWhole();
+    if (!this.#mustSecure(end)) return;
+    for (let at = Math.max(this.#zeroed, from); at < end; ) {
+      const position = at;
+      const piece = zerosOf(Math.min(end - at, securedPieceBytes));
+      await this.#reserve.untilFits(() => this.#file.writeDurable([piece], position));
+      at += piece.length;
+      this.#zeroed = Math.max(this.#zeroed, at);
+    }
+    this.assertWhole();
   }
 
   #extend(): void {
@@ -133,23 +164,27 @@ export class SpaceAhead {
     if (to <= from || (this.#truncating !== undefined && to > this.#size)) return;
     this.#zeroed = to;
     this.#size = Math.max(this.#size, to);
-    const done = this.#tolerating(this.#file.writeDurable([piece.subarray(0, to - from)], from)).then(() => {
+    const work = this.#file.writeDurable([piece.subarray(0, to - from)], from);
+    const done = this.#tolerating(work).then((isThere) => {
+      if (!isThere) this.#zeroed = Math.min(this.#zeroed, from);
       this.#zeroing = undefined;
       this.replenish();
     });
     this.#zeroing = { from, done };
   }
 
-  /** Never rejects (A3). */
-  async #tolerating(work: Promise<void>): Promise<void> {
+  /** Whether it was done; never rejects (A3). */
+  async #tolerating(work: Promise<void>): Promise<boolean> {
     try {
       await work;
+      return true;
     } catch (error) {
-      if (isNoSpace(error)) this.#noSpace = true;
+      if (isNoSpace(error)) this.#noSpaceAt = this.#reserve.looks;
       else {
         this.#failed ??= error instanceof Error ? error : new Error(String(error));
         this.#onFailure(this.#failed);
       }
+      return false;
     }
   }
 

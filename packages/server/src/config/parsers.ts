@@ -87,6 +87,12 @@ export function choice<const Choice extends string>(choices: readonly Choice[]):
   return { type: choices.join(' or '), parse };
 }
 
+/** What the item takes, or `auto`: the node finds a value by itself. */
+export function automatic<Value>(item: Parser<Value>): Parser<Value | 'auto'> {
+  const parse = (raw: unknown, at: string): Value | 'auto' => (raw === 'auto' ? 'auto' : item.parse(raw, at));
+  return { ...item, type: `${item.type} or auto`, parse };
+}
+
 /** `host:port` with a port from 1. */
 export const address: Parser<string> = {
   type: 'address',

@@ -4,7 +4,19 @@
  * A default must satisfy its own parser; a test checks every row and every profile.
  */
 import { nodeId } from '@sluice/base';
-import { address, addressOrEmpty, bytes, choice, duration, flag, integer, list, shape, text } from './parsers.ts';
+import {
+  address,
+  addressOrEmpty,
+  automatic,
+  bytes,
+  choice,
+  duration,
+  flag,
+  integer,
+  list,
+  shape,
+  text,
+} from './parsers.ts';
 import type { ParsedValue, Parser } from './parsers.ts';
 
 export interface ConfigRow<Value> {
@@ -171,6 +183,12 @@ export const configTable = {
     scope: 'node',
     sentence: 'How often the partitions led here are looked at for what retention may remove.',
   }),
+  diskReserveBytes: row(automatic(bytes({ min: 1 * MiB, max: 1024 * GiB })), {
+    defaultValue: 'auto',
+    scope: 'node',
+    sentence:
+      'Free space of the disk below which records are refused; auto: 2 GiB, or a twentieth of the disk where that is less.',
+  }),
   tailBytesMax: row(bytes({ min: 1 * MiB, max: 16 * GiB }), {
     defaultValue: 64 * MiB,
     scope: 'node',
@@ -237,10 +255,17 @@ export const environmentName = (key: string): string =>
 export const profiles: Readonly<Record<Profile, Partial<Readonly<Record<ConfigKey, unknown>>>>> = {
   production: {},
   // Several nodes share the memory and the disk of one machine.
-  dev: { journalBytesMax: '64MiB', tailBytesMax: '32MiB', receiveBudgetBytes: '32MiB', fetchWindowBytesMax: '4MiB' },
+  dev: {
+    journalBytesMax: '64MiB',
+    diskReserveBytes: '256MiB',
+    tailBytesMax: '32MiB',
+    receiveBudgetBytes: '32MiB',
+    fetchWindowBytesMax: '4MiB',
+  },
   // Small enough that file rollover, withheld credit and reads past the tail happen within a test.
   tiny: {
     journalBytesMax: '1MiB',
+    diskReserveBytes: '16MiB',
     tailBytesMax: '1MiB',
     groupBytesMax: '64KiB',
     receiveBudgetBytes: '4MiB',
