@@ -16,6 +16,7 @@ import { PartitionLog } from './partition-log.ts';
 import { RaftLog } from './raft-log.ts';
 import { Reclaim } from './reclaim.ts';
 import { type Recovered, recover } from './recovery.ts';
+import { Removal } from './removal.ts';
 import type { Replay } from './replay.ts';
 import { Scrubber } from './scrubber.ts';
 import { Tail } from './tail.ts';
@@ -64,6 +65,8 @@ class JournalNodeLog implements NodeLog {
   readonly #cold: ColdReader;
   readonly #reclaim: Reclaim;
   readonly #scrubber: Scrubber;
+  readonly #removal: Removal;
+  readonly #leftBehind: readonly string[];
   readonly #logs = new Map<string, PartitionLog>();
   /** Deletions that are not durable yet, with their group. */
   readonly #deletions = new Map<string, number>();
@@ -102,15 +105,21 @@ class JournalNodeLog implements NodeLog {
       onGroup: (group, stats) => this.#onGroup(group, stats),
     });
     this.raft = new RaftLog(recovered.replay.raft, this.#commit);
+    this.#leftBehind = recovered.leftBehind;
+    const isStopped = (): boolean => this.#commit.failed !== undefined;
+    const onFailure = (error: Error): void => this.#journal.fail(error);
+    const bytesWritten = (): number => this.#commit.bytesWritten;
+    this.#removal = new Removal({ directory: options.directory, clock, bytesWritten, isStopped, onFailure });
     this.#reclaim = new Reclaim({
       directory: options.directory,
       files: this.#files,
       use: recovered.replay.use,
       cold: this.#cold,
+      removal: this.#removal,
       logger: options.logger,
       isInDoubt: () => this.raft.doubtful || this.lossy.length > 0,
-      isStopped: () => this.#commit.failed !== undefined,
-      onFailure: (error) => this.#journal.fail(error),
+      isStopped,
+      onFailure,
     });
     this.#scrubber = new Scrubber({
       clock,
@@ -131,6 +140,7 @@ class JournalNodeLog implements NodeLog {
     this.#newlyLossy = [];
     if (this.#commit.failed !== undefined) throw this.#commit.failed;
     this.#commit.whenIdle();
+    this.#removal.add(this.#leftBehind);
     this.#reclaim.check();
     this.#scrubber.start();
   }
@@ -211,6 +221,7 @@ class JournalNodeLog implements NodeLog {
     await this.#commit.close();
     await this.#reclaim.close();
     await this.#scrubber.close();
+    await this.#removal.close();
     await this.#cold.close();
     await this.#journal.close();
   }

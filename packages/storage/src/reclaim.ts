@@ -8,8 +8,8 @@
  *    same groups as ever. A file that is missing in between, or without a checkpoint for it, is damage.
  * C2 A file goes when no segment of any log lies in it, by rows that are durable (X4).
  * C3 What still counts of it, the Raft entries among that, is in a checkpoint that is durable with its name, before a
- *    manifest leaves the file out; that is durable before the file is removed. A crash in between leaves files without a
- *    name, which recovery removes.
+ *    manifest leaves the file out; that is durable before `Removal` hears of the file. A crash in between leaves files
+ *    without a name, which recovery removes.
  * C4 A file with damage stays, and all behind it, while a log is lossy or the Raft state is doubtful. One whose damage
  *    nobody has met before stays until recovery has judged it.
  * C5 What goes is no smaller than the checkpoint that is made anew for it: a byte is written for each that is freed, at
@@ -25,6 +25,7 @@ import { journalName } from './journal-file.ts';
 import type { FinishedCheckpoint, FinishedFile, LiveFiles } from './live-files.ts';
 import type { LossyReport } from './log-store.ts';
 import { foldFiles } from './recovery.ts';
+import type { Removal } from './removal.ts';
 import { isNoSpace } from './space-ahead.ts';
 
 export interface ReclaimView {
@@ -51,6 +52,7 @@ export interface ReclaimOptions {
   readonly files: LiveFiles;
   readonly use: FileUse;
   readonly cold: ColdReader;
+  readonly removal: Removal;
   readonly logger: Logger;
   /** A log is lossy, or the Raft state doubtful. */
   readonly isInDoubt: () => boolean;
@@ -115,8 +117,7 @@ export class Reclaim {
   }
 
   async #drop(dropped: readonly FinishedFile[]): Promise<void> {
-    const { directory, files, cold, logger, isStopped } = this.#options;
-    const { disk } = directory;
+    const { files, cold, removal, logger, isStopped } = this.#options;
     const before = files.checkpoint;
     const folded = await this.#fold(before, dropped);
     if (folded === undefined || isStopped()) return;
@@ -126,11 +127,7 @@ export class Reclaim {
     const gone = dropped.map(({ fileId }) => journalName(fileId));
     if (before !== undefined) gone.push(checkpointName(before.fileId));
     for (const { fileId } of dropped) await cold.forget(fileId);
-    for (const path of gone.map((name) => directory.file(name))) {
-      if (isStopped()) return;
-      if (await disk.exists(path)) await disk.remove(path);
-    }
-    await disk.syncDirectory(directory.path);
+    removal.add(gone);
     logger.debug('journal files dropped', { files: gone, checkpointBytes: checkpoint.bytes });
   }
 

@@ -21,6 +21,7 @@ import {
 import type { FilesFound, FinishedCheckpoint, FinishedFile } from './live-files.ts';
 import { type Manifest, type ManifestFile, manifestRemedy, readManifest } from './manifest.ts';
 import type { RaftEntry } from './raft-store.ts';
+import { removalStepBytes } from './removal.ts';
 import { Replay } from './replay.ts';
 import { type ScanEnd, scanJournal } from './scan.ts';
 import { readSpans } from './spans.ts';
@@ -33,6 +34,8 @@ export interface Recovered {
   readonly nextGroup: number;
   readonly checksum: number;
   readonly lastIsEmpty: boolean;
+  /** Large files that no manifest names any more: they are in nobody's way, and to remove them takes long. */
+  readonly leftBehind: readonly string[];
 }
 
 export interface FoundOpen extends FileRows {
@@ -54,10 +57,10 @@ export async function recover(directory: DataDirectory, logger: Logger): Promise
     await refuseLostManifest(directory);
     const none: Manifest = { checkpoint: undefined, files: [] };
     await removeUnnamed(directory, none);
-    return new Recovery(directory, logger).run(none);
+    return { ...(await new Recovery(directory, logger).run(none)), leftBehind: [] };
   }
-  await removeUnnamed(directory, manifest);
-  return new Recovery(directory, logger).run(manifest);
+  const leftBehind = await removeUnnamed(directory, manifest);
+  return { ...(await new Recovery(directory, logger).run(manifest)), leftBehind };
 }
 
 /** The checkpoint and the oldest journal files, none of them open; damage in them is reported in `damage` alone. */
@@ -99,7 +102,7 @@ class Recovery {
     this.#logger = logger;
   }
 
-  async run({ checkpoint, files }: Manifest): Promise<Recovered> {
+  async run({ checkpoint, files }: Manifest): Promise<Omit<Recovered, 'leftBehind'>> {
     if (checkpoint !== undefined) this.#checkpoint = await this.#applyCheckpoint(checkpoint);
     const last = files.at(-1);
     for (const entry of files) await this.#file(entry, entry === last);
@@ -342,16 +345,33 @@ async function refuseLostManifest(directory: DataDirectory): Promise<void> {
   }
 }
 
-async function removeUnnamed(directory: DataDirectory, { checkpoint, files }: Manifest): Promise<void> {
+/** Returns the names of those that are left: large, and older than what is named, so that no file gets their name. */
+async function removeUnnamed(directory: DataDirectory, { checkpoint, files }: Manifest): Promise<readonly string[]> {
   const { disk } = directory;
   const named = new Set(files.map((entry) => journalName(entry.fileId)));
   if (checkpoint !== undefined) named.add(checkpointName(checkpoint.fileId));
+  const newest = Math.max(checkpoint?.fileId ?? 0, files.at(-1)?.fileId ?? 0);
+  const left: string[] = [];
   let removed = false;
   for (const name of await disk.list(directory.path)) {
-    const isOurs = journalFileId(name) !== undefined || checkpointFileId(name) !== undefined;
-    if (!isOurs || named.has(name)) continue;
+    const fileId = journalFileId(name) ?? checkpointFileId(name);
+    if (fileId === undefined || named.has(name)) continue;
+    if (fileId < newest && (await sizeOf(disk, directory.file(name))) > removalStepBytes) {
+      left.push(name);
+      continue;
+    }
     await disk.remove(directory.file(name));
     removed = true;
   }
   if (removed) await disk.syncDirectory(directory.path);
+  return left;
+}
+
+async function sizeOf(disk: Disk, path: string): Promise<number> {
+  const file = await disk.open(path, 'existing');
+  try {
+    return await file.size();
+  } finally {
+    await file.close();
+  }
 }
