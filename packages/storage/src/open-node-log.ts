@@ -109,7 +109,14 @@ class JournalNodeLog implements NodeLog {
     const isStopped = (): boolean => this.#commit.failed !== undefined;
     const onFailure = (error: Error): void => this.#journal.fail(error);
     const bytesWritten = (): number => this.#commit.bytesWritten;
-    this.#removal = new Removal({ directory: options.directory, clock, bytesWritten, isStopped, onFailure });
+    this.#removal = new Removal({
+      directory,
+      clock,
+      bytesWritten,
+      isDiskLow: () => reserve.isLow,
+      isStopped,
+      onFailure,
+    });
     this.#reclaim = new Reclaim({
       directory: options.directory,
       files: this.#files,

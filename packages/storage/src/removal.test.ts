@@ -19,6 +19,7 @@ interface Setup {
   readonly removal: Removal;
   readonly operations: DiskOperation[];
   written: number;
+  isLow: boolean;
 }
 
 async function setUp(sizes: Readonly<Record<string, number>>): Promise<Setup> {
@@ -34,11 +35,12 @@ async function setUp(sizes: Readonly<Record<string, number>>): Promise<Setup> {
   operations.length = 0;
   const clock = new TestClock();
   const failures: Error[] = [];
-  const setup = { disk, directory, clock, failures, operations, written: 0 };
+  const setup = { disk, directory, clock, failures, operations, written: 0, isLow: false };
   const removal = new Removal({
     directory,
     clock,
     bytesWritten: () => result.written,
+    isDiskLow: () => result.isLow,
     isStopped: () => failures.length > 0,
     onFailure: (error) => void failures.push(error),
     stepBytes: 10,
@@ -104,6 +106,15 @@ test('more goes at a time while more is written (D2)', async () => {
   setup.clock.advance(20);
   await settled();
   expect(await sizes(setup)).toEqual({ a: 100 - 10 - 10 - 30 });
+});
+
+test('without pauses while the disk is low (D2)', async () => {
+  const setup = await setUp({ a: 45 });
+  setup.isLow = true;
+  setup.removal.add(['a']);
+  await settled();
+  expect(await sizes(setup)).toEqual({});
+  expect(setup.operations.filter(({ kind }) => kind === 'sync')).toHaveLength(4);
 });
 
 test('a stop leaves what waits, and does not wait for the pause (D3)', async () => {

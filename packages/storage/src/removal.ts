@@ -7,7 +7,7 @@
  *
  * D1 What one step frees is durable before the next begins, so that no sync has more than one step to wait for.
  * D2 A step frees what was written since the step before and half as much again, beside its own size: what waits does not
- *    grow, however fast files are filled.
+ *    grow, however fast files are filled. There are no pauses while the disk is low: whoever appends waits for space then.
  * D3 A file that is cut, or left behind by a stop, is one that no manifest names: the next start goes on with it.
  */
 import type { Clock, Timer } from '@sluice/base';
@@ -23,6 +23,7 @@ export interface RemovalOptions {
   readonly clock: Clock;
   /** By the groups, since the start. */
   readonly bytesWritten: () => number;
+  readonly isDiskLow: () => boolean;
   readonly isStopped: () => boolean;
   readonly onFailure: (error: Error) => void;
   /** Default: `removalStepBytes`. */
@@ -64,12 +65,12 @@ export class Removal {
   }
 
   async #run(): Promise<void> {
-    const { isStopped, bytesWritten } = this.#options;
+    const { isStopped, isDiskLow, bytesWritten } = this.#options;
     this.#bytesSeen = bytesWritten();
     while (!isStopped()) {
       await this.#step();
       if (this.#waiting.length === 0 || this.#closing) return;
-      await this.#paused();
+      if (!isDiskLow()) await this.#paused();
       if (this.#closing) return;
     }
   }
