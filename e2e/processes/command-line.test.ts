@@ -63,6 +63,35 @@ describe('topics and status', () => {
     expect((await run('topic describe orders --json')).lines<ErrorLine>()[0]?.error.code).toBe('UNKNOWN_TOPIC');
   });
 
+  test('trim: one partition before an offset inside a batch, then all of them before their end', async () => {
+    await newTopic('trimmed', '--partitions 2');
+    const input = 'a\nb\nc\nd\ne\n';
+    for (const partition of [0, 1])
+      expect((await run(`produce trimmed --partition ${partition}`, { input })).exit).toBe(0);
+    const one = await run('topic trim trimmed --partition 0 --before 2 --json');
+    expect([one.exit, one.lines()]).toEqual([0, [{ partition: 0, logStart: 2 }]]);
+    const left = await run('consume trimmed --partition 0 --until end');
+    expect(left.out).toBe('c\nd\ne\n');
+    expect((await run('topic trim trimmed --partition 0 --before 1')).out).toBe('partition 0 starts at 2\n');
+    const past = await run('topic trim trimmed --partition 0 --before 6 --json');
+    expect([past.exit, past.lines<ErrorLine>()[0]?.error]).toMatchObject([
+      1,
+      { code: 'OFFSET_OUT_OF_RANGE', definite: true },
+    ]);
+    const all = await run('topic trim trimmed --before end --json');
+    expect([all.exit, all.lines()]).toEqual([0, [0, 1].map((partition) => ({ partition, logStart: 5 }))]);
+    expect((await run('consume trimmed --until end')).out).toBe('');
+    for (const wrong of ['--before 3', '--partition 0', '--partition 0 --before -1']) {
+      expect((await run(`topic trim trimmed ${wrong}`)).exit).toBe(2);
+    }
+    expect((await run('topic trim trimmed --partition 2 --before end --json')).lines<ErrorLine>()[0]?.error.code).toBe(
+      'UNKNOWN_PARTITION',
+    );
+    expect((await run('topic trim nowhere --before end --json')).lines<ErrorLine>()[0]?.error.code).toBe(
+      'UNKNOWN_TOPIC',
+    );
+  });
+
   test('configuration that is not allowed', async () => {
     for (const config of ['colour=red', 'minIsr=9', 'recordBytesMax=1']) {
       const refused = await run(`topic create refused --json --config ${config}`);

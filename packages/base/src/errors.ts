@@ -90,7 +90,7 @@ export const errorTable = {
     'UNAVAILABLE',
     'backoff',
     true,
-    'Fewer than minIsr replicas are live and in sync, so nothing was appended; it goes on when they are back.',
+    'Fewer than minIsr replicas are live and in sync, so nothing was done; it goes on when they are back.',
   ),
   NOT_ENOUGH_REPLICAS_AFTER_APPEND: row(
     'UNAVAILABLE',

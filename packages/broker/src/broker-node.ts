@@ -29,6 +29,7 @@ import { ReplicationService } from './replication-service.ts';
 import { Retention } from './retention.ts';
 import type { RetentionStats } from './retention.ts';
 import type { StageTimes } from './stage-times.ts';
+import { TrimService } from './trim-service.ts';
 
 export interface BrokerConfig {
   readonly heartbeatMs: number;
@@ -145,6 +146,7 @@ export class BrokerNode {
         subscriptionsMax,
       }),
       new OffsetsService(this.hosts, new ProducerIds(identity, this.#link), clock),
+      new TrimService(this.hosts, clock),
       this.#admin,
     ];
   }

@@ -28,6 +28,7 @@ import type {
   ReplicaLiveness,
   ReplicationMessage,
   StartPush,
+  TrimReply,
 } from '@sluice/partition';
 import { type BatchHeader, patchBatch } from '@sluice/record';
 import type { LogStore } from '@sluice/storage';
@@ -72,6 +73,15 @@ export interface LogWatcher {
 
 export type AppendOutcome = { readonly baseOffset: Offset } | { readonly error: SluiceError };
 
+export type TrimOutcome = { readonly logStart: Offset } | { readonly error: SluiceError };
+
+export interface TrimRequest {
+  /** First offset to keep. */
+  readonly before: Offset;
+  readonly timeoutMs: number;
+  readonly done: (outcome: TrimOutcome) => void;
+}
+
 export interface AppendRequest {
   /** Checked, exactly one batch; owned by the log from now on. */
   readonly batch: Uint8Array;
@@ -96,6 +106,7 @@ export class PartitionHost {
   readonly #options: PartitionHostOptions;
   readonly #watchers = new Set<LogWatcher>();
   readonly #parked = new Map<number, (outcome: AppendOutcome) => void>();
+  readonly #parkedTrims = new Map<number, (outcome: TrimOutcome) => void>();
   #replica: PartitionReplica | undefined;
   #assignment: AssignedEvent | undefined;
   #requestCount = 0;
@@ -178,6 +189,15 @@ export class PartitionHost {
     });
   }
 
+  trim({ before, timeoutMs, done }: TrimRequest): void {
+    if (this.#replica === undefined || this.#dead) return done({ error: this.#error('NOT_LEADER') });
+    this.#requestCount += 1;
+    const nowMs = this.#options.clock.monotonicMs();
+    this.#parkedTrims.set(this.#requestCount, done);
+    const requestId = this.#requestCount;
+    this.step({ kind: 'trimRequest', requestId, before, deadlineMs: nowMs + timeoutMs, nowMs });
+  }
+
   pushed(event: Omit<PushedEvent, 'kind' | 'batches' | 'nowMs'>, batches: readonly PushedBatches[]): void {
     const replica = this.#replica;
     if (replica === undefined) return;
@@ -231,7 +251,8 @@ export class PartitionHost {
     const { self, config, liveness } = this.#options;
     const replica = new PartitionReplica({ self, config, liveness, loaded });
     this.#replica = replica;
-    this.log.onDurable = (end) => this.step({ kind: 'durable', generation: replica.generation, end });
+    this.log.onDurable = (end) =>
+      this.step({ kind: 'durable', generation: replica.generation, end, start: this.log.durableStart });
     if (this.#assignment !== undefined) this.step(this.#assignment);
   }
 
@@ -251,6 +272,7 @@ export class PartitionHost {
     for (const push of effects.startPush) ports.startPush(this, push);
     if (effects.ackDurable !== undefined) ports.ackDurable(this, effects.ackDurable);
     for (const reply of effects.replies) this.#reply(reply);
+    for (const reply of effects.trimReplies) this.#replyToTrim(reply);
     if (effects.log?.kind === 'append' && batch !== undefined) this.#tell('onAppended');
     if (effects.readable !== undefined) this.#tell('onReadable');
     if (effects.trimTo !== undefined) this.#tell('onTrimmed');
@@ -305,6 +327,12 @@ export class PartitionHost {
     done(reply.error === undefined ? { baseOffset: reply.baseOffset } : { error: this.#error(reply.error) });
   }
 
+  #replyToTrim(reply: TrimReply): void {
+    const done = this.#parkedTrims.get(reply.requestId);
+    this.#parkedTrims.delete(reply.requestId);
+    done?.(reply.error === undefined ? { logStart: reply.logStart } : { error: this.#error(reply.error) });
+  }
+
   #tell(event: 'onAppended' | 'onReadable' | 'onTrimmed' | 'onLeadershipEnd'): void {
     for (const watcher of this.#watchers) watcher[event]();
   }
@@ -321,8 +349,10 @@ export class PartitionHost {
     if (this.#dead) return;
     this.#dead = true;
     this.log.onDurable = undefined;
-    for (const done of this.#parked.values()) done({ error: new SluiceError(code, { definite: false }) });
+    const error = new SluiceError(code, { definite: false });
+    for (const done of [...this.#parked.values(), ...this.#parkedTrims.values()]) done({ error });
     this.#parked.clear();
+    this.#parkedTrims.clear();
     this.#tell('onLeadershipEnd');
     this.#watchers.clear();
   }

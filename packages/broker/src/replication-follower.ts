@@ -123,6 +123,7 @@ export class LeaderLink {
       fetchOffset: message.fetchOffset,
       lastEpoch: message.lastEpoch ?? -1,
       durableOffset: message.durableOffset,
+      durableStart: message.durableStart,
     });
     this.#flushing.soon();
   }
@@ -130,8 +131,8 @@ export class LeaderLink {
   ack(host: PartitionHost, ack: DurableAck): void {
     const slot = this.#slots.get(host);
     if (slot === undefined || !this.#open) return;
-    const { leaderEpoch: epoch, session, durableOffset } = ack;
-    this.#acks.set(slot, { slot, leaderEpoch: epoch, session, durableOffset });
+    const { leaderEpoch: epoch, session, durableOffset, durableStart } = ack;
+    this.#acks.set(slot, { slot, leaderEpoch: epoch, session, durableOffset, durableStart });
     this.#flushing.soon();
   }
 

@@ -90,6 +90,7 @@ export class FollowerSession {
         leaderEpoch: leaderEpoch(ack.leaderEpoch),
         session: sessionNumber(ack.session),
         durableOffset: offset(ack.durableOffset),
+        durableStart: offset(ack.durableStart),
         nowMs: this.#options.clock.monotonicMs(),
       });
     }
@@ -179,6 +180,7 @@ export class FollowerSession {
       session: sessionNumber(position.session),
       fetchOffset: offset(position.fetchOffset),
       durableOffset: offset(position.durableOffset),
+      durableStart: offset(position.durableStart),
       lastEpoch: position.lastEpoch < 0 ? undefined : leaderEpoch(position.lastEpoch),
       nowMs: this.#options.clock.monotonicMs(),
     });

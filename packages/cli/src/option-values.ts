@@ -57,6 +57,13 @@ export const offsetSpec: OptionParser<OffsetSpec> = (text) => {
   throw new InvalidArgumentError(`It must be ${offsetGrammar}.`);
 };
 
+export const offsetOrEnd: OptionParser<number | 'end'> = (text) => {
+  if (text === 'end') return text;
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+  if (value !== undefined) return value;
+  throw new InvalidArgumentError('It must be an offset, an integer from 0, or end.');
+};
+
 export type Pair = readonly [key: string, value: string];
 
 /** Repeatable `key=value`. */

@@ -9,6 +9,7 @@ import { pairs, wholeNumber } from './option-values.ts';
 import type { Pair } from './option-values.ts';
 import { table } from './output.ts';
 import type { Output } from './output.ts';
+import { addTrim } from './topic-trim.ts';
 
 interface CreateOptions {
   readonly partitions: number;
@@ -18,7 +19,7 @@ interface CreateOptions {
 }
 
 export function addTopicCommands(program: Command, run: RunCommand): void {
-  const topic = program.command('topic').description('create, list, describe and delete topics');
+  const topic = program.command('topic').description('create, list, describe, trim and delete topics');
   addCreate(topic, run);
   topic
     .command('list')
@@ -37,6 +38,7 @@ export function addTopicCommands(program: Command, run: RunCommand): void {
         return exitCodes.done;
       }),
     );
+  addTrim(topic, run);
   topic
     .command('delete')
     .argument('<name>', 'topic')

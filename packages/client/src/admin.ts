@@ -4,6 +4,7 @@ import type { MetadataUpdate, NodeStatus, PartitionOffsets, RpcClient, TopicMeta
 import { decodeError, methods } from '@sluice/wire';
 import { Backoff } from './backoff.ts';
 import type { SignalOption } from './consumer-options.ts';
+import { Deadline } from './deadline.ts';
 import type {
   ClusterDescription,
   NewTopic,
@@ -14,9 +15,11 @@ import type {
   TopicListing,
 } from './descriptions.ts';
 import type { Metadata } from './metadata.ts';
-import type { CallLimits, NodeCalls } from './node-calls.ts';
+import type { NodeCalls } from './node-calls.ts';
 import type { ClientPorts } from './ports.ts';
 import { unknownPartition } from './producer-topic.ts';
+import { checkTrims, Trimming } from './trimming.ts';
+import type { PartitionTrimRequest, TrimOutcome } from './trimming.ts';
 import { orAborted, pause } from './waiting.ts';
 
 export interface AdminCallOptions extends SignalOption {
@@ -38,27 +41,6 @@ export interface AdminContext {
   readonly calls: NodeCalls;
   readonly clientId: string;
   readonly requestTimeoutMs: number;
-}
-
-/** Time left of a call that takes several steps. */
-class Deadline {
-  readonly signal: AbortSignal | undefined;
-  readonly #context: AdminContext;
-  readonly #atMs: number;
-
-  constructor(context: AdminContext, options: AdminCallOptions) {
-    this.#context = context;
-    this.signal = options.signal;
-    this.#atMs = context.ports.clock.monotonicMs() + (options.timeoutMs ?? context.requestTimeoutMs);
-  }
-
-  get leftMs(): number {
-    return Math.max(0, this.#atMs - this.#context.ports.clock.monotonicMs());
-  }
-
-  get limits(): CallLimits {
-    return { timeoutMs: this.leftMs, signal: this.signal };
-  }
 }
 
 /** The answer of one leader for one partition, or why there is none. */
@@ -89,7 +71,7 @@ export class Admin {
    * `NOT_ENOUGH_NODES`; with an indefinite error the topic may exist all the same.
    */
   async createTopic(topic: NewTopic, options: AdminCallOptions = {}): Promise<TopicDescription> {
-    const deadline = new Deadline(this.#context, options);
+    const deadline = this.#deadline(options);
     const { name, partitions = 0, replication = 0, config = {} } = topic;
     const request = { name, partitions, replication, config };
     const created = await this.#context.calls.change(methods.admin.createTopic, request, deadline.limits);
@@ -100,12 +82,12 @@ export class Admin {
 
   /** Deletes the topic and its data. Rejects with `UNKNOWN_TOPIC`. */
   async deleteTopic(name: string, options: AdminCallOptions = {}): Promise<void> {
-    const { limits } = new Deadline(this.#context, options);
+    const { limits } = this.#deadline(options);
     await this.#context.calls.change(methods.admin.deleteTopic, { name }, limits);
   }
 
   async listTopics(options: AdminCallOptions = {}): Promise<readonly TopicListing[]> {
-    const topics = await this.#look({ allTopics: true }, new Deadline(this.#context, options));
+    const topics = await this.#look({ allTopics: true }, this.#deadline(options));
     return topics
       .map((topic) => ({
         name: topic.name,
@@ -118,7 +100,7 @@ export class Admin {
 
   /** With nulls for partitions whose leader does not answer. Rejects with `UNKNOWN_TOPIC`. */
   async describeTopic(name: string, options: AdminCallOptions = {}): Promise<TopicDescription> {
-    const deadline = new Deadline(this.#context, options);
+    const deadline = this.#deadline(options);
     await this.#topic(name, deadline);
     // The watch tells of changes a moment later; this asks a node for what it knows now.
     const [fresh] = await this.#look({ topicNames: [name] }, deadline);
@@ -127,7 +109,7 @@ export class Admin {
   }
 
   async describeCluster(options: AdminCallOptions = {}): Promise<ClusterDescription> {
-    const { limits } = new Deadline(this.#context, options);
+    const { limits } = this.#deadline(options);
     const { nodes, controllerLeader, ...figures } = await this.#context.calls.ask(
       methods.admin.describeCluster,
       {},
@@ -141,7 +123,34 @@ export class Admin {
    * `UNKNOWN_PARTITION`.
    */
   async listOffsets(topic: string, options: ListOffsetsOptions = {}): Promise<readonly PartitionBounds[]> {
-    return this.#allBounds(topic, new Deadline(this.#context, options), options);
+    return this.#allBounds(topic, this.#deadline(options), options);
+  }
+
+  /**
+   * Deletes the records before an offset of each partition, for ever; resolves once no failover can bring them back. An
+   * offset may be in the middle of a batch; `end` is the committed end as of the call. What is at or below the log start
+   * already is done. Tried again until the time is up: an outcome then has the last error, which is indefinite if an
+   * attempt may have had an effect. Rejects with `UNKNOWN_TOPIC`, `UNKNOWN_PARTITION`, `INVALID_REQUEST`.
+   */
+  async trim(
+    topic: string,
+    trims: readonly PartitionTrimRequest[],
+    options: AdminCallOptions = {},
+  ): Promise<readonly TrimOutcome[]> {
+    checkTrims(trims);
+    const deadline = this.#deadline(options);
+    const ends = trims.filter(({ before }) => before === 'end').map(({ partition }) => partition);
+    const bounds = ends.length === 0 ? [] : await this.#allBounds(topic, deadline, { partitions: ends });
+    const offsets = trims.map(({ partition, before }) => {
+      const end = bounds.find((each) => each.partition === partition)?.highWatermark ?? 0;
+      return { partition, before: before === 'end' ? end : before };
+    });
+    return new Trimming(this.#context, await this.#topic(topic, deadline), deadline).run(offsets);
+  }
+
+  #deadline(options: AdminCallOptions): Deadline {
+    const { ports, requestTimeoutMs } = this.#context;
+    return new Deadline(ports.clock, options.timeoutMs ?? requestTimeoutMs, options.signal);
   }
 
   async #topic(name: string, deadline: Deadline): Promise<TopicMetadata> {

@@ -10,5 +10,6 @@ export { type AcksName, producerDefaults, type ProducerOptions } from './produce
 export type * from './producer-record.ts';
 export { Producer } from './producer.ts';
 export { Sluice, type SluiceOptions } from './sluice.ts';
+export type { PartitionTrimRequest, TrimOutcome } from './trimming.ts';
 export type * from './status.ts';
 export { isSluiceError, SluiceError } from '@sluice/base';

@@ -10,6 +10,7 @@ import type {
   ReloadProducers,
   ReplicationMessage,
   StartPush,
+  TrimReply,
 } from './effects.ts';
 import type { RequestId } from './events.ts';
 
@@ -25,6 +26,7 @@ export class EffectsDraft implements PartitionEffects {
   startPush: readonly StartPush[] = nothing;
   ackDurable: DurableAck | undefined = undefined;
   replies: readonly ProduceReply[] = nothing;
+  trimReplies: readonly TrimReply[] = nothing;
   readable: Offset | undefined = undefined;
   isrChange: IsrProposal | undefined = undefined;
   trace: readonly PartitionTrace[] = nothing;
@@ -52,6 +54,14 @@ export class EffectsDraft implements PartitionEffects {
 
   fail(requestId: RequestId, error: ErrorCode): void {
     this.#reply({ requestId, error });
+  }
+
+  trimmed(requestId: RequestId, logStart: Offset): void {
+    this.trimReplies = [...this.trimReplies, { requestId, logStart }];
+  }
+
+  failTrim(requestId: RequestId, error: ErrorCode): void {
+    this.trimReplies = [...this.trimReplies, { requestId, error }];
   }
 
   note(entry: PartitionTrace): void {

@@ -29,6 +29,11 @@ export type ProduceReply =
   | { readonly requestId: RequestId; readonly baseOffset: Offset; readonly error?: undefined }
   | { readonly requestId: RequestId; readonly error: ErrorCode };
 
+/** A trim is over. Without `error` nothing below `logStart` comes back, whoever of the in-sync replicas leads. */
+export type TrimReply =
+  | { readonly requestId: RequestId; readonly logStart: Offset; readonly error?: undefined }
+  | { readonly requestId: RequestId; readonly error: ErrorCode };
+
 /** Messages between replicas; the shell puts topic, partition and stream around them. */
 export type ReplicationMessage =
   | {
@@ -38,6 +43,7 @@ export type ReplicationMessage =
       readonly session: SessionNumber;
       readonly fetchOffset: Offset;
       readonly durableOffset: Offset;
+      readonly durableStart: Offset;
       readonly lastEpoch: LeaderEpoch | undefined;
     }
   | {
@@ -71,12 +77,13 @@ export interface StartPush {
   readonly from: Offset;
 }
 
-/** Everything below `durableOffset` is durable here; sent only once it is. */
+/** The log is durable here up to `durableOffset`, and that it starts at `durableStart`; sent only once it is. */
 export interface DurableAck {
   readonly to: NodeId;
   readonly leaderEpoch: LeaderEpoch;
   readonly session: SessionNumber;
   readonly durableOffset: Offset;
+  readonly durableStart: Offset;
 }
 
 /** Ask the controller to make this the ISR. The answer comes back as `isrChangeResult`, also when none came. */
@@ -124,6 +131,7 @@ export interface PartitionEffects {
   readonly startPush: readonly StartPush[];
   readonly ackDurable: DurableAck | undefined;
   readonly replies: readonly ProduceReply[];
+  readonly trimReplies: readonly TrimReply[];
   /** `readableEnd` moved here: wake readers, and let the next push or an empty one carry the high watermark. */
   readonly readable: Offset | undefined;
   readonly isrChange: IsrProposal | undefined;

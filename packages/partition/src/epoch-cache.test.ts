@@ -44,13 +44,13 @@ test('leaving takes back only an epoch that got no batch', () => {
   expect(cache.latest).toBe(1);
 });
 
-test('trimming keeps the epoch that covers the new start', () => {
+test('trimming keeps the epoch before the new start, by which a log that ends there is judged', () => {
   const cache = cacheOf([1, 0], [2, 8], [3, 20]);
   cache.trimTo(offset(12));
-  expect(cache.entries).toEqual([
-    { epoch: 2, startOffset: 12 },
-    { epoch: 3, startOffset: 20 },
-  ]);
+  const third = { epoch: 3, startOffset: 20 };
+  expect(cache.entries).toEqual([{ epoch: 2, startOffset: 11 }, third]);
+  cache.trimTo(offset(20));
+  expect(cache.entries).toEqual([{ epoch: 2, startOffset: 19 }, third]);
 });
 
 /** A log as the epoch of each offset, and what the cache must say of it. */
@@ -75,6 +75,8 @@ test('it agrees with the log under appends, truncations and trims', () => {
           start = Math.min(log.length, start + by);
           cache.trimTo(offset(start));
         }
+        const before = log[start - 1];
+        expect(before === undefined ? undefined : cache.oldest).toBe(before);
         if (start === log.length) continue;
         expect(cache.latest).toBe(log.at(-1));
         for (let asked = log[start] ?? 0; asked <= (log.at(-1) ?? 0); asked += 1) {

@@ -5,7 +5,7 @@
  * E1 Epochs and start offsets both grow strictly from entry to entry.
  * E2 An epoch, once entered, keeps its start until it is truncated or trimmed.
  */
-import { invariant } from '@sluice/base';
+import { invariant, offset } from '@sluice/base';
 import type { LeaderEpoch, Offset } from '@sluice/base';
 import type { EpochStart } from './events.ts';
 
@@ -29,6 +29,10 @@ export class EpochCache {
   /** The epoch of the last batch, or the one that this replica leads. */
   get latest(): LeaderEpoch | undefined {
     return this.#entries.at(-1)?.epoch;
+  }
+
+  get oldest(): LeaderEpoch | undefined {
+    return this.#entries[0]?.epoch;
   }
 
   /** Batches of `epoch` begin at `startOffset`, unless the epoch is known already. */
@@ -60,16 +64,16 @@ export class EpochCache {
     if (last?.epoch === epoch && last.startOffset === logEnd) this.#entries.pop();
   }
 
-  /** The log now starts at `logStart`; the epoch that covers it is kept, so that a position at the start has one. */
+  /** The log now starts at `logStart`; the epoch before it is kept, by which a log that ends there is judged. */
   trimTo(logStart: Offset): void {
     let covering = -1;
     for (const entry of this.#entries) {
-      if (entry.startOffset > logStart) break;
+      if (entry.startOffset >= logStart) break;
       covering += 1;
     }
     const first = this.#entries[covering];
     if (first === undefined) return;
-    this.#entries.splice(0, covering + 1, { epoch: first.epoch, startOffset: logStart });
+    this.#entries.splice(0, covering + 1, { epoch: first.epoch, startOffset: offset(logStart - 1) });
   }
 
   clear(): void {

@@ -124,6 +124,8 @@ export interface DurableEvent {
    */
   readonly generation: number;
   readonly end: Offset;
+  /** Where the log starts on the local disk: nothing below comes back by a crash. */
+  readonly start: Offset;
 }
 
 /** A follower states where it stands (D6, D7). Never from this node itself. */
@@ -136,12 +138,13 @@ export interface FollowerPositionEvent {
   readonly session: SessionNumber;
   readonly fetchOffset: Offset;
   readonly durableOffset: Offset;
+  readonly durableStart: Offset;
   /** Leader epoch of its last batch; undefined when its log is empty. */
   readonly lastEpoch: LeaderEpoch | undefined;
   readonly nowMs: number;
 }
 
-/** Cumulative: the follower has everything below `durableOffset` on stable media. */
+/** Cumulative: the follower has everything from `durableStart` to `durableOffset` on stable media, and nothing below. */
 export interface FollowerAckEvent {
   readonly kind: 'followerAck';
   readonly replica: NodeId;
@@ -149,6 +152,7 @@ export interface FollowerAckEvent {
   readonly leaderEpoch: LeaderEpoch;
   readonly session: SessionNumber;
   readonly durableOffset: Offset;
+  readonly durableStart: Offset;
   readonly nowMs: number;
 }
 
@@ -232,6 +236,16 @@ export interface TrimEvent {
   readonly logStart: Offset;
 }
 
+/** Somebody wants what is below `before` deleted, and to know that it is gone for good. */
+export interface TrimRequestEvent {
+  readonly kind: 'trimRequest';
+  readonly requestId: RequestId;
+  /** The first offset to keep; need not be a batch boundary. */
+  readonly before: Offset;
+  readonly deadlineMs: number;
+  readonly nowMs: number;
+}
+
 export type PartitionEvent =
   | AssignedEvent
   | AppendEvent
@@ -246,4 +260,5 @@ export type PartitionEvent =
   | PositionRefusedEvent
   | RestateEvent
   | ProducersReloadedEvent
-  | TrimEvent;
+  | TrimEvent
+  | TrimRequestEvent;

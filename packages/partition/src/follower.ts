@@ -4,8 +4,9 @@ import type { LeaderEpoch, Offset, SessionNumber } from '@sluice/base';
 import type { EffectsDraft } from './effects-draft.ts';
 import type { BatchFacts, DivergedEvent, PositionRefusedEvent, PushedEvent } from './events.ts';
 import { raiseHighWatermark } from './high-watermark.ts';
-import { smaller } from './replica-state.ts';
+import { larger, smaller } from './replica-state.ts';
 import type { FollowerRole, ReplicaState } from './replica-state.ts';
+import { trimLog } from './trim.ts';
 
 /** D7: a new session, with the end of the log and its last epoch. Voids all that the session before may still bring. */
 export function statePosition(state: ReplicaState, follower: FollowerRole, fx: EffectsDraft): void {
@@ -23,7 +24,9 @@ export function statePosition(state: ReplicaState, follower: FollowerRole, fx: E
     session: follower.session,
     fetchOffset: state.logEnd,
     durableOffset: state.durableEnd,
-    lastEpoch: state.epochs.latest,
+    durableStart: state.durableStart,
+    // What was trimmed away was the leader's too: an empty log has nothing that could differ.
+    lastEpoch: state.logStart === state.logEnd ? undefined : state.epochs.latest,
   });
 }
 
@@ -73,7 +76,7 @@ export function onPositionRefused(state: ReplicaState, event: PositionRefusedEve
   if (follower.kind !== 'follower' || !isOfSession(follower, event)) {
     return fx.dropped('positionRefused', 'another session');
   }
-  if (event.error === 'OFFSET_OUT_OF_RANGE' && event.logStart > state.logEnd) {
+  if (event.error === 'OFFSET_OUT_OF_RANGE' && event.logStart >= state.logEnd) {
     restartLog(state, event.logStart, fx);
     return statePosition(state, follower, fx);
   }
@@ -88,13 +91,8 @@ export function ackDurable(state: ReplicaState, follower: FollowerRole, fx: Effe
     leaderEpoch: follower.epoch,
     session: follower.session,
     durableOffset: state.durableEnd,
+    durableStart: state.durableStart,
   };
-}
-
-export function trimLog(state: ReplicaState, logStart: Offset, fx: EffectsDraft): void {
-  state.logStart = logStart;
-  state.epochs.trimTo(logStart);
-  fx.trimTo = logStart;
 }
 
 /** Answers to a position are used once it is stated and until it is refused or voided by the next. */
@@ -107,12 +105,17 @@ function isOfSession(follower: FollowerRole, event: { leaderEpoch: LeaderEpoch; 
   );
 }
 
-/** Pushes continue the log without a gap, and epochs never go down along it. */
+/**
+ * Pushes continue the log without a gap, and epochs never go down along it. What an empty log begins with may contain its
+ * start, which trims put anywhere.
+ */
 function flawIn(state: ReplicaState, follower: FollowerRole, batches: readonly BatchFacts[]): string | undefined {
   let end = state.logEnd;
   let epoch = state.epochs.latest ?? 0;
-  for (const batch of batches) {
-    if (batch.baseOffset !== end || batch.endOffset <= end) return 'it does not continue the log';
+  const isEmpty = state.logStart === state.logEnd;
+  for (const [at, batch] of batches.entries()) {
+    const follows = batch.baseOffset === end || (isEmpty && at === 0 && batch.baseOffset < end);
+    if (!follows || batch.endOffset <= end) return 'it does not continue the log';
     if (batch.leaderEpoch < epoch || batch.leaderEpoch > follower.epoch) return 'leader epochs out of order';
     end = batch.endOffset;
     epoch = batch.leaderEpoch;
@@ -128,7 +131,7 @@ function appendPushed(
   const baseOffset = state.logEnd;
   let leaderEpoch = state.epochs.latest;
   for (const batch of pushed.batches) {
-    state.epochs.enter(batch.leaderEpoch, batch.baseOffset);
+    state.epochs.enter(batch.leaderEpoch, larger(batch.baseOffset, state.logStart));
     state.producers.record(batch, state.nowMs);
     leaderEpoch = batch.leaderEpoch;
   }
@@ -160,7 +163,7 @@ function restartLog(state: ReplicaState, to: Offset, fx: EffectsDraft): void {
   state.logEnd = to;
   state.epochs.clear();
   state.producers.clear();
-  raiseHighWatermark(state, to, fx);
+  if (to > state.highWatermark) raiseHighWatermark(state, to, fx);
   fx.change({ kind: 'restartAt', to, generation: state.generation });
   fx.note({ kind: 'restarted', from, to });
 }

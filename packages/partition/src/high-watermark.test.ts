@@ -43,7 +43,12 @@ test('it is the smallest durable end of the in-sync replicas, whatever the order
           session: sessionNumber(1),
           nowMs: 0,
         };
-        const position = { fetchOffset: offset(0), durableOffset: offset(0), lastEpoch: undefined };
+        const position = {
+          fetchOffset: offset(0),
+          durableOffset: offset(0),
+          durableStart: offset(0),
+          lastEpoch: undefined,
+        };
         replica.step({ kind: 'followerPosition', ...about, ...position });
       }
       for (const { who, by } of events) {
@@ -51,10 +56,10 @@ test('it is the smallest durable end of the in-sync replicas, whatever the order
         if (who === 0) {
           const request = { requestId: 1, recordCount: by + 1, producer: undefined, acks: 'all' as const };
           replica.step({ kind: 'append', ...request, deadlineMs: 9, nowMs: 0 });
-        } else if (who === 1) replica.step({ kind: 'durable', generation: 0, end });
+        } else if (who === 1) replica.step({ kind: 'durable', generation: 0, end, start: offset(0) });
         else {
           const about = { replica: nodeId(who), brokerEpoch: life, leaderEpoch: epoch, session: sessionNumber(1) };
-          replica.step({ kind: 'followerAck', ...about, durableOffset: end, nowMs: 0 });
+          replica.step({ kind: 'followerAck', ...about, durableOffset: end, durableStart: offset(0), nowMs: 0 });
         }
         if (who !== 0) durable.set(who, end);
         const smallest = Math.min(...isr.map((id) => durable.get(id) ?? 0));
@@ -68,15 +73,20 @@ test('it is the smallest durable end of the in-sync replicas, whatever the order
 test('10,000 parked requests end in order, each once', () => {
   const replica = leaderOf([1, 2]);
   const about = { replica: nodeId(2), brokerEpoch: life, leaderEpoch: epoch, session: sessionNumber(1), nowMs: 0 };
-  const position = { fetchOffset: offset(0), durableOffset: offset(0), lastEpoch: undefined };
+  const position = { fetchOffset: offset(0), durableOffset: offset(0), durableStart: offset(0), lastEpoch: undefined };
   replica.step({ kind: 'followerPosition', ...about, ...position });
   const ended: number[] = [];
   for (let requestId = 1; requestId <= 10_000; requestId += 1) {
     const request = { requestId, recordCount: 1, producer: undefined, acks: 'all' as const, deadlineMs: 9, nowMs: 0 };
     replica.step({ kind: 'append', ...request });
     if (requestId % 7 !== 0) continue;
-    replica.step({ kind: 'durable', generation: 0, end: offset(requestId) });
-    const { replies } = replica.step({ kind: 'followerAck', ...about, durableOffset: offset(requestId - 3) });
+    replica.step({ kind: 'durable', generation: 0, end: offset(requestId), start: offset(0) });
+    const { replies } = replica.step({
+      kind: 'followerAck',
+      ...about,
+      durableStart: offset(0),
+      durableOffset: offset(requestId - 3),
+    });
     for (const reply of replies) ended.push(reply.requestId);
   }
   expect(ended).toEqual(Array.from({ length: ended.length }, (_, at) => at + 1));

@@ -34,6 +34,10 @@ export function maybeAdvanceHighWatermark(state: ReplicaState, leader: LeaderRol
   leader.awaitingCommit.take(committed, (reply) => fx.succeed(reply.requestId, reply.baseOffset));
 }
 
+/** A new leader's high watermark lags behind what was committed under the one before (D4). */
+export const knowsCommittedEnd = (state: ReplicaState, leader: LeaderRole): boolean =>
+  state.highWatermark >= leader.epochStart;
+
 export function raiseHighWatermark(state: ReplicaState, to: Offset, fx: EffectsDraft): void {
   invariant(to > state.highWatermark && to <= state.logEnd, 'T2: the high watermark goes up, within the log', {
     from: state.highWatermark,

@@ -31,6 +31,8 @@ export function maybeExpand(state: ReplicaState, leader: LeaderRole, nodeId: Nod
   if (replica === undefined || follower === undefined || !mayJoin(replica, follower)) return;
   // Above the high watermark alone would not do: that of a new leader lags behind the truth (D4).
   if (follower.acked < state.highWatermark || follower.acked < leader.epochStart) return;
+  // What a trim removed must not come back with a member that had not heard of it.
+  if (follower.ackedStart < state.logStart) return;
   propose(state, leader, { isr: [...assignment.isr, nodeId], reason: 'expand' }, fx);
 }
 

@@ -89,4 +89,5 @@ export function failWaitingBelowMinIsr(state: ReplicaState, leader: LeaderRole, 
 export function expireWaiting(leader: LeaderRole, nowMs: number, fx: EffectsDraft): void {
   leader.awaitingCommit.expire(nowMs, (reply) => fx.fail(reply.requestId, 'TIMEOUT'));
   leader.awaitingDurable.expire(nowMs, (reply) => fx.fail(reply.requestId, 'TIMEOUT'));
+  leader.awaitingTrim.expire(nowMs, (reply) => fx.failTrim(reply.requestId, 'TIMEOUT'));
 }

@@ -7,6 +7,7 @@ import { maybeAdvanceHighWatermark } from './high-watermark.ts';
 import { maybeExpand } from './isr.ts';
 import { assignmentOf, smaller } from './replica-state.ts';
 import type { FollowerProgressState, LeaderRole, ReplicaState } from './replica-state.ts';
+import { maybeAnswerTrims } from './trim.ts';
 
 /** The checks are in the order of §2.2; a position that is not on this log changes no follower state but its session. */
 export function onFollowerPosition(state: ReplicaState, event: FollowerPositionEvent, fx: EffectsDraft): void {
@@ -26,6 +27,9 @@ export function onFollowerPosition(state: ReplicaState, event: FollowerPositionE
     // An empty log has no prefix that could differ; it only must begin within this one.
     if (event.fetchOffset > state.logEnd) return refuse(state, event, 'OFFSET_OUT_OF_RANGE', fx);
   } else {
+    // All of it lies below this log, whose oldest epoch it does not know: nothing shows that it does not differ.
+    const isUnknown = event.fetchOffset === state.logStart && event.lastEpoch < (state.epochs.oldest ?? 0);
+    if (isUnknown) return refuse(state, event, 'OFFSET_OUT_OF_RANGE', fx);
     const here = state.epochs.endOffsetFor(event.lastEpoch, state.logEnd);
     if (here === undefined) return refuse(state, event, 'UNKNOWN_LEADER_EPOCH', fx);
     if (here.epoch < event.lastEpoch || here.endOffset < event.fetchOffset) {
@@ -41,6 +45,7 @@ export function onFollowerPosition(state: ReplicaState, event: FollowerPositionE
   follower.streaming = true;
   fx.pushTo({ to: event.replica, ...named(event), from: event.fetchOffset });
   follower.acked = smaller(event.durableOffset, event.fetchOffset);
+  follower.ackedStart = event.durableStart;
   onProgress(state, leader, event.replica, fx);
 }
 
@@ -55,8 +60,9 @@ export function onFollowerAck(state: ReplicaState, event: FollowerAckEvent, fx: 
   }
   if (event.durableOffset > state.logEnd) return fx.dropped('followerAck', 'past the end of the log');
   // Acks are cumulative: an older one says nothing new.
-  if (event.durableOffset < follower.acked) return;
+  if (event.durableOffset < follower.acked || event.durableStart < follower.ackedStart) return;
   follower.acked = event.durableOffset;
+  follower.ackedStart = event.durableStart;
   onProgress(state, leader, event.replica, fx);
 }
 
@@ -80,6 +86,7 @@ function onProgress(state: ReplicaState, leader: LeaderRole, replica: NodeId, fx
   // A proposed member counts at once (D11), so propose before counting.
   maybeExpand(state, leader, replica, fx);
   maybeAdvanceHighWatermark(state, leader, fx);
+  maybeAnswerTrims(state, leader, fx);
 }
 
 const isStale = (known: FollowerProgressState, event: FollowerPositionEvent): boolean =>
@@ -94,6 +101,7 @@ function beginSession(leader: LeaderRole, event: FollowerPositionEvent, fx: Effe
     session: event.session,
     streaming: false,
     acked: offset(0),
+    ackedStart: offset(0),
     caughtUpAtMs: known?.caughtUpAtMs ?? Number.NEGATIVE_INFINITY,
   };
   leader.followers.set(event.replica, follower);

@@ -8,6 +8,7 @@ import { maybeAdvanceHighWatermark } from './high-watermark.ts';
 import { maybeExpandAny } from './isr.ts';
 import { failWaitingBelowMinIsr } from './leader-append.ts';
 import type { LeaderRole, ReplicaState } from './replica-state.ts';
+import { maybeAnswerTrims } from './trim.ts';
 import { WaitingReplies } from './waiting-replies.ts';
 
 /** How far back marks reach, in units of the lag that makes a follower leave. */
@@ -47,6 +48,7 @@ export function onMetadataAtLeader(state: ReplicaState, leader: LeaderRole, fx: 
   // First the high watermark: a member that was just dropped for its lag must not look complete before it moves.
   maybeAdvanceHighWatermark(state, leader, fx);
   maybeExpandAny(state, leader, fx);
+  maybeAnswerTrims(state, leader, fx);
   failWaitingBelowMinIsr(state, leader, fx);
 }
 
@@ -91,6 +93,7 @@ function becomeLeader(state: ReplicaState, event: AssignedEvent): void {
     marks,
     awaitingCommit: new WaitingReplies(),
     awaitingDurable: new WaitingReplies(),
+    awaitingTrim: new WaitingReplies(),
     pendingIsr: undefined,
     judgedFromMs: nowMs,
     lastTickMs: nowMs,
@@ -118,6 +121,7 @@ function becomeFollower(state: ReplicaState, event: AssignedEvent, fx: EffectsDr
 function leaveLeadership(state: ReplicaState, leader: LeaderRole, fx: EffectsDraft): void {
   leader.awaitingCommit.takeAll((reply) => fx.fail(reply.requestId, 'LEADERSHIP_LOST'));
   leader.awaitingDurable.takeAll((reply) => fx.fail(reply.requestId, 'LEADERSHIP_LOST'));
+  leader.awaitingTrim.takeAll((reply) => fx.failTrim(reply.requestId, 'LEADERSHIP_LOST'));
   for (const [nodeId, follower] of leader.followers) {
     if (follower.streaming) fx.stopPushTo(nodeId);
   }

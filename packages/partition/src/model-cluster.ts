@@ -10,6 +10,7 @@ import type {
   IsrProposal,
   PartitionEffects,
   ProduceReply,
+  TrimReply,
   ReloadProducers,
   ReplicationMessage,
   StartPush,
@@ -84,6 +85,8 @@ export class ModelCluster {
   readonly #controller: ModelController;
   readonly #producers: readonly ModelProducer[];
   readonly #history = new ModelHistory();
+  /** What the newest answered trim removed lies below. */
+  #trimmedTo = offset(0);
   readonly #seen = new Map<string, number>();
   #network: Envelope[] = [];
   #nowMs = 1_000_000;
@@ -122,7 +125,10 @@ export class ModelCluster {
   /** Faults for `steps` random actions, then none until everything is the same everywhere. Throws `Violation`. */
   run(steps: number): ModelReport {
     for (const node of this.#nodes) this.#start(node, false);
-    for (let step = 0; step < steps; step += 1) this.#act();
+    for (let step = 0; step < steps; step += 1) {
+      this.#act();
+      this.#checkTrimmed();
+    }
     this.#heal();
     return { acked: this.#history.ackedCount, committed: this.#history.committedEnd, seen: this.#seen };
   }
@@ -139,15 +145,15 @@ export class ModelCluster {
     if (draw < 910) return this.#tick(node);
     if (draw < 930) return this.#finishReload(node);
     if (draw < 955) return node.replica === undefined ? this.#start(node, false) : this.#unfence(node);
-    if (draw < 965) return this.#step(node, { kind: 'restate' });
+    if (draw < 962) return this.#step(node, { kind: 'restate' });
+    if (draw < 966) return this.#trim(node);
     // Quiet runs get far, wild ones get into corners.
     if (this.#random.below(this.#quietness) > 0) return this.#deliver();
     if (draw < 975) return this.#controller.move(node.id);
     if (draw < 983) return this.#crash(node);
     if (draw < 986) return this.#controller.fence(node.id);
     if (draw < 988) return this.#wipe(node);
-    if (draw < 990) return this.#trim(node);
-    if (draw < 991) {
+    if (draw < 990) {
       this.#count('powerCut');
       for (const one of this.#nodes) this.#crash(one);
       return undefined;
@@ -234,16 +240,43 @@ export class ModelCluster {
     if (durable !== undefined) this.#step(node, { kind: 'durable', ...durable });
   }
 
-  /** In half of the runs, because it makes divergence rarer. */
+  /** In half of the runs, because it makes divergence rarer. By retention, or by a request for any offset. */
   #trim(node: ModelNode): void {
     if (this.#quietness % 2 === 0 || node.replica === undefined) return;
+    const upTo = this.#trimmable(node.replica);
+    if (this.#random.below(2) === 0) return this.#step(node, { kind: 'trim', logStart: upTo });
+    const { logStart } = node.replica;
+    const before = offset(logStart + this.#random.below(Math.max(0, upTo - logStart) + 1));
+    this.#lastRequest += 1;
+    const requestId = this.#lastRequest;
+    this.#step(node, { kind: 'trimRequest', requestId, before, deadlineMs: this.#nowMs + 1_000, nowMs: this.#nowMs });
+  }
+
+  #trimmable(replica: PartitionReplica): Offset {
     // Retention is longer than any producer goes on trying: what is still open must be known by its sequence.
-    let upTo = node.replica.highWatermark;
+    let upTo = replica.highWatermark;
     for (const { value } of this.#producers.flatMap((producer) => producer.open)) {
       const at = this.#history.offsetOf(value);
       if (at !== undefined && at < upTo) upTo = at;
     }
-    this.#step(node, { kind: 'trim', logStart: upTo });
+    return upTo;
+  }
+
+  #onTrimReply(reply: TrimReply): void {
+    if (reply.error !== undefined) return this.#count(`trim ${reply.error}`);
+    this.#count('trim answered');
+    if (reply.logStart > this.#trimmedTo) this.#trimmedTo = reply.logStart;
+  }
+
+  /** What a trim removed, once that was answered, nobody may serve who leads or may lead next, whatever crashes. */
+  #checkTrimmed(): void {
+    for (const id of this.#controller.metadata.isr) {
+      const { log, replica } = this.#node(id);
+      const start = Math.min(log.durableStart, replica?.logStart ?? log.durableStart);
+      if (start < this.#trimmedTo) {
+        throw new Violation(`node ${id} may lead and starts at ${start}, below ${this.#trimmedTo}, which was trimmed`);
+      }
+    }
   }
 
   #finishReload(node: ModelNode): void {
@@ -310,16 +343,17 @@ export class ModelCluster {
     if (replica === undefined) return;
     const before = replica.highWatermark;
     const fx = replica.step(event);
-    this.#carryOut(node, event, { fx, bytes });
+    this.#carryOut(node, event, { fx, bytes, generation: replica.generation });
     if (replica.role === 'failed') throw new Violation(`node ${node.id} gave up`);
     if (replica.highWatermark > before) this.#history.committed(node.id, node.log, before, replica.highWatermark);
     for (const reply of fx.replies) this.#onReply(node, reply.requestId, reply);
+    for (const reply of fx.trimReplies) this.#onTrimReply(reply);
   }
 
   #carryOut(
     node: ModelNode,
     event: PartitionEvent,
-    done: { readonly fx: PartitionEffects; readonly bytes: readonly ModelBatch[] },
+    done: { readonly fx: PartitionEffects; readonly bytes: readonly ModelBatch[]; readonly generation: number },
   ): void {
     const { fx } = done;
     for (const entry of fx.trace) this.#count(entry.kind);
@@ -330,7 +364,7 @@ export class ModelCluster {
     if (fx.reloadProducers !== undefined) node.reloads.push(fx.reloadProducers);
     if (fx.trimTo !== undefined) {
       this.#count('trimmed');
-      node.log.trim(fx.trimTo);
+      node.log.trim(fx.trimTo, done.generation);
     }
     for (const to of fx.stopPush) node.pushes.delete(to);
     for (const message of fx.sendNow) this.#post(node, message);
@@ -397,9 +431,16 @@ export class ModelCluster {
     switch (message.kind) {
       case 'position': {
         if (node.brokerEpoch === undefined) return;
-        const { fetchOffset, durableOffset, lastEpoch } = message;
+        const { fetchOffset, durableOffset, durableStart, lastEpoch } = message;
         const about = { replica: node.id, brokerEpoch: node.brokerEpoch, leaderEpoch, session, nowMs };
-        return this.#enqueue(to, { kind: 'followerPosition', ...about, fetchOffset, durableOffset, lastEpoch });
+        return this.#enqueue(to, {
+          kind: 'followerPosition',
+          ...about,
+          fetchOffset,
+          durableOffset,
+          durableStart,
+          lastEpoch,
+        });
       }
       case 'divergence': {
         const { epoch, endOffset } = message;
@@ -426,7 +467,7 @@ export class ModelCluster {
       const event = { leaderEpoch, session, error: 'OFFSET_OUT_OF_RANGE' as const, logStart: replica.logStart };
       return this.#enqueue(to, { kind: 'positionRefused', ...event });
     }
-    const ready = node.log.current.batches.filter((batch) => batch.baseOffset >= cursor);
+    const ready = node.log.current.batches.filter((batch) => batch.endOffset > cursor);
     const batches = ready.slice(0, 1 + this.#random.below(3));
     push.cursor = batches.at(-1)?.endOffset ?? cursor;
     const event: PushedEvent = {

@@ -8,7 +8,13 @@ export interface ModelBatch extends BatchFacts {
   readonly value: string;
 }
 
-type Change = { readonly change: LogChange; readonly batches: readonly ModelBatch[] };
+interface Trim {
+  readonly kind: 'trim';
+  readonly to: Offset;
+  readonly generation: number;
+}
+
+type Change = { readonly change: LogChange | Trim; readonly batches: readonly ModelBatch[] };
 
 interface Contents {
   readonly start: Offset;
@@ -30,6 +36,11 @@ export class ModelLog {
     return this.#current;
   }
 
+  /** Where it starts after any crash. */
+  get durableStart(): Offset {
+    return this.#durable.start;
+  }
+
   get unsyncedCount(): number {
     return this.#unsynced.length;
   }
@@ -39,23 +50,18 @@ export class ModelLog {
     this.#current = after(this.#current, { change, batches });
   }
 
-  trim(start: Offset): void {
-    const keep = (one: Contents): Contents => ({
-      start,
-      end: one.end < start ? start : one.end,
-      batches: one.batches.filter((batch) => batch.endOffset > start),
-    });
-    // What retention drops is durable elsewhere; the simplest disk drops it at once.
-    this.#current = keep(this.#current);
-    this.#durable = keep(this.#durable);
+  trim(to: Offset, generation: number): void {
+    const trim = { change: { kind: 'trim' as const, to, generation }, batches: [] };
+    this.#unsynced.push(trim);
+    this.#current = after(this.#current, trim);
   }
 
   /** Makes the first `count` unsynced changes durable and tells how far that is, by the last of them. */
-  sync(count: number): { readonly generation: number; readonly end: Offset } | undefined {
+  sync(count: number): { readonly generation: number; readonly end: Offset; readonly start: Offset } | undefined {
     const synced = this.#unsynced.splice(0, count);
     for (const one of synced) this.#durable = after(this.#durable, one);
     const last = synced.at(-1)?.change;
-    return last && { generation: last.generation, end: last.kind === 'append' ? last.endOffset : last.to };
+    return last && { generation: last.generation, end: this.#durable.end, start: this.#durable.start };
   }
 
   /** The power fails: the first `surviving` unsynced changes made it to the disk, the others did not. */
@@ -69,13 +75,7 @@ export class ModelLog {
 function after(contents: Contents, { change, batches }: Change): Contents {
   switch (change.kind) {
     case 'append':
-      // A trim may have overtaken an unsynced change.
-      if (change.endOffset <= contents.start) return contents;
-      return {
-        start: contents.start,
-        end: change.endOffset,
-        batches: [...contents.batches, ...batches.filter((batch) => batch.endOffset > contents.start)],
-      };
+      return { start: contents.start, end: change.endOffset, batches: [...contents.batches, ...batches] };
     case 'truncate':
       return {
         start: contents.start,
@@ -84,5 +84,11 @@ function after(contents: Contents, { change, batches }: Change): Contents {
       };
     case 'restartAt':
       return { start: change.to, end: change.to, batches: [] };
+    case 'trim':
+      return {
+        start: change.to,
+        end: contents.end,
+        batches: contents.batches.filter((batch) => batch.endOffset > change.to),
+      };
   }
 }

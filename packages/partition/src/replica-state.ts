@@ -2,7 +2,7 @@
  * All state of one replica. Written by the protocol phases (`leadership`, `leader-append`, `leader-replication`,
  * `high-watermark`, `isr`, `follower`), one step at a time, and read by `replica`.
  *
- * T1 logStart ≤ highWatermark ≤ logEnd, and durableEnd ≤ logEnd.
+ * T1 durableStart ≤ logStart ≤ highWatermark ≤ logEnd, and durableEnd ≤ logEnd.
  * T2 `highWatermark` never goes down: what it covers is committed for ever.
  * T3 `generation` grows with every change that takes bytes out of the log.
  */
@@ -36,6 +36,8 @@ export interface FollowerProgressState {
   streaming: boolean;
   /** Durable at the follower and equal to the leader's log. */
   acked: Offset;
+  /** The start of its log that is durable there. */
+  ackedStart: Offset;
   /** Last known moment at which `acked` was the log's end. */
   caughtUpAtMs: number;
 }
@@ -59,6 +61,8 @@ export interface LeaderRole {
   readonly marks: CaughtUpMarks;
   readonly awaitingCommit: WaitingReplies;
   readonly awaitingDurable: WaitingReplies;
+  /** Trims, until every replica that may lead next has forgotten what they removed. */
+  readonly awaitingTrim: WaitingReplies;
   pendingIsr: PendingIsrChange | undefined;
   /** Lag is counted from here at the earliest: before, this leader was not looking. */
   judgedFromMs: number;
@@ -98,6 +102,7 @@ export interface ReplicaState {
   readonly holders: Map<string, Offset>;
   logStart: Offset;
   logEnd: Offset;
+  durableStart: Offset;
   durableEnd: Offset;
   highWatermark: Offset;
   generation: number;
@@ -117,8 +122,10 @@ export function assignmentOf(state: ReplicaState): Assignment {
 }
 
 export function assertPositions(state: ReplicaState): void {
-  const { logStart, highWatermark, logEnd, durableEnd } = state;
-  invariant(logStart <= highWatermark && highWatermark <= logEnd && durableEnd <= logEnd, 'T1: positions in order', {
+  const { logStart, highWatermark, logEnd, durableStart, durableEnd } = state;
+  const inOrder = durableStart <= logStart && logStart <= highWatermark && highWatermark <= logEnd;
+  invariant(inOrder && durableEnd <= logEnd, 'T1: positions in order', {
+    durableStart,
     logStart,
     highWatermark,
     logEnd,
@@ -126,5 +133,6 @@ export function assertPositions(state: ReplicaState): void {
   });
 }
 
-/** No larger than either. */
 export const smaller = (one: Offset, other: Offset): Offset => (one < other ? one : other);
+
+export const larger = (one: Offset, other: Offset): Offset => (one > other ? one : other);

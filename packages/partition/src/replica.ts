@@ -10,23 +10,17 @@ import type { PartitionConfig, ReplicaLiveness } from './config.ts';
 import { EffectsDraft } from './effects-draft.ts';
 import type { PartitionEffects, PartitionRole } from './effects.ts';
 import { EpochCache } from './epoch-cache.ts';
-import type {
-  DurableEvent,
-  LoadedLog,
-  PartitionEvent,
-  ProducersReloadedEvent,
-  TickEvent,
-  TrimEvent,
-} from './events.ts';
-import { ackDurable, onDiverged, onPositionRefused, onPushed, statePosition, trimLog } from './follower.ts';
-import { maybeAdvanceHighWatermark } from './high-watermark.ts';
+import type { DurableEvent, LoadedLog, PartitionEvent, ProducersReloadedEvent, TickEvent } from './events.ts';
+import { ackDurable, onDiverged, onPositionRefused, onPushed, statePosition } from './follower.ts';
+import { knowsCommittedEnd, maybeAdvanceHighWatermark } from './high-watermark.ts';
 import { lagMs, maybeExpandAny, maybeRetryProposal, maybeShrink, onIsrChangeResult } from './isr.ts';
 import { enoughReplicas, expireWaiting, onAppend } from './leader-append.ts';
 import { onFollowerAck, onFollowerGone, onFollowerPosition } from './leader-replication.ts';
 import { onAssigned, onMetadataAtLeader } from './leadership.ts';
 import { ProducerStates } from './producer-state.ts';
-import { assertPositions, smaller } from './replica-state.ts';
-import type { LeaderRole, ReplicaState } from './replica-state.ts';
+import { assertPositions, larger } from './replica-state.ts';
+import type { ReplicaState } from './replica-state.ts';
+import { maybeAnswerTrims, onTrim, onTrimRequest, removableEnd } from './trim.ts';
 
 export interface PartitionReplicaOptions {
   readonly self: NodeId;
@@ -63,6 +57,7 @@ export class PartitionReplica {
       holders: new Map(),
       logStart: loaded.logStart,
       logEnd: loaded.logEnd,
+      durableStart: loaded.logStart,
       durableEnd: loaded.logEnd,
       highWatermark: loaded.highWatermark ?? loaded.logStart,
       generation: 0,
@@ -72,6 +67,8 @@ export class PartitionReplica {
       lastSession: sessionNumber(0),
       ledEpoch: undefined,
     };
+    // The first batch may begin before the log.
+    this.#state.epochs.trimTo(loaded.logStart);
     assertPositions(this.#state);
   }
 
@@ -116,6 +113,8 @@ export class PartitionReplica {
         return onProducersReloaded(state, event, fx);
       case 'trim':
         return onTrim(state, event, fx);
+      case 'trimRequest':
+        return onTrimRequest(state, event, fx);
       default:
         return unreachable(event);
     }
@@ -228,15 +227,6 @@ export class PartitionReplica {
   }
 }
 
-const knowsCommittedEnd = (state: ReplicaState, leader: LeaderRole): boolean =>
-  state.highWatermark >= leader.epochStart;
-
-function removableEnd(state: ReplicaState): Offset {
-  let end = state.highWatermark;
-  for (const from of state.holders.values()) end = smaller(end, from);
-  return end;
-}
-
 function onDurable(state: ReplicaState, event: DurableEvent, fx: EffectsDraft): void {
   // ABA: a completion from before a truncation speaks of bytes that are no longer those at these offsets.
   if (event.generation < state.generation) return fx.dropped('durable', 'another generation of the log');
@@ -244,13 +234,15 @@ function onDurable(state: ReplicaState, event: DurableEvent, fx: EffectsDraft): 
     end: event.end,
     logEnd: state.logEnd,
   });
-  if (event.end <= state.durableEnd) return;
-  state.durableEnd = event.end;
+  if (event.end <= state.durableEnd && event.start <= state.durableStart) return;
+  state.durableEnd = larger(state.durableEnd, event.end);
+  state.durableStart = larger(state.durableStart, event.start);
   const { role } = state;
   if (role.kind === 'follower') ackDurable(state, role, fx);
   if (role.kind !== 'leader') return;
-  role.awaitingDurable.take(event.end, (reply) => fx.succeed(reply.requestId, reply.baseOffset));
+  role.awaitingDurable.take(state.durableEnd, (reply) => fx.succeed(reply.requestId, reply.baseOffset));
   maybeAdvanceHighWatermark(state, role, fx);
+  maybeAnswerTrims(state, role, fx);
 }
 
 function onTick(state: ReplicaState, event: TickEvent, fx: EffectsDraft): void {
@@ -272,16 +264,11 @@ function onTick(state: ReplicaState, event: TickEvent, fx: EffectsDraft): void {
   maybeExpandAny(state, role, fx);
   // A joiner that stopped keeping up is no longer waited for.
   maybeAdvanceHighWatermark(state, role, fx);
+  maybeAnswerTrims(state, role, fx);
 }
 
 function onProducersReloaded(state: ReplicaState, event: ProducersReloadedEvent, fx: EffectsDraft): void {
   if (event.generation < state.generation) return fx.dropped('producersReloaded', 'another generation of the log');
   state.producers.reload(event.producers, state.logEnd, state.nowMs);
   if (state.role.kind === 'follower' && state.role.phase === 'reloading') statePosition(state, state.role, fx);
-}
-
-function onTrim(state: ReplicaState, event: TrimEvent, fx: EffectsDraft): void {
-  if (state.role.kind !== 'leader') return fx.dropped('trim', 'not the leader');
-  const logStart = smaller(event.logStart, removableEnd(state));
-  if (logStart > state.logStart) trimLog(state, logStart, fx);
 }

@@ -135,7 +135,12 @@ function eventOf(name: string, args: Arguments): PartitionEvent {
         nowMs,
       };
     case 'durable':
-      return { kind: 'durable', generation: args.number('generation', 0), end: offset(args.number('end')) };
+      return {
+        kind: 'durable',
+        generation: args.number('generation', 0),
+        end: offset(args.number('end')),
+        start: offset(args.number('start', 0)),
+      };
     case 'tick':
       return { kind: 'tick', nowMs };
     case 'result': {
@@ -166,6 +171,10 @@ function eventOf(name: string, args: Arguments): PartitionEvent {
     }
     case 'trim':
       return { kind: 'trim', logStart: offset(args.number('to')) };
+    case 'trimRequest': {
+      const asked = { requestId: args.number('id'), before: offset(args.number('before')) };
+      return { kind: 'trimRequest', ...asked, deadlineMs: args.number('deadline', 30_000), nowMs };
+    }
     default:
       return followerEvent(name, args, nowMs);
   }
@@ -178,7 +187,8 @@ function followerEvent(name: string, args: Arguments, nowMs: number): PartitionE
   const leadership = leaderEpoch(args.number('epoch', 0));
   if (name === 'gone') return { kind: 'followerGone', replica, ...life, session };
   const durableOffset = offset(args.number('durable', args.number('fetch', 0)));
-  const about = { replica, ...life, leaderEpoch: leadership, session, durableOffset, nowMs };
+  const durableStart = offset(args.number('start', 0));
+  const about = { replica, ...life, leaderEpoch: leadership, session, durableOffset, durableStart, nowMs };
   if (name === 'ack') return { kind: 'followerAck', ...about };
   if (name !== 'position') throw new Error(`unknown command ${name}`);
   const lastEpoch = args.has('last') ? leaderEpoch(args.number('last')) : undefined;

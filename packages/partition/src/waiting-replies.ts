@@ -1,5 +1,6 @@
 /**
- * Produce requests whose batch is in the log and that wait for a position to pass its end.
+ * Requests that changed the log and wait for a position to reach what they need: produce requests for the end of their
+ * batch, trims for a log start.
  *
  * W1 In order of `needEnd`. Originals come in order; only duplicates of older batches are put in between.
  */
@@ -8,6 +9,7 @@ import type { RequestId } from './events.ts';
 
 export interface WaitingReply {
   readonly requestId: RequestId;
+  /** What the answer says. */
   readonly baseOffset: Offset;
   /** The position must reach this. */
   readonly needEnd: Offset;

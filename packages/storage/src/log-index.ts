@@ -2,7 +2,8 @@
  * What stable media hold of one log, and where. Rows and footers are applied to it in log order, live when their group
  * is durable and again on recovery: nothing else changes it.
  *
- * X1 The log is [start, end): `sealed` segments, then the extents of the `open` file, without gaps.
+ * X1 The log is [start, end): `sealed` segments, then the extents of the `open` file, without gaps. The start may lie
+ *    inside the first batch: then the first run of an empty log begins before it.
  * X2 A row applies only when it names the group that touched the log before it. One that does not follows lost rows: it
  *    and all after it are left out, and the log is lossy, until a row that needs no predecessor (`lossy`, `delete`).
  * X3 Truncated and dropped bytes never come back (P7): later rows and segments cut earlier ones, in log order.
@@ -111,7 +112,7 @@ export class LogIndex {
   apply(row: LogIdRow, at: AppliedAt): void {
     const absolute = row.kind === 'lossy' || row.kind === 'delete';
     if (!this.#follows(row.previousGroup, absolute, row.kind === 'run' ? row.end : undefined)) return;
-    if (row.kind === 'run' && row.base !== this.end) {
+    if (row.kind === 'run' && !this.#continues(row)) {
       this.#break(row.end);
       return;
     }
@@ -228,6 +229,10 @@ export class LogIndex {
     if (!this.#broken) return undefined;
     this.#broken = false;
     return this.lossy;
+  }
+
+  #continues({ base, end }: RunRow): boolean {
+    return base === this.end || (this.start === this.end && base < this.end && end > this.end);
   }
 
   #summarizedLoss(): LogSummary['lossy'] {

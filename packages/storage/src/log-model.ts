@@ -43,9 +43,10 @@ export class LogModel {
       model.end = Math.min(model.end, to);
       model.start = Math.min(model.start, to);
     } else if (draw < 18) {
-      const to = boundary(model, random);
+      // Anywhere: a batch that contains the start stays.
+      const to = model.start + random.below(model.end - model.start + 1);
       log.restartAt(at(to));
-      model.batches = model.batches.filter((batch) => batch.base >= to);
+      model.batches = model.batches.filter((batch) => batch.end > to);
       model.start = to;
     } else if (draw < 19) {
       const to = model.end + random.below(50);
@@ -61,7 +62,7 @@ export class LogModel {
   trimEach(node: NodeLog, random: Random, after: () => void): void {
     for (const [number, model] of this.#logs) {
       const kept = model.batches.slice(model.batches.length - random.below(3));
-      const to = kept[0]?.base ?? model.end;
+      const to = Math.max(model.start, kept[0]?.base ?? model.end);
       node.log(testLogId(number)).restartAt(at(to));
       Object.assign(model, { start: to, batches: kept });
       after();
@@ -110,7 +111,7 @@ export class LogModel {
       const upTo = boundary(model, random);
       const found = await log.offsetSince(sinceMs, at(upTo));
       const first = model.batches.find((batch) => batch.timestampMs >= sinceMs && batch.base < upTo);
-      if (found !== (first?.base ?? upTo)) {
+      if (found !== (first === undefined ? upTo : Math.max(first.base, model.start))) {
         return `log ${number}, ${model.start} to ${model.end}: since ${sinceMs} below ${upTo} begins at ${found}`;
       }
     }
@@ -127,19 +128,23 @@ export class LogModel {
   }
 
   #append(model: ModelLog, log: ReturnType<NodeLog['log']>, random: Random): void {
-    const count = 1 + random.below(3);
+    const batches = 1 + random.below(3);
     const parts: Uint8Array[] = [];
-    const base = model.end;
-    for (let n = 0; n < count; n += 1) {
+    const records = 1 + random.below(4);
+    // What a restart made empty may go on with a batch that began before.
+    const before = model.batches.length === 0 ? Math.min(random.below(records), model.end) : 0;
+    const base = model.end - before;
+    model.end = base;
+    for (let n = 0; n < batches; n += 1) {
       this.#mark += 1;
-      const records = 1 + random.below(4);
+      const count = n === 0 ? records : 1 + random.below(4);
       const valueBytes = random.below(8) === 0 ? 17_000 : random.below(300);
       // Neither growing nor the same: producers' clocks differ.
       const timestampMs = 1_000_000 + ((this.#mark * 7_919) % 1_000);
-      const bytes = testBatch({ base: model.end, records, valueBytes, mark: this.#mark, timestampMs });
+      const bytes = testBatch({ base: model.end, records: count, valueBytes, mark: this.#mark, timestampMs });
       const timestamp = timestampMs + this.#mark;
-      model.batches.push({ base: model.end, end: model.end + records, bytes, timestampMs: timestamp });
-      model.end += records;
+      model.batches.push({ base: model.end, end: model.end + count, bytes, timestampMs: timestamp });
+      model.end += count;
       parts.push(bytes);
     }
     log.append(concat(parts), testSpan(base, model.end));
@@ -165,8 +170,8 @@ const sorted = (lines: readonly string[]): string =>
     .toSorted()
     .join('\n');
 
-/** A batch boundary of the log, its start and end included. */
+/** A batch boundary of the log, its first and last included. */
 function boundary(model: ModelLog, random: Random): number {
-  const all = [model.start, ...model.batches.map((batch) => batch.end)];
+  const all = [model.batches[0]?.base ?? model.end, ...model.batches.map((batch) => batch.end)];
   return all[random.below(all.length)] ?? model.start;
 }

@@ -193,6 +193,36 @@ function cutRules(subject: () => NodeLogUnderTest): void {
     expect([log.startOffset, log.endOffset]).toEqual([6, 10]);
     expect(concat([await contents(log)])).toEqual(concat(fresh));
   });
+
+  test('the start may lie inside a batch, which stays, also for one that goes on from there', async () => {
+    let node = await subject().reopen();
+    let log = node.log(testLogId(1));
+    const parts = fill(log, 4);
+    await durable(log);
+    log.restartAt(at(5));
+    expect([log.startOffset, log.durableStart]).toEqual([5, 0]);
+    const told: number[] = [];
+    log.onDurable = () => told.push(log.durableStart);
+    await durableGroup(node);
+    expect(told).toEqual([5]);
+    expect((await log.read(at(4), at(8), 100)).kind).toBe('out-of-range');
+    const next = node.log(testLogId(2));
+    next.restartAt(at(5));
+    expect(() => next.append(testBatch({ base: 3, records: 2 }), testSpan(3, 5))).toThrow(InvariantError);
+    for (const part of parts.slice(2))
+      next.append(part.slice(), testSpan(next.endOffset === 5 ? 4 : 6, next.endOffset === 5 ? 6 : 8));
+    await durable(next);
+    for (let round = 0; round < 3; round += 1) {
+      for (const number of [1, 2]) {
+        log = node.log(testLogId(number));
+        expect([log.startOffset, log.durableStart, log.endOffset]).toEqual([5, 5, 8]);
+        expect(batchesOf(await log.read(at(5), at(6), 100_000)).endOffset).toBe(6);
+        expect(concat([await contents(log)])).toEqual(concat(parts.slice(2)));
+      }
+      node = await subject().reopen();
+    }
+    expect(node.lossy).toEqual([]);
+  });
 }
 
 function lifeRules(subject: () => NodeLogUnderTest): void {

@@ -5,7 +5,8 @@
  * later, by `onDurable`.
  *
  * L1 startOffset ≤ endOffset and durableOffset ≤ endOffset; after a restart `durableOffset` stays below `startOffset`
- *    until the new start is durable, which `onDurable` then tells.
+ *    until the new start is durable, which `onDurable` then tells. The start may lie inside the first batch, which is
+ *    then kept and read whole.
  * L2 `onDurable` tells only of bytes that are still part of the log: what was truncated meanwhile is never reported,
  *    even when other bytes took its offsets (ABA, reliability §1.3).
  * L3 After a failed write or sync every method that changes something throws `STORAGE_FAILED` (S2).
@@ -61,17 +62,19 @@ export interface LogStore {
   readonly endOffset: Offset;
   /** End of what is on stable media. */
   readonly durableOffset: Offset;
+  /** Where it starts on stable media: nothing below comes back by a crash. At most `startOffset`. */
+  readonly durableStart: Offset;
   /** What it holds on the disk; what is not durable yet does not count. */
   readonly bytes: number;
   /** Present from the moment damage was found until `healed`: the replica must leave ISR and ELR, then refetch. */
   readonly lossy: LossyReport | undefined;
-  /** Called once for each group commit that made bytes of this log durable. */
+  /** Called once for each group commit that made bytes of this log, or where it starts, durable. */
   onDurable: ((durableOffset: Offset) => void) | undefined;
 
   /**
    * Appends whole batches whose CRC the caller has checked, already patched with offset and epoch. `batches` may hold
    * several that follow each other without a gap, and belongs to the log from now on. `span.baseOffset` must equal
-   * `endOffset`.
+   * `endOffset`; only the first batch of an empty log may begin before it, when it contains the start.
    */
   append(batches: Uint8Array, span: OffsetSpan): void;
   /**
@@ -82,7 +85,8 @@ export interface LogStore {
   read(from: Offset, upTo: Offset, bytesMax: number): ReadResult | Promise<ReadResult>;
   /**
    * Base of the first batch below `upTo` that can hold a record of `sinceMs` or later, by what its header says of it and by
-   * its producer's clock; `upTo` when there is none. Earlier batches hold none. Rejects as `read` does.
+   * its producer's clock; the start when that lies inside it, `upTo` when there is none. Earlier batches hold none. Rejects
+   * as `read` does.
    */
   offsetSince(sinceMs: number, upTo: Offset): Promise<Offset>;
   /** Cuts the log back to `to`, a batch boundary (D8): at once in memory, durable with the next group. */
@@ -93,7 +97,7 @@ export interface LogStore {
    * further. `startOffset` when there is none. Never past `durableOffset`; the granule is what the log has in one file.
    */
   expiredEnd(limits: RetentionLimits): Offset;
-  /** Drops what is below `to`, a batch boundary or a place inside an empty batch. `to` past the end leaves the log empty, to go on from `to`. */
+  /** Drops what is below `to`, a batch that contains it excepted. `to` past the end leaves the log empty, to go on from it. */
   restartAt(to: Offset): void;
   /** Batch headers from the batch that contains `from`, in order: how epoch cache and producer state are rebuilt. */
   headers(from: Offset): AsyncIterable<BatchHeader>;

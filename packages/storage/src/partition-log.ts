@@ -62,6 +62,7 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
   #start: Offset;
   #end: Offset;
   #durable: Offset;
+  #durableStart: Offset;
   /** The last group with a row of this log, 0 when there is none. */
   #lastGroup: number;
   #cuts: PendingCut[] = [];
@@ -87,6 +88,7 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     this.#start = offset(fresh ? 0 : index.start);
     this.#end = offset(fresh ? 0 : index.end);
     this.#durable = this.#end;
+    this.#durableStart = this.#start;
     this.#lastGroup = fresh ? 0 : index.lastGroup;
     this.#lossy = fresh ? undefined : index.lossy;
     if (fresh) this.#cuts.push({ group: deletedBy, to: 0 });
@@ -102,6 +104,10 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
 
   get durableOffset(): Offset {
     return this.#durable;
+  }
+
+  get durableStart(): Offset {
+    return this.#durableStart;
   }
 
   get bytes(): number {
@@ -147,7 +153,7 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
         continue;
       }
       const found = firstSince(read.batches, base, sinceMs);
-      if (found !== undefined) return offset(found);
+      if (found !== undefined) return offset(Math.max(found, this.#start));
       if (read.endOffset === base) return upTo;
       from = read.endOffset;
     }
@@ -165,6 +171,7 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     this.#end = to;
     if (to < this.#start) this.#start = to;
     this.#durable = offset(Math.min(this.#durable, to));
+    this.#durableStart = offset(Math.min(this.#durableStart, to));
   }
 
   restartAt(to: Offset): void {
@@ -192,6 +199,7 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     this.#end = to;
     // A crash before the new start is durable brings the old log back: until then nothing of the new one counts.
     this.#durable = offset(Math.min(this.#durable, to));
+    this.#durableStart = offset(Math.min(this.#durableStart, to));
   }
 
   expiredEnd(limits: RetentionLimits): Offset {
@@ -267,9 +275,11 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     let durable = this.#index().end;
     for (const cut of this.#cuts) durable = Math.min(durable, cut.to);
     const bounded = offset(Math.min(Math.max(durable, this.#start), this.#end));
-    if (bounded <= this.#durable) return;
-    this.#durable = bounded;
-    this.onDurable?.(bounded);
+    const start = offset(Math.min(this.#index().start, this.#start));
+    if (bounded <= this.#durable && start <= this.#durableStart) return;
+    if (bounded > this.#durable) this.#durable = bounded;
+    if (start > this.#durableStart) this.#durableStart = start;
+    this.onDurable?.(this.#durable);
   }
 
   /** While a cut is not durable the index is right of what lies below the tail alone (L4, L5). */
@@ -309,8 +319,9 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
   /** The batches are what the caller says they are. It has read their headers: this only looks at their bounds. */
   #check(batches: Uint8Array, span: OffsetSpan): void {
     // The details are made only when they are needed: this is on the way of every batch.
-    if (span.baseOffset !== this.#end) {
-      invariant(false, 'L1: an append continues the log', { end: this.#end, ...span });
+    const isFirst = this.#start === this.#end && span.baseOffset < this.#end && span.endOffset > this.#end;
+    if (span.baseOffset !== this.#end && !isFirst) {
+      invariant(false, 'L1: an append continues the log', { start: this.#start, end: this.#end, ...span });
     }
     let next: number = span.baseOffset;
     for (let at = 0; at < batches.length; ) {

@@ -42,8 +42,8 @@ const workload: Workload = {
     for (let step = 1; step <= steps; step += 1) {
       const draw = random.below(12);
       if (draw < 3) raft.step(node.log, random);
-      else if (draw < 5) logs.trimEach(node.log, random, note);
-      else if (draw < 6) logs.deleteOne(node.log, random);
+      else if (draw < 6) logs.trimEach(node.log, random, note);
+      else if (draw < 7) logs.deleteOne(node.log, random);
       else logs.step(node.log, random);
       note();
       const reported = history.reported(node.log);

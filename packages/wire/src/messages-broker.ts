@@ -111,6 +111,25 @@ export interface PartitionOffsets {
   readonly sinceOffset: number;
 }
 
+export interface TrimPartitionsRequest {
+  readonly partitions: readonly PartitionTrim[];
+}
+
+export interface PartitionTrim {
+  readonly partition: PartitionName | null;
+  readonly before: number;
+}
+
+export interface TrimPartitionsResponse {
+  readonly partitions: readonly PartitionTrimmed[];
+}
+
+export interface PartitionTrimmed {
+  readonly partition: PartitionName | null;
+  readonly logStart: number;
+  readonly error: ErrorDetail | null;
+}
+
 /** Which replicas must have a batch before it is answered. */
 export const Acks = { all: 0, leader: 1, none: 2 } as const;
 export type Acks = (typeof Acks)[keyof typeof Acks];

@@ -147,6 +147,7 @@ export interface ReplicaPosition {
   readonly fetchOffset: number;
   readonly lastEpoch: number;
   readonly durableOffset: number;
+  readonly durableStart: number;
 }
 
 export interface ReplicaAck {
@@ -154,6 +155,7 @@ export interface ReplicaAck {
   readonly leaderEpoch: number;
   readonly session: number;
   readonly durableOffset: number;
+  readonly durableStart: number;
 }
 
 export interface ReplicateResponse {

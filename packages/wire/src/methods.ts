@@ -53,6 +53,10 @@ export const methods = {
       '/sluice.v1.Broker/ListOffsets',
       'topic:describe',
     ),
+    trimPartitions: clientUnary<broker.TrimPartitionsRequest, broker.TrimPartitionsResponse>(
+      '/sluice.v1.Broker/TrimPartitions',
+      'topic:delete',
+    ),
   },
   admin: {
     watchMetadata: clientStream<admin.WatchMetadataRequest, admin.MetadataUpdate>(

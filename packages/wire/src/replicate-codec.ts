@@ -150,7 +150,8 @@ const positionBytes = (position: Partially<ReplicaPosition>): number =>
   uint64Bytes(position.session) +
   uint64Bytes(position.fetchOffset) +
   sint32Bytes(position.lastEpoch) +
-  uint64Bytes(position.durableOffset);
+  uint64Bytes(position.durableOffset) +
+  uint64Bytes(position.durableStart);
 
 function writePosition(writer: ProtobufWriter, position: Partially<ReplicaPosition>): void {
   writer.begin(0o22, positionBytes(position));
@@ -163,6 +164,7 @@ function writePosition(writer: ProtobufWriter, position: Partially<ReplicaPositi
   writer.integer(0o70, position.fetchOffset);
   writer.sint32(0o100, position.lastEpoch);
   writer.integer(0o110, position.durableOffset);
+  writer.integer(0o120, position.durableStart);
 }
 
 function readPosition(reader: ProtobufReader): ReplicaPosition {
@@ -175,6 +177,7 @@ function readPosition(reader: ProtobufReader): ReplicaPosition {
   let fetchOffset = 0;
   let lastEpoch = 0;
   let durableOffset = 0;
+  let durableStart = 0;
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     if (tag === 0o10) slot = reader.uint32();
     else if (tag === 0o22) topicId = reader.text();
@@ -185,13 +188,18 @@ function readPosition(reader: ProtobufReader): ReplicaPosition {
     else if (tag === 0o70) fetchOffset = reader.uint64();
     else if (tag === 0o100) lastEpoch = reader.sint32();
     else if (tag === 0o110) durableOffset = reader.uint64();
-    else reader.skip(tag, 9);
+    else if (tag === 0o120) durableStart = reader.uint64();
+    else reader.skip(tag, 10);
   }
-  return { slot, topicId, partition, kind, leaderEpoch, session, fetchOffset, lastEpoch, durableOffset };
+  return { slot, topicId, partition, kind, leaderEpoch, session, fetchOffset, lastEpoch, durableOffset, durableStart };
 }
 
 const ackBytes = (ack: Partially<ReplicaAck>): number =>
-  uint32Bytes(ack.slot) + uint32Bytes(ack.leaderEpoch) + uint64Bytes(ack.session) + uint64Bytes(ack.durableOffset);
+  uint32Bytes(ack.slot) +
+  uint32Bytes(ack.leaderEpoch) +
+  uint64Bytes(ack.session) +
+  uint64Bytes(ack.durableOffset) +
+  uint64Bytes(ack.durableStart);
 
 function writeAck(writer: ProtobufWriter, ack: Partially<ReplicaAck>): void {
   writer.begin(0o32, ackBytes(ack));
@@ -199,6 +207,7 @@ function writeAck(writer: ProtobufWriter, ack: Partially<ReplicaAck>): void {
   writer.integer(0o20, ack.leaderEpoch);
   writer.integer(0o30, ack.session);
   writer.integer(0o40, ack.durableOffset);
+  writer.integer(0o50, ack.durableStart);
 }
 
 function readAck(reader: ProtobufReader): ReplicaAck {
@@ -206,14 +215,16 @@ function readAck(reader: ProtobufReader): ReplicaAck {
   let leaderEpoch = 0;
   let session = 0;
   let durableOffset = 0;
+  let durableStart = 0;
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     if (tag === 0o10) slot = reader.uint32();
     else if (tag === 0o20) leaderEpoch = reader.uint32();
     else if (tag === 0o30) session = reader.uint64();
     else if (tag === 0o40) durableOffset = reader.uint64();
-    else reader.skip(tag, 4);
+    else if (tag === 0o50) durableStart = reader.uint64();
+    else reader.skip(tag, 5);
   }
-  return { slot, leaderEpoch, session, durableOffset };
+  return { slot, leaderEpoch, session, durableOffset, durableStart };
 }
 
 function pushBytes(push: Partially<ReplicaPush>): number {
