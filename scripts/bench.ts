@@ -1,6 +1,6 @@
 /**
- * `npm run -s bench -- NAME… --json`: micro-benchmarks by name, a line a figure; without a name their list. Figures of
- * one run are for comparing with each other: another machine, or another hour, has others.
+ * `npm run -s bench -- NAME… --json`: micro-benchmarks by name, a line a figure; without a name their list; `--only PART`
+ * for one part of one. Figures of one run are for comparing with each other: another machine, or another hour, has others.
  */
 import { parseArgs } from 'node:util';
 import type { BenchFigure } from './bench/figure.ts';
@@ -9,17 +9,27 @@ import { benchmarks } from './bench/names.ts';
 interface Options {
   readonly names: readonly string[];
   readonly json: boolean;
+  readonly part: string | undefined;
 }
 
-const usage = (): string => `usage: npm run -s bench -- NAME… [--json]\nnames: ${Object.keys(benchmarks).join(' ')}\n`;
+function usage(): string {
+  const parts = Object.entries(benchmarks).flatMap(([name, { parts: names }]) =>
+    names === undefined ? [] : [`parts of ${name}: ${names.join(' ')}\n`],
+  );
+  const names = Object.keys(benchmarks).join(' ');
+  return `usage: npm run -s bench -- NAME… [--only PART] [--json]\nnames: ${names}\n${parts.join('')}`;
+}
 
 function optionsFrom(argv: readonly string[]): Options | undefined {
   try {
-    const options = { json: { type: 'boolean', default: false } } as const;
+    const options = { json: { type: 'boolean', default: false }, only: { type: 'string' } } as const;
     const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true });
     const unknown = positionals.find((name) => benchmarks[name] === undefined);
     if (unknown !== undefined) throw new Error(`there is no benchmark ${unknown}`);
-    return { names: positionals, json: values.json };
+    const part = values.only;
+    const without = positionals.find((name) => part !== undefined && benchmarks[name]?.parts?.includes(part) !== true);
+    if (without !== undefined) throw new Error(`${without} has no part ${part}`);
+    return { names: positionals, json: values.json, part };
   } catch (error) {
     process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n${usage()}`);
     return undefined;
@@ -33,17 +43,22 @@ function text({ name, ...figures }: BenchFigure): string {
   return `${name.padEnd(nameWidth)} ${shown.join('  ')}`;
 }
 
-const formatted = (value: string | number): string =>
-  typeof value === 'number' ? value.toLocaleString('en-US', { maximumFractionDigits: 2 }) : value;
+function formatted(value: BenchFigure[string]): string {
+  if (typeof value === 'string') return value;
+  if (typeof value === 'number') return value.toLocaleString('en-US', { maximumFractionDigits: 2 });
+  return value?.map(formatted).join(', ') ?? '';
+}
 
-async function run({ names, json }: Options): Promise<number> {
+async function run({ names, json, part }: Options): Promise<number> {
   if (names.length === 0) {
     if (json) console.log(JSON.stringify({ names: Object.keys(benchmarks) }));
     else process.stdout.write(usage());
     return 0;
   }
   for (const name of names) {
-    for await (const figure of benchmarks[name]?.() ?? []) console.log(json ? JSON.stringify(figure) : text(figure));
+    for await (const figure of benchmarks[name]?.run(part) ?? []) {
+      console.log(json ? JSON.stringify(figure) : text(figure));
+    }
   }
   return 0;
 }

@@ -1,4 +1,6 @@
 /** What a run over a disk measured, as figures. */
+import { rounded } from './figure.ts';
+
 export interface Sample {
   readonly latenciesMs: number[];
   readonly bytes: number;
@@ -14,12 +16,11 @@ export interface LatencyFigures {
   readonly operationsPerSecond: number;
   readonly cpuUsPerOperation: number;
   readonly cpuSecondsPerGb: number;
-  readonly [figure: string]: number;
 }
 
 export function latencyFigures({ latenciesMs, bytes, elapsedMs, cpuUs }: Sample): LatencyFigures {
   const sorted = latenciesMs.toSorted((a, b) => a - b);
-  const at = (part: number): number => rounded(sorted[Math.floor(sorted.length * part)] ?? 0, 3);
+  const at = (part: number): number => rounded(quantile(sorted, part), 3);
   return {
     p50Ms: at(0.5),
     p99Ms: at(0.99),
@@ -40,4 +41,6 @@ export function together(samples: readonly Sample[]): Sample {
   };
 }
 
-export const rounded = (value: number, digits: number): number => Number(value.toFixed(digits));
+/** Of values in their order. */
+export const quantile = (sorted: readonly number[], part: number): number =>
+  sorted[Math.floor(sorted.length * part)] ?? 0;
