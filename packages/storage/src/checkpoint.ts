@@ -5,14 +5,16 @@
  */
 import type { DiskFile } from '@sluice/base';
 import { crc32c } from '@sluice/record';
+import { checkpointName } from './checkpoint-name.ts';
 import type { DataDirectory } from './data-directory.ts';
-import { encodeFooter } from './footer.ts';
+import { encodeFooter, type Footer } from './footer.ts';
 import { aligned } from './frame.ts';
 import { encodeJournalHeader, journalHeaderBytes } from './journal-file.ts';
 import type { FinishedCheckpoint } from './live-files.ts';
 import type { StoredEntry } from './raft-index.ts';
 import type { RaftEntry } from './raft-store.ts';
 import type { Replay } from './replay.ts';
+import type { SnapshotsByLog } from './snapshot-reads.ts';
 
 /** One write, and what the groups that are committed meanwhile may have to wait for. */
 const pieceBytesMax = 256 * 1024;
@@ -23,14 +25,13 @@ export interface Folded {
   readonly entries: readonly RaftEntry[];
   readonly lastGroup: number;
   readonly checksum: number;
+  /** That it takes over. */
+  readonly snapshots: SnapshotsByLog;
 }
 
-export const checkpointName = (fileId: number): string => `checkpoint-${String(fileId).padStart(20, '0')}.log`;
-
-/** Undefined when the name is not that of a checkpoint. */
-export function checkpointFileId(name: string): number | undefined {
-  const match = /^checkpoint-(\d{20})\.log$/.exec(name);
-  return match === null ? undefined : Number(match[1]);
+export interface WrittenCheckpoint {
+  readonly file: FinishedCheckpoint;
+  readonly footer: Footer;
 }
 
 /** Durable, with its name, once this resolves; no manifest names it. */
@@ -38,8 +39,8 @@ export async function writeCheckpoint(
   directory: DataDirectory,
   fileId: number,
   folded: Folded,
-): Promise<FinishedCheckpoint> {
-  const { replay, entries, lastGroup, checksum: previousChecksum } = folded;
+): Promise<WrittenCheckpoint> {
+  const { replay, entries, lastGroup, checksum: previousChecksum, snapshots } = folded;
   const stored: StoredEntry[] = [];
   let position = journalHeaderBytes;
   for (const { index, term, kind, payload } of entries) {
@@ -48,7 +49,7 @@ export async function writeCheckpoint(
   }
   const footerAt = aligned(position);
   const place = { fileId, position: footerAt, previousChecksum, appendedMs: 0 };
-  const { frame } = encodeFooter(replay.checkpointSource(lastGroup, stored), place);
+  const { frame, footer } = encodeFooter(replay.checkpointSource(lastGroup, stored, snapshots), place);
   const { hardState } = replay.raft;
   const header = encodeJournalHeader({ fileId, firstGroup: 1, previousChecksum, hardState });
   const file = await directory.disk.open(directory.file(checkpointName(fileId)), 'create');
@@ -60,7 +61,7 @@ export async function writeCheckpoint(
     await file.close();
   }
   await directory.disk.syncDirectory(directory.path);
-  return { fileId, footerAt, bytes: footerAt + frame.length, damaged: false };
+  return { file: { fileId, footerAt, bytes: footerAt + frame.length, damaged: false }, footer };
 }
 
 /** Each piece is durable before the next is asked for, so that the sync of all of it is short. */

@@ -11,10 +11,10 @@ import { ByteReader } from './binary.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { type Extent, ExtentList } from './extents.ts';
 import { FilePool } from './file-pool.ts';
-import { journalName } from './journal-file.ts';
-import type { LogIndex, Section } from './log-index.ts';
+import type { LogIndex } from './log-index.ts';
 import type { ReadBatches } from './log-store.ts';
 import type { Checked } from './scrubber.ts';
+import type { Section } from './section.ts';
 import { readSpans } from './spans.ts';
 import { wholeEnd } from './whole-batches.ts';
 
@@ -57,16 +57,24 @@ export class DamagedRead extends Error {
   }
 }
 
+export interface ColdReaderOptions {
+  readonly openFileId: () => number;
+  /** Of a finished file, in the directory. */
+  readonly nameOf: (fileId: number) => string;
+}
+
 export class ColdReader {
   readonly #directory: DataDirectory;
   readonly #files: FilePool;
   readonly #openFileId: () => number;
+  readonly #nameOf: (fileId: number) => string;
   readonly #sections = new Map<string, CachedSection>();
   #sectionBytes = 0;
 
-  constructor(directory: DataDirectory, openFileId: () => number) {
+  constructor(directory: DataDirectory, { openFileId, nameOf }: ColdReaderOptions) {
     this.#directory = directory;
     this.#openFileId = openFileId;
+    this.#nameOf = nameOf;
     this.#files = new FilePool((fileId) => directory.disk.open(this.#path(fileId), 'existing'));
   }
 
@@ -141,6 +149,13 @@ export class ColdReader {
     const next = places.at(-1)?.end;
     if (next !== undefined && next > start) return { next, bytes };
     throw new DamagedRead(`${this.#path(fileId)}: its index has a gap`, { fileId, intactEnd: start });
+  }
+
+  /** Undefined when they are damaged. */
+  async sectionBytes(fileId: number, section: Section): Promise<Uint8Array | undefined> {
+    const bytes = new Uint8Array(section.bytes);
+    const read = await this.#files.use(fileId, (file) => file.read(bytes, section.position));
+    return read < bytes.length || crc32c(bytes) !== section.crc ? undefined : bytes;
   }
 
   /** The file is dropped: reads that are in it go on, and no new one begins. */
@@ -222,9 +237,8 @@ export class ColdReader {
       this.#sections.set(key, cached);
       return cached.extents;
     }
-    const bytes = new Uint8Array(section.bytes);
-    const read = await this.#files.use(fileId, (file) => file.read(bytes, section.position));
-    if (read < bytes.length || crc32c(bytes) !== section.crc) {
+    const bytes = await this.sectionBytes(fileId, section);
+    if (bytes === undefined) {
       const where = `${this.#path(fileId)}: the footer at byte ${section.position}`;
       return new DamagedRead(where, { fileId, intactEnd: from });
     }
@@ -240,7 +254,7 @@ export class ColdReader {
   }
 
   #path(fileId: number): string {
-    return this.#directory.file(journalName(fileId));
+    return this.#directory.file(this.#nameOf(fileId));
   }
 }
 

@@ -11,6 +11,7 @@ import type { NodeLog, NodeLogLimits } from './node-log.ts';
 import type { RaftEntry, RaftHardState, RaftWrite } from './raft-store.ts';
 import { at as offsetAt } from './test-batches.ts';
 import { openTestNode, testLogId } from './test-node-log.ts';
+import { wrongSnapshot } from './test-snapshots.ts';
 
 export interface Workload {
   readonly limits: Partial<NodeLogLimits>;
@@ -83,7 +84,7 @@ const crashOptions = (mode: Mode, seed: number): CrashOptions => {
 };
 
 /** A disk whose operations hang from one on, as when the power goes. */
-class CrashingDisk {
+export class CrashingDisk {
   readonly disk: MemoryDisk;
   #from = Number.POSITIVE_INFINITY;
   #onHang: () => void = () => undefined;
@@ -138,6 +139,10 @@ async function recoveredState(
   const state = `${await signatureOf(node.log, logNumbers)}\n${raftSignature(hardState, entries)}`;
   const dead = await readableDead(node.log, logNumbers);
   if (dead !== undefined) return dead;
+  for (const number of logNumbers) {
+    const wrong = await wrongSnapshot(node.log.log(testLogId(number)));
+    if (wrong !== undefined) return wrong;
+  }
   if (after === 'close') await node.close();
   return state;
 }

@@ -10,12 +10,21 @@ import { ByteReader, ByteWriter } from './binary.ts';
 import type { ExtentList } from './extents.ts';
 import { aligned, FrameKind, type FrameHeader, frameHeaderBytes, writeFrameHeader } from './frame.ts';
 import type { GroupPlace } from './group.ts';
-import type { LogSummary, Section } from './log-index.ts';
+import type { LogSummary } from './log-index.ts';
+import type { StateSnapshot } from './log-store.ts';
 import type { RaftSummary, StoredEntry } from './raft-index.ts';
 import { readLogId, writeLogId } from './rows.ts';
+import type { Section } from './section.ts';
 
 export interface FooterLog {
   readonly summary: LogSummary;
+  readonly section: Section;
+  /** Oldest first; one at most, but in a file that stands for others. */
+  readonly snapshots: readonly FooterSnapshot[];
+}
+
+export interface FooterSnapshot {
+  readonly offset: number;
   readonly section: Section;
 }
 
@@ -31,15 +40,23 @@ export interface Footer {
   readonly damaged: boolean;
 }
 
+export interface FooterSourceLog {
+  readonly summary: LogSummary;
+  readonly extents: ExtentList;
+  readonly snapshots: readonly StateSnapshot[];
+}
+
 export interface FooterSource {
   /** The last group of the file. */
   readonly group: number;
-  readonly logs: Iterable<{ readonly summary: LogSummary; readonly extents: ExtentList }>;
+  readonly logs: Iterable<FooterSourceLog>;
   readonly raft: { readonly summary: RaftSummary; readonly stored: readonly StoredEntry[] } | undefined;
   readonly damaged: boolean;
 }
 
 const flag = { absolute: 1, deleted: 2, keepBelow: 4, base: 8, lossy: 16, knownEnd: 32, doubtful: 64 };
+/** Shared: most footers of a node with many logs have none for most of them. */
+const none: readonly FooterSnapshot[] = [];
 const rowKind = { log: 0, raft: 1, damaged: 2 };
 
 /** The frame, and what it says with positions in the file. */
@@ -51,9 +68,12 @@ export function encodeFooter(source: FooterSource, place: GroupPlace): { frame: 
     const bytes = sections.length - position;
     return { position, bytes, crc: crc32c(sections.written().subarray(position)) };
   };
-  const logs = Array.from(source.logs, ({ summary, extents }) => ({
-    summary,
-    section: add(() => extents.write(sections)),
+  const located = Array.from(source.logs, (log) => ({ log, section: add(() => log.extents.write(sections)) }));
+  // Side by side, so that a node that starts reads those of many logs at once.
+  const logs = located.map(({ log, section }) => ({
+    summary: log.summary,
+    section,
+    snapshots: log.snapshots.map(({ offset, bytes }) => ({ offset, section: add(() => sections.bytes(bytes)) })),
   }));
   const { raft: raftSource } = source;
   const raft = raftSource && {
@@ -135,10 +155,11 @@ function placed(footer: Footer, payloadPosition: number): Footer {
     ...item,
     section: { ...item.section, position: item.section.position + payloadPosition },
   });
-  return { ...footer, logs: footer.logs.map(move), raft: footer.raft && move(footer.raft) };
+  const moveLog = (log: FooterLog): FooterLog => ({ ...move(log), snapshots: log.snapshots.map(move) });
+  return { ...footer, logs: footer.logs.map(moveLog), raft: footer.raft && move(footer.raft) };
 }
 
-function writeLog(writer: ByteWriter, { summary, section }: FooterLog): void {
+function writeLog(writer: ByteWriter, { summary, section, snapshots }: FooterLog): void {
   const { lossy } = summary;
   writer.u8(rowKind.log);
   writeLogId(writer, summary.id);
@@ -160,6 +181,11 @@ function writeLog(writer: ByteWriter, { summary, section }: FooterLog): void {
   writer.u64(summary.appendedMs);
   writer.u64(summary.maxTimestampMs);
   writeSection(writer, section);
+  writer.u8(snapshots.length);
+  for (const snapshot of snapshots) {
+    writer.u64(snapshot.offset);
+    writeSection(writer, snapshot.section);
+  }
   if (lossy === undefined) return;
   writer.u64(lossy.intactEnd);
   writer.u64(lossy.knownEnd ?? 0);
@@ -180,9 +206,14 @@ function readLog(reader: ByteReader): FooterLog {
   const appendedMs = reader.u64();
   const maxTimestampMs = reader.u64();
   const section = readSection(reader);
+  const snapshots: FooterSnapshot[] = [];
+  for (let left = reader.u8(); left > 0 && !reader.failed; left -= 1) {
+    snapshots.push({ offset: reader.u64(), section: readSection(reader) });
+  }
   const lossy = has(flag.lossy) ? readLossy(reader, has(flag.knownEnd)) : undefined;
   return {
     section,
+    snapshots: snapshots.length === 0 ? none : snapshots,
     summary: {
       id,
       previousGroup,

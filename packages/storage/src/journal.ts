@@ -14,7 +14,7 @@
  *    error, and any sync, stops the log.
  */
 import { SteadyWall } from '@sluice/base';
-import type { Clock, DiskFile } from '@sluice/base';
+import type { Clock, DiskFile, LogId } from '@sluice/base';
 import type { DataDirectory } from './data-directory.ts';
 import type { DiskReserve } from './disk-reserve.ts';
 import { encodeFooter } from './footer.ts';
@@ -22,6 +22,7 @@ import { frameBytes } from './frame.ts';
 import { type EncodedGroup, type Group, Staging } from './group.ts';
 import { encodeJournalHeader, journalHeaderBytes, journalName } from './journal-file.ts';
 import type { LiveFiles } from './live-files.ts';
+import type { StateSnapshot } from './log-store.ts';
 import type { FoundOpen, Recovered } from './recovery.ts';
 import type { Replay } from './replay.ts';
 import { SpaceAhead, type SpaceAheadLimits } from './space-ahead.ts';
@@ -48,6 +49,8 @@ export interface JournalOptions {
   readonly limits: JournalLimits;
   readonly clock: Clock;
   readonly reserve: DiskReserve;
+  /** Of a log, to be kept in the footer. */
+  readonly snapshotOf: (id: LogId) => StateSnapshot | undefined;
 }
 
 export class Journal {
@@ -55,6 +58,7 @@ export class Journal {
   readonly #replay: Replay;
   readonly #limits: JournalLimits;
   readonly #clock: Clock;
+  readonly #snapshotOf: JournalOptions['snapshotOf'];
   /** A jump of the clock must not make what is appended now look old, or young, later. */
   readonly #wall: SteadyWall;
   readonly #staging: Staging;
@@ -72,13 +76,14 @@ export class Journal {
   onFailure: (error: Error) => void = () => undefined;
 
   constructor(directory: DataDirectory, recovered: Recovered, options: JournalOptions) {
-    const { files, limits, clock, reserve } = options;
+    const { files, limits, clock, reserve, snapshotOf } = options;
     this.#directory = directory;
     this.#files = files;
     this.#replay = recovered.replay;
     this.#limits = limits;
     this.#clock = clock;
     this.#reserve = reserve;
+    this.#snapshotOf = snapshotOf;
     this.#wall = new SteadyWall(clock);
     this.#staging = new Staging(limits.groupBytesMax * 2);
     this.#open = recovered.open && this.#opened(recovered.open);
@@ -181,7 +186,7 @@ export class Journal {
 
   async #finish(open: OpenFile): Promise<void> {
     const { fileId, position } = open;
-    const source = this.#replay.footerSource(this.#lastGroup);
+    const source = this.#replay.footerSource(this.#lastGroup, this.#snapshotOf);
     const place = { fileId, position, previousChecksum: this.#checksum, appendedMs: this.#appendedMs };
     const { frame, footer } = encodeFooter(source, place);
     await open.ahead.stop();

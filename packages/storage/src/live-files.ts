@@ -7,8 +7,10 @@
  * V1 One manifest is written at a time, and says what is true when its turn comes.
  * V2 After a failed write of the manifest none is tried again (S2). One that finds the disk full waits for room (R3).
  */
+import { checkpointName } from './checkpoint-name.ts';
 import type { DataDirectory } from './data-directory.ts';
 import type { UntilFits } from './disk-reserve.ts';
+import { journalName } from './journal-file.ts';
 import { type ManifestFile, writeManifest } from './manifest.ts';
 
 export interface FinishedFile extends ManifestFile {
@@ -58,6 +60,11 @@ export class LiveFiles {
 
   get finished(): readonly FinishedFile[] {
     return this.#finished;
+  }
+
+  /** In the directory. */
+  nameOf(fileId: number): string {
+    return fileId === this.#checkpoint?.fileId ? checkpointName(fileId) : journalName(fileId);
   }
 
   /** Of journal files. */

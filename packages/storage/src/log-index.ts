@@ -16,13 +16,8 @@ import { ExtentList } from './extents.ts';
 import { FileUse } from './file-use.ts';
 import type { LossyReport, RetentionLimits } from './log-store.ts';
 import type { LogIdRow, RunRow } from './rows.ts';
-
-/** Where a footer keeps one log's extents. */
-export interface Section {
-  readonly position: number;
-  readonly bytes: number;
-  readonly crc: number;
-}
+import type { Section } from './section.ts';
+import { movedPlaces, noPlaces, placesFrom, type SnapshotPlaces, placesUpTo, withNewer } from './snapshot-places.ts';
 
 /** What one finished file holds of the log. */
 export interface Segment {
@@ -82,6 +77,7 @@ export class LogIndex {
   readonly #use: FileUse;
   #sealed: Segment[] = [];
   #sealedBytes = 0;
+  #snapshots: SnapshotPlaces = noPlaces;
   /** Of the newest run in the open file. */
   #appendedMs = 0;
 
@@ -98,6 +94,11 @@ export class LogIndex {
 
   get sealed(): readonly Segment[] {
     return this.#sealed;
+  }
+
+  /** State snapshots, oldest first; the last ones may lie past the end (K2). */
+  get snapshots(): SnapshotPlaces {
+    return this.#snapshots;
   }
 
   /** On the disk. */
@@ -144,9 +145,12 @@ export class LogIndex {
     }
   }
 
-  applySummary(summary: LogSummary, fileId: number, section: Section): void {
+  applySummary(summary: LogSummary, fileId: number, section: Section, snapshots: SnapshotPlaces): void {
     if (!this.#follows(summary.previousGroup, summary.absolute, summary.end)) return;
-    if (summary.keepBelow !== undefined) this.#cutSealed(summary.keepBelow);
+    if (summary.keepBelow !== undefined) {
+      this.#cutSealed(summary.keepBelow);
+      this.#snapshots = placesUpTo(this.#snapshots, summary.keepBelow);
+    }
     this.start = summary.start;
     this.end = summary.end;
     this.lastGroup = summary.lastGroup;
@@ -155,6 +159,7 @@ export class LogIndex {
     const { base, end, bytes, appendedMs, maxTimestampMs } = summary;
     if (base !== undefined) this.#seal({ fileId, base, end, bytes, appendedMs, maxTimestampMs, extents: section });
     this.#dropSealedBelow(this.start);
+    this.#addSnapshots(snapshots);
   }
 
   /** What the open file did to the log so far; undefined when nothing. */
@@ -176,13 +181,19 @@ export class LogIndex {
   }
 
   /** The open file is finished: what it holds becomes a segment. */
-  finishFile(fileId: number, extents: Section | ExtentList): void {
+  finishFile(fileId: number, extents: Section | ExtentList, snapshots: SnapshotPlaces): void {
     const { base, bytes, maxTimestampMs } = this.open;
     const appendedMs = this.#appendedMs;
     if (base !== undefined) this.#seal({ fileId, base, end: this.end, bytes, appendedMs, maxTimestampMs, extents });
     this.open = new ExtentList();
     this.#appendedMs = 0;
     this.#touched = undefined;
+    this.#addSnapshots(snapshots);
+  }
+
+  /** The snapshots in files that are gone were taken over by another, `taken` of them. */
+  moveSnapshots(gone: ReadonlySet<number>, taken: SnapshotPlaces): void {
+    this.#snapshots = movedPlaces(this.#snapshots, gone, taken);
   }
 
   /**
@@ -218,6 +229,13 @@ export class LogIndex {
   damagedRow(where: string, knownEnd: Offset | undefined): void {
     this.suspect(where);
     this.#break(knownEnd);
+  }
+
+  /** After recovery and `settle`: true when there was a snapshot past the end, which must not be found again (K2). */
+  forgetSnapshotsAhead(): boolean {
+    const before = this.#snapshots;
+    this.#snapshots = placesUpTo(before, this.end);
+    return this.#snapshots !== before;
   }
 
   /** After recovery: what cannot be shown to be whole is lossy. Returns the report when it is a new one. */
@@ -289,27 +307,33 @@ export class LogIndex {
     this.end = row.end;
   }
 
+  /** At the end of the log it takes nothing but the snapshots that lie past it (K2). */
   #cut(to: number): void {
-    if (to >= this.end) return;
+    this.#snapshots = placesUpTo(this.#snapshots, to);
+    if (to > this.end) return;
+    this.#keepBelow(to);
+    if (to === this.end) return;
     this.open.cut(to);
     this.#cutSealed(to);
-    this.#keepBelow(to);
     this.end = to;
     this.start = Math.min(this.start, to);
   }
 
   #moveStart(to: number): void {
     this.deleted = false;
-    const forward = to >= this.start && to < this.end;
+    // To the end it empties the log, and what was derived from it stays true.
+    const forward = to >= this.start && to <= this.end;
     this.start = to;
     if (forward) {
       this.open.dropBelow(to);
       this.#dropSealedBelow(to);
+      this.#snapshots = placesFrom(this.#snapshots, to);
       return;
     }
     this.end = to;
     this.open = new ExtentList();
     this.#unsealAll();
+    this.#snapshots = noPlaces;
     this.#keepBelow(0);
   }
 
@@ -318,6 +342,7 @@ export class LogIndex {
     this.end = 0;
     this.open = new ExtentList();
     this.#unsealAll();
+    this.#snapshots = noPlaces;
     this.#keepBelow(0);
     this.lossy = undefined;
     this.#use.changes += 1;
@@ -344,6 +369,10 @@ export class LogIndex {
     if (dead.length === 0) return;
     for (const segment of dead) this.#unseal(segment);
     this.#sealed = this.#sealed.filter((segment) => segment.end > start);
+  }
+
+  #addSnapshots(newer: SnapshotPlaces): void {
+    this.#snapshots = placesFrom(withNewer(this.#snapshots, newer, this.end), this.start);
   }
 
   #seal(segment: Segment): void {

@@ -4,6 +4,7 @@ import { crc32c } from '@sluice/record';
 import type { NodeLog } from './node-log.ts';
 import { at, concat, testBatch, testSpan } from './test-batches.ts';
 import { contents, testLogId } from './test-node-log.ts';
+import { type KnownBatch, knownBatches, testSnapshot, wrongSnapshot } from './test-snapshots.ts';
 
 interface ModelBatch {
   readonly base: number;
@@ -16,6 +17,8 @@ interface ModelLog {
   start: number;
   end: number;
   batches: ModelBatch[];
+  /** Of this life of the log, those that its start has passed too. */
+  all: KnownBatch[];
 }
 
 export class LogModel {
@@ -31,15 +34,17 @@ export class LogModel {
   /** Does one random thing to the node log and to the model. */
   step(node: NodeLog, random: Random): void {
     const number = this.#first + random.below(5);
-    const model = this.#logs.get(number) ?? { start: 0, end: 0, batches: [] };
+    const model = this.#logs.get(number) ?? { start: 0, end: 0, batches: [], all: [] };
     this.#logs.set(number, model);
     const log = node.log(testLogId(number));
+    log.snapshot = () => testSnapshot(model.end, model.all);
     const draw = random.below(20);
     if (draw < 15) this.#append(model, log, random);
     else if (draw < 17) {
       const to = boundary(model, random);
       log.truncate(at(to));
       model.batches = model.batches.filter((batch) => batch.end <= to);
+      model.all = model.all.filter((batch) => batch.end <= to);
       model.end = Math.min(model.end, to);
       model.start = Math.min(model.start, to);
     } else if (draw < 18) {
@@ -51,6 +56,7 @@ export class LogModel {
     } else if (draw < 19) {
       const to = model.end + random.below(50);
       log.restartAt(at(to));
+      if (to > model.end) model.all = [];
       Object.assign(model, { start: to, end: to, batches: [] });
     } else {
       log.delete();
@@ -84,6 +90,8 @@ export class LogModel {
       if (found !== expected) return `log ${number} holds ${found}, not ${expected}`;
       const whole = concat(model.batches.map((batch) => batch.bytes));
       if (Buffer.compare(await contents(log, 3000), whole) !== 0) return `log ${number} holds other bytes`;
+      const wrong = await wrongSnapshot(log);
+      if (wrong !== undefined) return wrong;
     }
     return undefined;
   }
@@ -144,6 +152,7 @@ export class LogModel {
       const bytes = testBatch({ base: model.end, records: count, valueBytes, mark: this.#mark, timestampMs });
       const timestamp = timestampMs + this.#mark;
       model.batches.push({ base: model.end, end: model.end + count, bytes, timestampMs: timestamp });
+      model.all.push(...knownBatches(bytes));
       model.end += count;
       parts.push(bytes);
     }

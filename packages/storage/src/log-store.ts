@@ -48,6 +48,12 @@ export interface LossyReport {
   readonly where: string;
 }
 
+/** What the owner of a log derived from all its batches that end at or below `offset`, in a form of its own. */
+export interface StateSnapshot {
+  readonly offset: Offset;
+  readonly bytes: Uint8Array;
+}
+
 export interface RetentionLimits {
   /** What is left when the oldest goes is this much at least. */
   readonly bytesMax?: number;
@@ -70,6 +76,12 @@ export interface LogStore {
   readonly lossy: LossyReport | undefined;
   /** Called once for each group commit that made bytes of this log, or where it starts, durable. */
   onDurable: ((durableOffset: Offset) => void) | undefined;
+
+  /**
+   * Asked when a journal file that tells of this log is finished: what is derived from all that was appended so far, to be
+   * kept with the file; `offset` is `endOffset`. Undefined when there is nothing to be kept now.
+   */
+  snapshot: (() => StateSnapshot | undefined) | undefined;
 
   /**
    * Appends whole batches whose CRC the caller has checked, already patched with offset and epoch. `batches` may hold
@@ -99,6 +111,11 @@ export interface LogStore {
   expiredEnd(limits: RetentionLimits): Offset;
   /** Drops what is below `to`, a batch that contains it excepted. `to` past the end leaves the log empty, to go on from it. */
   restartAt(to: Offset): void;
+  /**
+   * The newest state snapshot that is true of this log, at an offset between its start and its end: `headers` from there
+   * tell the rest. Undefined when there is none, or none that is whole; then all headers do.
+   */
+  loadSnapshot(): Promise<StateSnapshot | undefined>;
   /** Batch headers from the batch that contains `from`, in order: how epoch cache and producer state are rebuilt. */
   headers(from: Offset): AsyncIterable<BatchHeader>;
   /** The refetched replica is whole again; durable with the next group. */

@@ -10,6 +10,7 @@ export type {
   ReadOutOfRange,
   ReadResult,
   RetentionLimits,
+  StateSnapshot,
 } from './log-store.ts';
 export type { GroupStats, NodeLog, NodeLogLimits, NodeLogOptions, NodeLogStats } from './node-log.ts';
 export type { RaftEntry, RaftHardState, RaftState, RaftStore, RaftWrite } from './raft-store.ts';

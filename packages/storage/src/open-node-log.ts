@@ -9,7 +9,7 @@ import { ColdReader } from './cold-reader.ts';
 import { DiskReserve, type DiskState } from './disk-reserve.ts';
 import { GroupCommit } from './group-commit.ts';
 import { Journal } from './journal.ts';
-import type { LogStore, LossyReport } from './log-store.ts';
+import type { LogStore, LossyReport, StateSnapshot } from './log-store.ts';
 import type { GroupStats, NodeLog, NodeLogLimits, NodeLogOptions, NodeLogStats } from './node-log.ts';
 import { LiveFiles } from './live-files.ts';
 import { PartitionLog } from './partition-log.ts';
@@ -17,7 +17,7 @@ import { RaftLog } from './raft-log.ts';
 import { Reclaim } from './reclaim.ts';
 import { type Recovered, recover } from './recovery.ts';
 import { Removal } from './removal.ts';
-import type { Replay } from './replay.ts';
+import type { Replay, Settled } from './replay.ts';
 import { Scrubber } from './scrubber.ts';
 import { Tail } from './tail.ts';
 
@@ -71,17 +71,14 @@ class JournalNodeLog implements NodeLog {
   /** Deletions that are not durable yet, with their group. */
   readonly #deletions = new Map<string, number>();
   #waitingForRoom: (() => void)[] = [];
-  #newlyLossy: readonly LossyReport[];
-  #raftNewlyDoubtful: boolean;
+  readonly #settled: Settled;
   #closed: Promise<void> | undefined;
 
   constructor(options: NodeLogOptions, recovered: Recovered) {
     this.#options = options;
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#replay = recovered.replay;
-    const { lossy, raftDoubtful } = recovered.replay.settle();
-    this.#newlyLossy = lossy;
-    this.#raftNewlyDoubtful = raftDoubtful;
+    this.#settled = recovered.replay.settle();
     const { directory, clock, logger } = options;
     const reserveBytes = this.#limits.diskReserveBytes;
     const pendingBytes = (): number => this.#commit.pendingBytes;
@@ -90,9 +87,13 @@ class JournalNodeLog implements NodeLog {
     const { untilFits } = reserve;
     this.#files = new LiveFiles(directory, recovered.files, { openFileId: recovered.open?.fileId, untilFits });
     const [files, limits] = [this.#files, this.#limits];
-    this.#journal = new Journal(directory, recovered, { files, limits, clock, reserve });
+    const snapshotOf = (id: LogId): StateSnapshot | undefined => this.#logs.get(logKey(id))?.takeSnapshot();
+    this.#journal = new Journal(directory, recovered, { files, limits, clock, reserve, snapshotOf });
     this.#tail = new Tail(this.#limits.tailBytesMax);
-    this.#cold = new ColdReader(options.directory, () => this.#journal.openFileId);
+    this.#cold = new ColdReader(options.directory, {
+      openFileId: () => this.#journal.openFileId,
+      nameOf: (fileId) => this.#files.nameOf(fileId),
+    });
     this.#commit = new GroupCommit({
       journal: this.#journal,
       replay: recovered.replay,
@@ -120,7 +121,7 @@ class JournalNodeLog implements NodeLog {
     this.#reclaim = new Reclaim({
       directory: options.directory,
       files: this.#files,
-      use: recovered.replay.use,
+      replay: recovered.replay,
       cold: this.#cold,
       removal: this.#removal,
       logger: options.logger,
@@ -141,10 +142,11 @@ class JournalNodeLog implements NodeLog {
     await this.#reserve.start();
     await this.#journal.start();
     for (const index of this.#replay.logs.values()) if (!index.deleted) this.log(index.id);
-    for (const report of this.#newlyLossy) this.#partition(report.id).recordLoss(report);
-    if (this.#raftNewlyDoubtful) this.raft.recordDoubt();
+    const { lossy, shortened, raftDoubtful } = this.#settled;
+    for (const report of lossy) this.#partition(report.id).recordLoss(report);
+    for (const id of shortened) this.#partition(id).recordEnd();
+    if (raftDoubtful) this.raft.recordDoubt();
     await this.#commit.idle();
-    this.#newlyLossy = [];
     if (this.#commit.failed !== undefined) throw this.#commit.failed;
     this.#commit.whenIdle();
     this.#removal.add(this.#leftBehind);
@@ -244,6 +246,7 @@ class JournalNodeLog implements NodeLog {
         tail: this.#tail,
         cold: this.#cold,
         onDamage: (damaged, fileId) => this.#reclaim.damaged(fileId, damaged),
+        onUnusableSnapshot: (reason) => this.#options.logger.warn('state snapshot cannot be used', { ...id, reason }),
         deletedBy: this.#deletions.get(key),
         onDelete: (deleted, group) => {
           this.#logs.delete(logKey(deleted.id));

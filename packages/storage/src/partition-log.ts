@@ -17,8 +17,9 @@ import { type ColdReader, DamagedRead, readFailed } from './cold-reader.ts';
 import type { GroupMember } from './group.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { LogIndex } from './log-index.ts';
-import type { LogStore, LossyReport, OffsetSpan, ReadResult, RetentionLimits } from './log-store.ts';
+import type { LogStore, LossyReport, OffsetSpan, ReadResult, RetentionLimits, StateSnapshot } from './log-store.ts';
 import type { Checked, CheckedLog } from './scrubber.ts';
+import type { SnapshotPlace } from './snapshot-places.ts';
 import { LogTail, type Tail } from './tail.ts';
 
 /** How much `headers` reads at a time. */
@@ -41,17 +42,21 @@ export interface PartitionLogOptions {
   readonly onDelete: (log: PartitionLog, group: number) => void;
   /** A read met damage in this file; the log is lossy. */
   readonly onDamage: (log: PartitionLog, fileId: number) => void;
+  readonly onUnusableSnapshot: (reason: string) => void;
 }
 
 /** A truncation, restart or deletion whose group is not durable. */
 interface PendingCut {
   readonly group: number;
   readonly to: number;
+  /** State snapshots past it are of what it takes away. */
+  readonly snapshotsUpTo: number;
 }
 
 export class PartitionLog implements LogStore, GroupMember, CheckedLog {
   readonly id: LogId;
   onDurable: ((durableOffset: Offset) => void) | undefined;
+  snapshot: (() => StateSnapshot | undefined) | undefined;
   readonly #index: () => LogIndex;
   readonly #commit: GroupCommit;
   readonly #tailOfAll: Tail;
@@ -59,6 +64,7 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
   readonly #cold: ColdReader;
   readonly #onDelete: PartitionLogOptions['onDelete'];
   readonly #onDamage: PartitionLogOptions['onDamage'];
+  readonly #onUnusableSnapshot: PartitionLogOptions['onUnusableSnapshot'];
   #start: Offset;
   #end: Offset;
   #durable: Offset;
@@ -85,13 +91,14 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     this.#cold = options.cold;
     this.#onDelete = options.onDelete;
     this.#onDamage = options.onDamage;
+    this.#onUnusableSnapshot = options.onUnusableSnapshot;
     this.#start = offset(fresh ? 0 : index.start);
     this.#end = offset(fresh ? 0 : index.end);
     this.#durable = this.#end;
     this.#durableStart = this.#start;
     this.#lastGroup = fresh ? 0 : index.lastGroup;
     this.#lossy = fresh ? undefined : index.lossy;
-    if (fresh) this.#cuts.push({ group: deletedBy, to: 0 });
+    if (fresh) this.#cuts.push({ group: deletedBy, to: 0, snapshotsUpTo: -1 });
   }
 
   get startOffset(): Offset {
@@ -166,7 +173,7 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     const group = this.#commit.gathering(0);
     group.addRow(this, { kind: 'truncate', id: this.id, previousGroup: this.#lastGroup, to });
     this.#lastGroup = group.number;
-    this.#cutTo(group.number, to);
+    this.#cutTo({ group: group.number, to, snapshotsUpTo: to });
     this.#tail.cut(to);
     this.#end = to;
     if (to < this.#start) this.#start = to;
@@ -193,7 +200,9 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
       this.#durable = offset(Math.max(this.#durable, to));
       return;
     }
-    this.#cutTo(group.number, to);
+    // One that only empties the log takes nothing away that a snapshot tells of.
+    const snapshotsUpTo = to === this.#end ? Number.POSITIVE_INFINITY : -1;
+    this.#cutTo({ group: group.number, to, snapshotsUpTo });
     this.#restartGroup = group.number;
     this.#tail.cut(0);
     this.#end = to;
@@ -207,6 +216,47 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     // What waits to be durable bounds it: a cut takes bytes away that the index still holds (L5).
     const end = Math.min(this.#index().expiredEnd(limits), this.#durable, this.#end);
     return offset(Math.max(end, this.#start));
+  }
+
+  async loadSnapshot(): Promise<StateSnapshot | undefined> {
+    for (;;) {
+      const cuts = this.#cutCount;
+      const places = this.#deleted ? [] : this.#index().snapshots;
+      let found: StateSnapshot | undefined;
+      for (const place of places.toReversed()) {
+        if (found === undefined && this.#holdsTrue(place)) found = await this.#readSnapshot(place);
+      }
+      // What was cut away under the read may have taken its truth, and its file.
+      if (cuts === this.#cutCount && (this.#deleted || places === this.#index().snapshots)) return found;
+    }
+  }
+
+  /** What the log's owner derived from it, for the footer of the file that is finished now. */
+  takeSnapshot(): StateSnapshot | undefined {
+    // A crash before a cut is durable brings back what it takes away: the snapshot would be of other bytes.
+    const isCut = this.#cuts.some((cut) => cut.snapshotsUpTo < this.#end);
+    if (this.#deleted || isCut) return undefined;
+    const snapshot = this.snapshot?.();
+    if (snapshot !== undefined && snapshot.offset !== this.#end) {
+      invariant(false, 'a state snapshot is of the whole log', { end: this.#end, offset: snapshot.offset });
+    }
+    return snapshot;
+  }
+
+  #holdsTrue({ offset: at }: SnapshotPlace): boolean {
+    return at >= this.#start && at <= this.#end && this.#cuts.every((cut) => at <= cut.snapshotsUpTo);
+  }
+
+  async #readSnapshot({ fileId, section, offset: at }: SnapshotPlace): Promise<StateSnapshot | undefined> {
+    try {
+      const bytes = await this.#cold.sectionBytes(fileId, section);
+      if (bytes !== undefined) return { offset: offset(at), bytes };
+      this.#onUnusableSnapshot(`that at offset ${at} is damaged`);
+    } catch (error) {
+      // Nothing is lost: the headers of the log tell the same, and a disk that fails fails those reads too.
+      this.#onUnusableSnapshot(`that at offset ${at} cannot be read: ${String(error)}`);
+    }
+    return undefined;
   }
 
   async *headers(from: Offset): AsyncGenerator<BatchHeader, void, undefined> {
@@ -265,6 +315,13 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     const group = this.#commit.gathering(0);
     const row = { kind: 'lossy', id: this.id, previousGroup: this.#lastGroup, intactEnd, knownEnd, where } as const;
     group.addRow(this, row);
+    this.#lastGroup = group.number;
+  }
+
+  /** After recovery: nothing past the end is part of the log any more, whatever a state snapshot knows of it. */
+  recordEnd(): void {
+    const group = this.#commit.gathering(0);
+    group.addRow(this, { kind: 'truncate', id: this.id, previousGroup: this.#lastGroup, to: this.#end });
     this.#lastGroup = group.number;
   }
 
@@ -337,8 +394,8 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     }
   }
 
-  #cutTo(group: number, to: number): void {
-    this.#cuts.push({ group, to });
+  #cutTo(cut: PendingCut): void {
+    this.#cuts.push(cut);
     this.#cutCount += 1;
   }
 

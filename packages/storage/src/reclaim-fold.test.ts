@@ -90,7 +90,7 @@ test('a checkpoint stands for any number of the oldest files, whole or damaged',
       const copy = await copyOf(disk);
       const directory = await DataDirectory.open(copy, '/node');
       const folded = await foldFiles(directory, checkpoint, finished.slice(0, count));
-      const made = await writeCheckpoint(directory, 1000, folded);
+      const { file: made } = await writeCheckpoint(directory, 1000, folded);
       await writeManifest(directory, { checkpoint: made, files: [...finished.slice(count), ...last] });
       await directory.release();
       expect([seed, count, stateOf(await recovered(copy))]).toEqual([seed, count, expected]);

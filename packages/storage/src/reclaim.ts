@@ -17,15 +17,16 @@
  * C6 Without room for the checkpoint, or when old files cannot be read, nothing goes this time, and nothing fails.
  */
 import { DiskError, type Logger } from '@sluice/base';
-import { checkpointName, type Folded, writeCheckpoint } from './checkpoint.ts';
+import { checkpointName } from './checkpoint-name.ts';
+import { type Folded, type WrittenCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import type { ColdReader } from './cold-reader.ts';
 import type { DataDirectory } from './data-directory.ts';
-import type { FileUse } from './file-use.ts';
 import { journalName } from './journal-file.ts';
 import type { FinishedCheckpoint, FinishedFile, LiveFiles } from './live-files.ts';
 import type { LossyReport } from './log-store.ts';
 import { foldFiles } from './recovery.ts';
 import type { Removal } from './removal.ts';
+import type { Replay } from './replay.ts';
 import { isNoSpace } from './space-ahead.ts';
 
 export interface ReclaimView {
@@ -50,7 +51,7 @@ export function filesToDrop({ finished, checkpoint, lives, isEvidence }: Reclaim
 export interface ReclaimOptions {
   readonly directory: DataDirectory;
   readonly files: LiveFiles;
-  readonly use: FileUse;
+  readonly replay: Replay;
   readonly cold: ColdReader;
   readonly removal: Removal;
   readonly logger: Logger;
@@ -80,7 +81,8 @@ export class Reclaim {
 
   /** Returns at once; begins a drop when there is something to drop and none is in flight. */
   check(): void {
-    const { use, files, isStopped, onFailure } = this.#options;
+    const { replay, files, isStopped, onFailure } = this.#options;
+    const { use } = replay;
     if (this.#seen === use.changes || this.#inFlight !== undefined || this.#closing || isStopped()) return;
     this.#seen = use.changes;
     const dropped = filesToDrop({
@@ -117,16 +119,20 @@ export class Reclaim {
   }
 
   async #drop(dropped: readonly FinishedFile[]): Promise<void> {
-    const { files, cold, removal, logger, isStopped } = this.#options;
+    const { files, replay, cold, removal, logger, isStopped } = this.#options;
     const before = files.checkpoint;
     const folded = await this.#fold(before, dropped);
     if (folded === undefined || isStopped()) return;
-    const checkpoint = await this.#checkpoint(folded);
-    if (checkpoint === undefined || isStopped()) return;
+    const written = await this.#checkpoint(folded);
+    if (written === undefined || isStopped()) return;
+    const { file: checkpoint, footer } = written;
     await files.drop(dropped, checkpoint);
+    const ids = new Set(dropped.map(({ fileId }) => fileId));
+    if (before !== undefined) ids.add(before.fileId);
+    replay.moveSnapshots(ids, checkpoint.fileId, footer);
     const gone = dropped.map(({ fileId }) => journalName(fileId));
     if (before !== undefined) gone.push(checkpointName(before.fileId));
-    for (const { fileId } of dropped) await cold.forget(fileId);
+    for (const fileId of ids) await cold.forget(fileId);
     removal.add(gone);
     logger.debug('journal files dropped', { files: gone, checkpointBytes: checkpoint.bytes });
   }
@@ -147,7 +153,7 @@ export class Reclaim {
   }
 
   /** Undefined when there is no room for it. */
-  async #checkpoint(folded: Folded): Promise<FinishedCheckpoint | undefined> {
+  async #checkpoint(folded: Folded): Promise<WrittenCheckpoint | undefined> {
     const { directory, files, logger } = this.#options;
     const fileId = files.takeFileId();
     try {

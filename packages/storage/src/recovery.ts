@@ -7,7 +7,8 @@
 import type { Disk, DiskFile, Logger } from '@sluice/base';
 import { DiskError, silentLogger, SluiceError } from '@sluice/base';
 import { crc32c } from '@sluice/record';
-import { checkpointFileId, checkpointName, type Folded } from './checkpoint.ts';
+import { checkpointFileId, checkpointName } from './checkpoint-name.ts';
+import type { Folded } from './checkpoint.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { decodeFooter, decodeStored, type Footer } from './footer.ts';
 import { frameBytes, FrameKind, frameHeaderBytes, readFrameHeader } from './frame.ts';
@@ -24,6 +25,7 @@ import type { RaftEntry } from './raft-store.ts';
 import { removalStepBytes } from './removal.ts';
 import { Replay } from './replay.ts';
 import { type ScanEnd, scanJournal } from './scan.ts';
+import { readSnapshots } from './snapshot-reads.ts';
 import { readSpans } from './spans.ts';
 
 export interface Recovered {
@@ -120,7 +122,10 @@ class Recovery {
   async fold(checkpoint: ManifestCheckpoint | undefined, files: readonly ManifestFile[]): Promise<FoldedFiles> {
     if (checkpoint !== undefined) await this.#applyCheckpoint(checkpoint);
     for (const entry of files) await this.#file(entry, false);
+    const nameOf = (fileId: number): string =>
+      fileId === checkpoint?.fileId ? checkpointName(fileId) : journalName(fileId);
     return {
+      snapshots: await readSnapshots(this.#directory, nameOf, this.#replay.carriedSnapshots()),
       replay: this.#replay,
       entries: this.#replay.raft.take(),
       lastGroup: this.#nextGroup - 1,

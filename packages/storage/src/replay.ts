@@ -6,13 +6,24 @@ import type { LogId } from '@sluice/base';
 import { logKey } from '@sluice/base';
 import { ExtentList } from './extents.ts';
 import { FileUse } from './file-use.ts';
-import type { Footer, FooterSource } from './footer.ts';
+import type { Footer, FooterLog, FooterSource, FooterSourceLog } from './footer.ts';
 import { type AppliedAt, LogIndex } from './log-index.ts';
-import type { LossyReport } from './log-store.ts';
+import type { LossyReport, StateSnapshot } from './log-store.ts';
 import { RaftIndex, type StoredEntry } from './raft-index.ts';
 import type { RaftEntry } from './raft-store.ts';
 import type { Row } from './rows.ts';
 import type { GroupFound } from './scan.ts';
+import { carriedPlaces, noPlaces, type SnapshotPlace, type SnapshotPlaces } from './snapshot-places.ts';
+import type { SnapshotsByLog } from './snapshot-reads.ts';
+
+export interface Settled {
+  /** New reports of loss. */
+  readonly lossy: readonly LossyReport[];
+  /** Logs of which a crash took what a snapshot speaks of (K2). */
+  readonly shortened: readonly LogId[];
+  /** The Raft state became doubtful just now. */
+  readonly raftDoubtful: boolean;
+}
 
 export class Replay {
   readonly logs = new Map<string, LogIndex>();
@@ -72,7 +83,9 @@ export class Replay {
   /** Without its Raft entries, where those are damaged, a footer says nothing of the Raft state. */
   applyFooter(footer: Footer, fileId: number, raftEntries: readonly RaftEntry[] | undefined): void {
     if (footer.damaged) this.damaged = true;
-    for (const { summary, section } of footer.logs) this.index(summary.id).applySummary(summary, fileId, section);
+    for (const log of footer.logs) {
+      this.index(log.summary.id).applySummary(log.summary, fileId, log.section, placesIn(log, fileId));
+    }
     if (raftEntries === undefined) this.raft.damagedRow();
     else if (footer.raft !== undefined) this.raft.applySummary(footer.raft.summary, raftEntries);
     this.#forgetDeleted();
@@ -85,44 +98,70 @@ export class Replay {
     this.raft.suspect();
   }
 
-  /** What the footer of the open file says. */
-  footerSource(group: number): FooterSource {
-    const logs: { summary: NonNullable<ReturnType<LogIndex['summary']>>; extents: ExtentList }[] = [];
+  /** What the footer of the open file says; `snapshotOf` is asked for each log that the file tells of. */
+  footerSource(group: number, snapshotOf: (id: LogId) => StateSnapshot | undefined): FooterSource {
+    const logs: FooterSourceLog[] = [];
     for (const index of this.logs.values()) {
       const summary = index.summary();
-      if (summary !== undefined) logs.push({ summary, extents: index.open });
+      if (summary === undefined) continue;
+      const snapshot = snapshotOf(index.id);
+      logs.push({ summary, extents: index.open, snapshots: snapshot === undefined ? [] : [snapshot] });
     }
     const raft = this.raft.summary();
     return { group, logs, raft: raft && { summary: raft, stored: this.raft.stored }, damaged: false };
   }
 
   /** What the footer of a checkpoint says when every file so far is dropped. */
-  checkpointSource(group: number, stored: readonly StoredEntry[]): FooterSource {
+  checkpointSource(group: number, stored: readonly StoredEntry[], snapshots: SnapshotsByLog): FooterSource {
     const none = new ExtentList();
-    const logs = Array.from(this.logs.values(), (index) => ({ summary: index.droppedSummary(), extents: none }));
+    const logs = Array.from(this.logs.values(), (index) => ({
+      summary: index.droppedSummary(),
+      extents: none,
+      snapshots: snapshots.get(index) ?? [],
+    }));
     return { group, logs, raft: { summary: this.raft.droppedSummary(), stored }, damaged: this.damaged };
   }
 
   /** The open file has a footer now, or none because of damage: its extents then stay in memory. */
   finishFile(fileId: number, footer: Footer | undefined): void {
     if (footer === undefined) {
-      for (const index of this.logs.values()) if (index.touched) index.finishFile(fileId, index.open);
+      for (const index of this.logs.values()) if (index.touched) index.finishFile(fileId, index.open, noPlaces);
     } else {
-      for (const { summary, section } of footer.logs) this.index(summary.id).finishFile(fileId, section);
+      for (const log of footer.logs) {
+        this.index(log.summary.id).finishFile(fileId, log.section, placesIn(log, fileId));
+      }
     }
     this.raft.finishFile();
     this.use.changes += 1;
     this.#forgetDeleted();
   }
 
-  /** After recovery: new reports of loss, and whether the Raft state became doubtful just now. */
-  settle(): { readonly lossy: readonly LossyReport[]; readonly raftDoubtful: boolean } {
+  /** What the files that a file with this footer stands for should keep, log by log. */
+  carriedSnapshots(): ReadonlyMap<LogIndex, SnapshotPlaces> {
+    const carried = new Map<LogIndex, SnapshotPlaces>();
+    for (const index of this.logs.values()) {
+      const places = carriedPlaces(index.snapshots, index.end);
+      if (places.length > 0) carried.set(index, places);
+    }
+    return carried;
+  }
+
+  /** The files that are gone are stood for by this one, which took their snapshots over. */
+  moveSnapshots(gone: ReadonlySet<number>, fileId: number, footer: Footer): void {
+    const taken = new Map(footer.logs.map((log) => [logKey(log.summary.id), placesIn(log, fileId)]));
+    for (const [key, index] of this.logs) index.moveSnapshots(gone, taken.get(key) ?? noPlaces);
+  }
+
+  /** After recovery: what is to be told durably before anything else is. */
+  settle(): Settled {
     const lossy: LossyReport[] = [];
+    const shortened: LogId[] = [];
     for (const index of this.logs.values()) {
       const report = index.settle();
       if (report !== undefined) lossy.push(report);
+      if (index.forgetSnapshotsAhead() && report === undefined && !index.deleted) shortened.push(index.id);
     }
-    return { lossy, raftDoubtful: this.raft.settle() };
+    return { lossy, shortened, raftDoubtful: this.raft.settle() };
   }
 
   #forgetDeleted(): void {
@@ -132,4 +171,9 @@ export class Replay {
       this.logs.delete(key);
     }
   }
+}
+
+function placesIn({ snapshots }: FooterLog, fileId: number): SnapshotPlaces {
+  if (snapshots.length === 0) return noPlaces;
+  return snapshots.map(({ offset, section }): SnapshotPlace => ({ fileId, offset, section }));
 }

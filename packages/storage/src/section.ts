@@ -1,0 +1,7 @@
+/** A part of a footer's payload that is read by itself, checked by itself. */
+export interface Section {
+  /** In the file. */
+  readonly position: number;
+  readonly bytes: number;
+  readonly crc: number;
+}
