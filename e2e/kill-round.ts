@@ -3,6 +3,7 @@
  * died comes back and catches up, and at the end everything acked is read back and counted.
  */
 import { randomUUID } from 'node:crypto';
+import type { Durability } from '@sluice/base';
 import { Sluice } from '@sluice/client';
 import { isClean, verdict } from '@sluice/sim/ledger';
 import type { Verdict } from '@sluice/sim/ledger';
@@ -19,6 +20,13 @@ export type KillKind = (typeof killKinds)[number];
 export interface Fault {
   readonly strike: (victims: readonly number[]) => Promise<void>;
   readonly mend: (victims: readonly number[]) => Promise<void>;
+}
+
+export interface RoundOptions {
+  /** SIGKILL and a start, when nothing is said. */
+  readonly fault?: Fault;
+  /** Of the topic. */
+  readonly durability?: Durability;
 }
 
 export interface RoundResult {
@@ -47,10 +55,10 @@ const readTimeoutMs = 30_000;
 export async function killRound(
   cluster: TestCluster,
   kind: KillKind,
-  { strike, mend }: Fault = sigkill(cluster),
+  { fault: { strike, mend } = sigkill(cluster), durability = 'fsync' }: RoundOptions = {},
 ): Promise<RoundResult> {
   await cluster.waitHealthy();
-  const { topic, epochs, victims } = await prepare(cluster, kind);
+  const { topic, epochs, victims } = await prepare(cluster, kind, durability);
   const count = epochs.length;
   await using sluice = new Sluice({ bootstrap: cluster.bootstrap, clientId: `kills-${kind}` });
   await using reader = new Reader(sluice, topic, count);
@@ -105,13 +113,14 @@ interface Prepared {
   readonly victims: readonly number[];
 }
 
-async function prepare(cluster: TestCluster, kind: KillKind): Promise<Prepared> {
+async function prepare(cluster: TestCluster, kind: KillKind, durability: Durability): Promise<Prepared> {
   const controller = await cluster.controllerLeader();
   const count = kind === 'controller-leader' ? 1 : partitions;
   const unfit: string[] = [];
   for (;;) {
     const topic = `kills-${kind}-${randomUUID()}`;
-    const created = await cluster.client.admin.createTopic({ name: topic, partitions: count, replication: 3 });
+    const config = { durability };
+    const created = await cluster.client.admin.createTopic({ name: topic, partitions: count, replication: 3, config });
     const leaders = created.partitions.map((each) => each.leader);
     const victims = victimsOf(cluster, kind, { leaders, controller });
     if (victims === undefined) {

@@ -42,7 +42,7 @@ const pauseMsMax: Readonly<Record<KillKind, number>> = {
 
 /** Resolves with the longest pause of acks; nothing else of the round may be worth telling. */
 async function round(kind: KillKind, name: string, fault: Fault): Promise<number> {
-  const result = await killRound(cluster(), kind, fault);
+  const result = await killRound(cluster(), kind, { fault });
   const { failoverMs, rejoinMs, afterwards } = result;
   say(`${name} of ${kind}: acks paused ${failoverMs} ms, whole after ${rejoinMs} ms, acked ${afterwards.acked}`);
   const clean = { lost: 0, duplicated: 0, reordered: 0, unexpected: 0 };

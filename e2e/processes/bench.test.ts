@@ -26,7 +26,7 @@ afterAll(async () => {
 });
 
 /** The one line that a benchmark prints, once what every line has was checked. */
-async function bench(words: string): Promise<Line> {
+async function bench(words: string, fsync = true): Promise<Line> {
   const { exit, out, err, lines } = await sluice(['bench', ...words.split(' '), '--json'], {
     bootstrap: cluster.bootstrap,
   });
@@ -36,7 +36,7 @@ async function bench(words: string): Promise<Line> {
   expect(line).toMatchObject({
     system: 'sluice',
     version: expect.any(String) as string,
-    settings: { fsync: true, replication: 3, acks: 'all', minIsr: 2, batchBytes: batchBytesMax, lingerMs },
+    settings: { fsync, replication: 3, acks: 'all', minIsr: 2, batchBytes: batchBytesMax, lingerMs },
   });
   expect(line?.settings).toMatchObject({ compression: 'none', filesystem: expect.any(String) as string });
   return line!;
@@ -59,6 +59,11 @@ describe('against a running cluster', () => {
     const line = await bench('produce --record-bytes 100 --seconds 1 --rate 500 --warmup-seconds 0');
     const settings = { recordBytes: 100, partitions: 6, rate: 500 };
     expect(line).toMatchObject({ work: 'produce 500/s 100 B', records: 500, ...rates, latencyMs, settings });
+  });
+
+  test('produce to a topic that is acked from memory', async () => {
+    const line = await bench('produce --record-bytes 100 --seconds 1 --rate 500 --durability replicated', false);
+    expect(line).toMatchObject({ work: 'produce 500/s 100 B', records: 500, ...rates, latencyMs });
   });
 
   test('consume, by batches and by records', async () => {

@@ -221,7 +221,7 @@ export class BrokerCluster {
     const peers = this.dispatcher('peer');
     const { controller } = methods;
     peers.unary(controller.register, async (request) => {
-      const { identity, listeners, peerAddress: peer, adminAddress, version, lossy } = request;
+      const { identity, listeners, peerAddress: peer, adminAddress, version, lossy, unclean } = request;
       const id = nodeId(identity?.nodeId ?? 0);
       const before = this.image.node(id);
       if (before !== undefined && before.incarnation !== identity?.incarnation) this.fence(id);
@@ -238,6 +238,7 @@ export class BrokerCluster {
         adminAddress,
         lastBrokerEpoch: known === 0 ? null : brokerEpoch(known),
         lossy,
+        unclean,
         sessionLive: false,
       });
       return { ...registered, brokerEpoch: registered.brokerEpoch ?? this.image.appliedIndex };
@@ -307,6 +308,8 @@ export class BrokerCluster {
 
   async #startBroker(id: number): Promise<void> {
     const { clock } = this;
+    // What ends here is killed.
+    const unclean = this.disks.has(id);
     const disk = this.disks.get(id) ?? new MemoryDisk({ complete: (run) => clock.defer(run) });
     this.disks.set(id, disk);
     const directory = await this.settled(DataDirectory.open(disk, '/data'));
@@ -327,6 +330,7 @@ export class BrokerCluster {
         listeners: [{ name: 'client', protocol: 'grpc', address: clientAddress(id) }],
         peerAddress: peerAddress(id),
         adminAddress: `10.0.0.${id}:7652`,
+        unclean,
       },
       config: this.#config,
       nodeLog,

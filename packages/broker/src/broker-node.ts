@@ -158,6 +158,11 @@ export class BrokerNode {
     return true;
   }
 
+  /** The controller knows of this life of the node, and of how the one before ended. */
+  get registered(): boolean {
+    return this.#link.epoch !== undefined;
+  }
+
   get retention(): RetentionStats {
     return this.#retention.stats;
   }
@@ -254,7 +259,7 @@ export class BrokerNode {
         stopFollowing: (host) => this.#replication.release(host),
         startPush: (host, push) => this.#replication.startPush(host, push),
         stopPush: (host, to) => this.#replication.stopPush(host, to),
-        ackDurable: (host, ack) => this.#replication.ack(host, ack),
+        ack: (host, ack) => this.#replication.ack(host, ack),
         proposeIsr: (host, proposal) => this.#proposals.propose(host, proposal),
       },
     });

@@ -20,7 +20,15 @@ function takeOver(cluster: BrokerCluster, incarnation: string): void {
   const known = cluster.image.node(cluster.at(1).id)!;
   cluster.fence(1);
   const lastBrokerEpoch = known.brokerEpoch;
-  cluster.decide({ ...known, type: 'registerNode', incarnation, lastBrokerEpoch, lossy: false, sessionLive: false });
+  cluster.decide({
+    ...known,
+    type: 'registerNode',
+    incarnation,
+    lastBrokerEpoch,
+    lossy: false,
+    unclean: false,
+    sessionLive: false,
+  });
 }
 
 test('a granted epoch is durable before a heartbeat speaks with it (K1)', async () => {

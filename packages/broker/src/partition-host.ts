@@ -14,7 +14,7 @@ import type {
   Acks,
   AssignedEvent,
   BatchFacts,
-  DurableAck,
+  FollowerAck,
   IsrProposal,
   LoadedLog,
   LogChange,
@@ -40,7 +40,7 @@ export interface HostPorts {
   stopFollowing(host: PartitionHost): void;
   startPush(host: PartitionHost, push: StartPush): void;
   stopPush(host: PartitionHost, to: NodeId): void;
-  ackDurable(host: PartitionHost, ack: DurableAck): void;
+  ack(host: PartitionHost, ack: FollowerAck): void;
   proposeIsr(host: PartitionHost, proposal: IsrProposal): void;
 }
 
@@ -179,6 +179,7 @@ export class PartitionHost {
         kind: 'append',
         requestId: this.#requestCount,
         recordCount: header.recordCount,
+        bytes: header.batchBytes,
         producer: producerFactsOf(header),
         acks,
         refusal: this.#options.refusal(),
@@ -248,11 +249,17 @@ export class PartitionHost {
   }
 
   #loaded(loaded: LoadedLog): void {
-    const { self, config, liveness } = this.#options;
+    const { self, config, liveness, clock } = this.#options;
     const replica = new PartitionReplica({ self, config, liveness, loaded });
     this.#replica = replica;
     this.log.onDurable = (end) =>
-      this.step({ kind: 'durable', generation: replica.generation, end, start: this.log.durableStart });
+      this.step({
+        kind: 'durable',
+        generation: replica.generation,
+        end,
+        start: this.log.durableStart,
+        nowMs: clock.monotonicMs(),
+      });
     if (this.#assignment !== undefined) this.step(this.#assignment);
   }
 
@@ -270,7 +277,7 @@ export class PartitionHost {
     for (const nodeId of effects.stopPush) ports.stopPush(this, nodeId);
     for (const message of effects.sendNow) ports.send(this, message);
     for (const push of effects.startPush) ports.startPush(this, push);
-    if (effects.ackDurable !== undefined) ports.ackDurable(this, effects.ackDurable);
+    if (effects.ack !== undefined) ports.ack(this, effects.ack);
     for (const reply of effects.replies) this.#reply(reply);
     for (const reply of effects.trimReplies) this.#replyToTrim(reply);
     if (effects.log?.kind === 'append' && batch !== undefined) this.#tell('onAppended');
@@ -373,6 +380,11 @@ export class PartitionHost {
         // Its leader speaks for the partition; the replicas of a new one are no news.
         if (this.#replica?.role !== 'leader' || event.partitionEpoch === 0) break;
         return logger.info('in-sync replicas changed', fields);
+      case 'takenBack':
+        return logger.error(
+          'committed records are gone: all in-sync replicas stopped before they had synced them',
+          fields,
+        );
       case 'truncated':
       case 'restarted':
         return logger.warn('log cut to match its leader', fields);

@@ -112,6 +112,7 @@ export class PartitionHosts {
       }),
       isr: state.isr,
       minIsr: topic.config.minIsr,
+      durability: topic.config.durability,
       selfBrokerEpoch: epoch,
       nowMs: clock.monotonicMs(),
     };

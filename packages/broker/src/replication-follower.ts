@@ -24,7 +24,7 @@ import {
 } from '@sluice/base';
 import type { BrokerEpoch, Clock, Logger, NodeId, Timer } from '@sluice/base';
 import { topicConfigTable } from '@sluice/metadata';
-import type { DurableAck, ReplicationMessage } from '@sluice/partition';
+import type { FollowerAck, ReplicationMessage } from '@sluice/partition';
 import { batchBytesMaxFor } from '@sluice/record';
 import type { NodeLog } from '@sluice/storage';
 import { decodeError, identityMessage, methods, PartAssembler, peerRefusal } from '@sluice/wire';
@@ -128,11 +128,11 @@ export class LeaderLink {
     this.#flushing.soon();
   }
 
-  ack(host: PartitionHost, ack: DurableAck): void {
+  ack(host: PartitionHost, ack: FollowerAck): void {
     const slot = this.#slots.get(host);
     if (slot === undefined || !this.#open) return;
-    const { leaderEpoch: epoch, session, durableOffset, durableStart } = ack;
-    this.#acks.set(slot, { slot, leaderEpoch: epoch, session, durableOffset, durableStart });
+    const { leaderEpoch: epoch, session, durableOffset, durableStart, ackOffset } = ack;
+    this.#acks.set(slot, { slot, leaderEpoch: epoch, session, durableOffset, durableStart, ackOffset });
     this.#flushing.soon();
   }
 

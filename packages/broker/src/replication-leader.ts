@@ -89,6 +89,7 @@ export class FollowerSession {
         brokerEpoch: this.#options.brokerEpoch,
         leaderEpoch: leaderEpoch(ack.leaderEpoch),
         session: sessionNumber(ack.session),
+        ackOffset: offset(ack.ackOffset),
         durableOffset: offset(ack.durableOffset),
         durableStart: offset(ack.durableStart),
         nowMs: this.#options.clock.monotonicMs(),

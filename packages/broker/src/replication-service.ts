@@ -5,7 +5,7 @@
 import { brokerEpoch, isNodeNumber, nodeId, SluiceError } from '@sluice/base';
 import type { Clock, LogId, Logger, NodeId } from '@sluice/base';
 import type { MetadataFeed } from '@sluice/metadata';
-import type { DurableAck, ReplicationMessage, StartPush } from '@sluice/partition';
+import type { FollowerAck, ReplicationMessage, StartPush } from '@sluice/partition';
 import type { NodeLog } from '@sluice/storage';
 import { identityMessage, methods, peerRefusal } from '@sluice/wire';
 import type {
@@ -80,7 +80,7 @@ export class ReplicationService {
     link.position(host, message);
   }
 
-  ack(host: PartitionHost, ack: DurableAck): void {
+  ack(host: PartitionHost, ack: FollowerAck): void {
     this.#leaders.get(ack.to)?.ack(host, ack);
   }
 

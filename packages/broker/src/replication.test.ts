@@ -66,6 +66,7 @@ test('a follower that was fenced and registers anew in one life rejoins over a s
     incarnation: incarnation.split('').toReversed().join(''),
     lastBrokerEpoch: before,
     lossy: false,
+    unclean: false,
     sessionLive: false,
   });
   await it.cluster.clock.until('it has a new epoch', () => it.cluster.at(it.follower).identity.brokerEpoch > before);

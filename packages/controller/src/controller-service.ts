@@ -115,6 +115,7 @@ export class ControllerService {
       adminAddress: request.adminAddress,
       lastBrokerEpoch: identity.brokerEpoch === 0 ? null : brokerEpoch(identity.brokerEpoch),
       lossy: request.lossy,
+      unclean: request.unclean,
       sessionLive: known !== undefined && sessions.isLive({ nodeId: node, brokerEpoch: known.brokerEpoch }),
     });
     if (registered.brokerEpoch === null) throw new SluiceError('INTERNAL');

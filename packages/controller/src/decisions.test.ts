@@ -41,6 +41,7 @@ const registration = (id: number): RegisterNodeRequest => ({
   adminAddress: 'a:3',
   lastBrokerEpoch: null,
   lossy: false,
+  unclean: false,
   sessionLive: false,
 });
 

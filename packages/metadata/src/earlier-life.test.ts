@@ -33,6 +33,7 @@ function register(node: number, life: number): void {
     adminAddress: `n${node}:3`,
     lastBrokerEpoch: image.node(nodeId(node))?.brokerEpoch ?? null,
     lossy: false,
+    unclean: false,
     sessionLive: false,
   });
   ask({ type: 'unfenceNode', ...identity(node), metadataIndex: image.appliedIndex });

@@ -2,7 +2,7 @@ import { leaderEpoch, nodeId, partitionEpoch, partitionIndex, topicId } from '@s
 import type { NodeId } from '@sluice/base';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { electLeader, partitionChange, withoutLossy, withoutNodes } from './election.ts';
+import { electLeader, partitionChange, withoutLossy, withoutNodes, withoutUnclean } from './election.ts';
 import type { Membership, PhaseOf } from './election.ts';
 import type { NodePhase, PartitionState } from './state.ts';
 
@@ -104,6 +104,27 @@ test('E3: a lossy replica leaves the ISR or is marked in it, and never leads', (
       }
     }),
   );
+});
+
+test('E5: of those that stopped uncleanly the last one stays and may lead; nobody is marked', () => {
+  fc.assert(
+    fc.property(anyPartition, fc.shuffledSubarray([1, 2, 3, 4, 5]), ({ membership, phaseOf }, uncleanOnes) => {
+      let after = membership;
+      for (const id of uncleanOnes) {
+        after = withoutUnclean(after, nodeId(id), (other) => (other === id ? 'fenced' : phaseOf(other)));
+      }
+      const clean = membership.isr.filter((id) => !uncleanOnes.includes(id));
+      const last = uncleanOnes.findLast((id) => membership.isr.includes(nodeId(id)));
+      expect(after.isr).toEqual(clean.length > 0 ? clean : [last]);
+      expect(after.lossy).toEqual([]);
+      expect(after.isr).toContain(electLeader({ ...after, leader: null }, () => 'up'));
+    }),
+  );
+});
+
+test('E5: it is not the last one while a lossy replica is all that would be left', () => {
+  const partition: Membership = { replicas: ids(1, 2), isr: ids(1, 2), lossy: ids(1), leader: null };
+  expect(withoutUnclean(partition, nodeId(2), phases({}))).toBe(partition);
 });
 
 test('M4: a change counts its epochs, no change is no record', () => {

@@ -10,6 +10,9 @@
  * E3. (D17b) A lossy replica leaves the ISR unless no other member is left, or none that is not lossy too. Then it
  *     stays and is marked: a marked replica is never elected, and the partition waits for a person rather than serve a
  *     log with holes.
+ * E5. Where durability is `replicated`, a replica whose node stopped uncleanly leaves the ISR as if it were lossy: it acked
+ *     from memory what may not have been on its disk. The last one stays and may lead: its log has no holes, only an end
+ *     that came too early, by what may be acked and not synced.
  */
 import { nextLeaderEpoch, nextPartitionEpoch } from '@sluice/base';
 import type { NodeId } from '@sluice/base';
@@ -50,6 +53,15 @@ export function withoutLossy<P extends Membership>(partition: P, id: NodeId, pha
   const reduced = complete
     ? { ...partition, isr }
     : { ...partition, lossy: partition.isr.filter((member) => member === id || partition.lossy.includes(member)) };
+  return { ...reduced, leader: electLeader(reduced, phaseOf) };
+}
+
+/** E5: the partition, of a topic with durability `replicated`, after the node `id` stopped uncleanly. */
+export function withoutUnclean<P extends Membership>(partition: P, id: NodeId, phaseOf: PhaseOf): P {
+  const isr = partition.isr.filter((member) => member !== id);
+  const isLast = isr.every((member) => partition.lossy.includes(member));
+  if (isLast || isr.length === partition.isr.length) return partition;
+  const reduced = { ...partition, isr, lossy: partition.lossy.filter((member) => member !== id) };
   return { ...reduced, leader: electLeader(reduced, phaseOf) };
 }
 

@@ -38,6 +38,7 @@ class Driver {
       adminAddress: `n${node}:3`,
       lastBrokerEpoch: null,
       lossy: false,
+      unclean: false,
       sessionLive: false,
     });
   }

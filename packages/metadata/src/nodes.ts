@@ -1,7 +1,7 @@
 /** Requests about nodes: registration, admission, fencing, controlled shutdown. */
 import { isIdentity, parseAddress } from '@sluice/base';
 import type { BrokerEpoch, NodeId } from '@sluice/base';
-import { electLeader, partitionChange, withoutLossy, withoutNodes } from './election.ts';
+import { electLeader, partitionChange, withoutLossy, withoutNodes, withoutUnclean } from './election.ts';
 import type { Membership, PhaseOf } from './election.ts';
 import type { MetadataImage } from './image.ts';
 import type { NodePhase, NodeState, PartitionState } from './state.ts';
@@ -49,12 +49,17 @@ export function decideRegisterNode(
   }
   const lossy = request.lossy || (before !== undefined && isOtherOrOlder(before, request));
   const records: MetadataRecord[] = [registration(request, lossy)];
-  if (lossy) {
-    const phaseOf = phases(image);
-    records.push(...changes(image.replicasOn(nodeId), (partition) => withoutLossy(partition, nodeId, phaseOf)));
-  }
+  const phaseOf = phases(image);
+  const after = (partition: PartitionState): Membership => {
+    if (lossy) return withoutLossy(partition, nodeId, phaseOf);
+    return ackedFromMemory(image, partition) ? withoutUnclean(partition, nodeId, phaseOf) : partition;
+  };
+  if (lossy || request.unclean) records.push(...changes(image.replicasOn(nodeId), after));
   return { records, response: { ok: true, value: { brokerEpoch: null, lossy } } };
 }
+
+const ackedFromMemory = (image: MetadataImage, { topicId }: PartitionState): boolean =>
+  image.topic(topicId)?.config.durability === 'replicated';
 
 function isOtherOrOlder(before: NodeState, { directoryId, lastBrokerEpoch }: RegisterNodeRequest): boolean {
   if (before.directoryId !== directoryId) return true;

@@ -43,6 +43,8 @@ export interface RegisterNodeRequest {
   readonly lastBrokerEpoch: BrokerEpoch | null;
   /** What the node's own recovery found: damage below the durable point, or a failed sync before the crash. */
   readonly lossy: boolean;
+  /** The node's last stop was not in order: what it had in memory alone is gone. */
+  readonly unclean: boolean;
   /** Whether the leader's session book holds a live session of the incarnation that is registered now. */
   readonly sessionLive: boolean;
 }

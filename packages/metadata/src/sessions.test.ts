@@ -31,6 +31,7 @@ function threeNodes(): MetadataImage {
       adminAddress: 'n:3',
       lastBrokerEpoch: null,
       lossy: false,
+      unclean: false,
       sessionLive: false,
     });
     if (id < 3) {

@@ -2,11 +2,9 @@
  * The table of topic configuration: key, kind, bounds, default, sentence; the one list that checks, help and reference
  * read. Values arrive as text and are kept resolved, so that a changed default never changes a topic.
  */
+import type { Durability } from '@sluice/base';
 import { failed } from './metadata-error.ts';
 import type { Failed } from './metadata-error.ts';
-
-/** When a record counts as stored: `fsync`: synced on every in-sync replica before the ack. */
-export type Durability = 'fsync';
 
 /** What becomes of old records: `delete` by age and size, `compact` when their key has a newer one. */
 export type CleanupPolicy = 'delete' | 'compact' | 'compact,delete';
@@ -64,9 +62,10 @@ export const topicConfigTable = {
   },
   durability: {
     kind: 'choice',
-    choices: ['fsync'],
+    choices: ['fsync', 'replicated'],
     defaultValue: () => 'fsync',
-    sentence: 'fsync: a record is acked after every in-sync replica has synced it to disk.',
+    sentence:
+      'fsync: a record is acked after every in-sync replica has synced it to disk. replicated: after it is in the memory of all of them; when minIsr of them crash before one is in sync again, the last 256 KiB of a partition may be lost.',
   },
   recordBytesMax: {
     kind: 'integer',

@@ -157,6 +157,7 @@ class Session {
       adminAddress: `n${id}:7652`,
       lastBrokerEpoch: presented ?? null,
       lossy: words.includes('lossy'),
+      unclean: words.includes('unclean'),
       sessionLive: words.includes('live'),
     };
   }

@@ -1,13 +1,13 @@
 import { invariant } from '@sluice/base';
 import type { ErrorCode, NodeId, Offset } from '@sluice/base';
 import type {
-  DurableAck,
   IsrProposal,
   LogChange,
   PartitionEffects,
   PartitionTrace,
   ProduceReply,
   ReloadProducers,
+  FollowerAck,
   ReplicationMessage,
   StartPush,
   TrimReply,
@@ -24,7 +24,7 @@ export class EffectsDraft implements PartitionEffects {
   stopPush: readonly NodeId[] = nothing;
   sendNow: readonly ReplicationMessage[] = nothing;
   startPush: readonly StartPush[] = nothing;
-  ackDurable: DurableAck | undefined = undefined;
+  ack: FollowerAck | undefined = undefined;
   replies: readonly ProduceReply[] = nothing;
   trimReplies: readonly TrimReply[] = nothing;
   readable: Offset | undefined = undefined;

@@ -77,11 +77,16 @@ export interface StartPush {
   readonly from: Offset;
 }
 
-/** The log is durable here up to `durableOffset`, and that it starts at `durableStart`; sent only once it is. */
-export interface DurableAck {
+/**
+ * The log is durable here up to `durableOffset`, and that it starts at `durableStart`; and this replica answers for
+ * everything below `ackOffset`: the same as `durableOffset` where durability is `fsync`; where it is `replicated`, what its
+ * log has taken within the bounds of `Unsynced`.
+ */
+export interface FollowerAck {
   readonly to: NodeId;
   readonly leaderEpoch: LeaderEpoch;
   readonly session: SessionNumber;
+  readonly ackOffset: Offset;
   readonly durableOffset: Offset;
   readonly durableStart: Offset;
 }
@@ -114,6 +119,8 @@ export type PartitionTrace =
   | { readonly kind: 'isrProposed'; readonly isr: readonly NodeId[]; readonly reason: 'expand' | 'shrink' | 'retry' }
   | { readonly kind: 'isrProposalEnded'; readonly outcome: 'rolledBack' | 'awaitingMetadata' | 'retrying' }
   | { readonly kind: 'truncated'; readonly from: Offset; readonly to: Offset }
+  /** What was committed is gone: all in-sync replicas stopped uncleanly, and durability is `replicated`. */
+  | { readonly kind: 'takenBack'; readonly from: Offset; readonly to: Offset }
   | { readonly kind: 'restarted'; readonly from: Offset; readonly to: Offset }
   | { readonly kind: 'diverged'; readonly replica: NodeId; readonly fetchOffset: Offset; readonly endOffset: Offset }
   | { readonly kind: 'dropped'; readonly event: string; readonly reason: string }
@@ -129,7 +136,7 @@ export interface PartitionEffects {
   readonly stopPush: readonly NodeId[];
   readonly sendNow: readonly ReplicationMessage[];
   readonly startPush: readonly StartPush[];
-  readonly ackDurable: DurableAck | undefined;
+  readonly ack: FollowerAck | undefined;
   readonly replies: readonly ProduceReply[];
   readonly trimReplies: readonly TrimReply[];
   /** `readableEnd` moved here: wake readers, and let the next push or an empty one carry the high watermark. */

@@ -4,6 +4,7 @@
  */
 import type {
   BrokerEpoch,
+  Durability,
   ErrorCode,
   LeaderEpoch,
   NodeId,
@@ -33,6 +34,8 @@ export interface BatchFacts {
   readonly baseOffset: Offset;
   /** One past the last offset; above `baseOffset`. */
   readonly endOffset: Offset;
+  /** Of the whole batch. */
+  readonly bytes: number;
   readonly leaderEpoch: LeaderEpoch;
   readonly producer: ProducerFacts | undefined;
 }
@@ -86,6 +89,8 @@ export interface AssignedEvent {
   readonly replicas: readonly AssignedReplica[];
   readonly isr: readonly NodeId[];
   readonly minIsr: number;
+  /** Of the topic; the same for all replicas and for ever, as long as topics cannot be altered. */
+  readonly durability: Durability;
   /** Granted to this process; the replica neither leads nor follows while the controller knows another one. */
   readonly selfBrokerEpoch: BrokerEpoch;
   readonly nowMs: number;
@@ -102,6 +107,8 @@ export interface AppendEvent {
   readonly requestId: RequestId;
   /** At least 1. */
   readonly recordCount: number;
+  /** Of the whole batch. */
+  readonly bytes: number;
   readonly producer: ProducerFacts | undefined;
   readonly acks: Acks;
   /** Why this node takes nothing new now; what is in the log already is answered all the same. */
@@ -126,6 +133,7 @@ export interface DurableEvent {
   readonly end: Offset;
   /** Where the log starts on the local disk: nothing below comes back by a crash. */
   readonly start: Offset;
+  readonly nowMs: number;
 }
 
 /** A follower states where it stands (D6, D7). Never from this node itself. */
@@ -144,13 +152,17 @@ export interface FollowerPositionEvent {
   readonly nowMs: number;
 }
 
-/** Cumulative: the follower has everything from `durableStart` to `durableOffset` on stable media, and nothing below. */
+/**
+ * Cumulative: the follower has everything from `durableStart` to `durableOffset` on stable media, and nothing below; and it
+ * answers for everything below `ackOffset`: by its disk, or by its memory where durability is `replicated`.
+ */
 export interface FollowerAckEvent {
   readonly kind: 'followerAck';
   readonly replica: NodeId;
   readonly brokerEpoch: BrokerEpoch;
   readonly leaderEpoch: LeaderEpoch;
   readonly session: SessionNumber;
+  readonly ackOffset: Offset;
   readonly durableOffset: Offset;
   readonly durableStart: Offset;
   readonly nowMs: number;

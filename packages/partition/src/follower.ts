@@ -1,6 +1,7 @@
 /** The replica as follower: positions, pushes, divergence (§2.3). */
 import { sessionNumber } from '@sluice/base';
 import type { LeaderEpoch, Offset, SessionNumber } from '@sluice/base';
+import { ackAppended, ackRestarted, ackTruncated, acksFromMemory } from './ack-end.ts';
 import type { EffectsDraft } from './effects-draft.ts';
 import type { BatchFacts, DivergedEvent, PositionRefusedEvent, PushedEvent } from './events.ts';
 import { raiseHighWatermark } from './high-watermark.ts';
@@ -43,7 +44,7 @@ export function onPushed(state: ReplicaState, event: PushedEvent, fx: EffectsDra
       follower.phase = 'refused';
       return fx.dropped('pushed', flaw);
     }
-    appendPushed(state, { batches: event.batches, endOffset: last.endOffset }, fx);
+    if (appendPushed(state, { batches: event.batches, endOffset: last.endOffset }, fx)) sendAck(state, follower, fx);
   }
   follower.phase = 'streaming';
   // D5. What was committed stays so: a new leader that knows less yet does not lower it.
@@ -66,8 +67,9 @@ export function onDiverged(state: ReplicaState, event: DivergedEvent, fx: Effect
     follower.phase = 'refused';
     return fx.dropped('diverged', 'it leaves nothing to cut');
   }
-  if (shared < state.highWatermark) return failReplica(state, `truncation to ${shared} below the high watermark`, fx);
-  truncateLog(state, shared, fx);
+  if (shared >= state.highWatermark) truncateLog(state, shared, fx);
+  else if (acksFromMemory(state)) takeBack(state, shared, fx);
+  else return failReplica(state, `truncation to ${shared} below the high watermark`, fx);
   statePosition(state, follower, fx);
 }
 
@@ -83,13 +85,14 @@ export function onPositionRefused(state: ReplicaState, event: PositionRefusedEve
   follower.phase = event.error === 'FENCED_LEADER_EPOCH' ? 'fenced' : 'refused';
 }
 
-/** Acks what is durable; the leader counts it only while it pushes under this session. */
-export function ackDurable(state: ReplicaState, follower: FollowerRole, fx: EffectsDraft): void {
+/** The leader counts it only while it pushes under this session. */
+export function sendAck(state: ReplicaState, follower: FollowerRole, fx: EffectsDraft): void {
   if (follower.phase !== 'stated' && follower.phase !== 'streaming') return;
-  fx.ackDurable = {
+  fx.ack = {
     to: follower.leader,
     leaderEpoch: follower.epoch,
     session: follower.session,
+    ackOffset: state.ackEnd,
     durableOffset: state.durableEnd,
     durableStart: state.durableStart,
   };
@@ -123,21 +126,26 @@ function flawIn(state: ReplicaState, follower: FollowerRole, batches: readonly B
   return undefined;
 }
 
+/** True when some of it is acked at once. */
 function appendPushed(
   state: ReplicaState,
   pushed: { readonly batches: readonly BatchFacts[]; readonly endOffset: Offset },
   fx: EffectsDraft,
-): void {
+): boolean {
   const baseOffset = state.logEnd;
   let leaderEpoch = state.epochs.latest;
+  let isAcked = false;
   for (const batch of pushed.batches) {
     state.epochs.enter(batch.leaderEpoch, larger(batch.baseOffset, state.logStart));
     state.producers.record(batch, state.nowMs);
     leaderEpoch = batch.leaderEpoch;
+    const { baseOffset: start, endOffset: end, bytes } = batch;
+    if (ackAppended(state, { start, end, bytes })) isAcked = true;
   }
   state.logEnd = pushed.endOffset;
-  if (leaderEpoch === undefined) return;
-  fx.change({ kind: 'append', baseOffset, endOffset: state.logEnd, leaderEpoch, generation: state.generation });
+  if (leaderEpoch !== undefined)
+    fx.change({ kind: 'append', baseOffset, endOffset: state.logEnd, leaderEpoch, generation: state.generation });
+  return isAcked;
 }
 
 function truncateLog(state: ReplicaState, to: Offset, fx: EffectsDraft): void {
@@ -145,12 +153,24 @@ function truncateLog(state: ReplicaState, to: Offset, fx: EffectsDraft): void {
   state.generation += 1;
   state.logEnd = to;
   state.durableEnd = smaller(state.durableEnd, to);
+  ackTruncated(state, to);
   state.epochs.truncateTo(to);
   state.producers.truncateTo(to);
   fx.change({ kind: 'truncate', to, generation: state.generation });
   fx.note({ kind: 'truncated', from, to });
   if (!state.producers.reloadNeeded) return;
   fx.reloadProducers = { generation: state.generation, logStart: state.logStart, logEnd: to };
+}
+
+/**
+ * Every in-sync replica stopped uncleanly, and the one that leads now had not synced all that this one saw committed.
+ * What lies below this log's start is gone here in any case: then it waits, empty, until the leader's log reaches there.
+ */
+function takeBack(state: ReplicaState, shared: Offset, fx: EffectsDraft): void {
+  const to = shared < state.logStart ? state.logStart : shared;
+  fx.note({ kind: 'takenBack', from: state.highWatermark, to });
+  state.highWatermark = to;
+  truncateLog(state, to, fx);
 }
 
 /** The leader no longer has what follows this log: all of it goes, and what the leader dropped was committed. */
@@ -161,6 +181,7 @@ function restartLog(state: ReplicaState, to: Offset, fx: EffectsDraft): void {
   // `durableEnd` stays behind until the disk has the new start: a crash before that brings the old log back, and it must
   // not have counted as complete meanwhile.
   state.logEnd = to;
+  ackRestarted(state, to);
   state.epochs.clear();
   state.producers.clear();
   if (to > state.highWatermark) raiseHighWatermark(state, to, fx);

@@ -1,4 +1,5 @@
 import { brokerEpoch, leaderEpoch, nodeId, offset, partitionEpoch, sessionNumber } from '@sluice/base';
+import type { Durability } from '@sluice/base';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { PartitionReplica } from './replica.ts';
@@ -6,7 +7,7 @@ import { PartitionReplica } from './replica.ts';
 const life = brokerEpoch(9);
 const epoch = leaderEpoch(1);
 
-function leaderOf(isr: readonly number[]): PartitionReplica {
+function leaderOf(isr: readonly number[], durability: Durability = 'fsync'): PartitionReplica {
   const replica = new PartitionReplica({
     self: nodeId(1),
     config: { sessionTimeoutMs: 1_500, replicaLagMsMax: 2_000, producerExpiryMs: 1_000, producerCountMax: 10 },
@@ -21,6 +22,7 @@ function leaderOf(isr: readonly number[]): PartitionReplica {
     replicas: [1, 2, 3].map((id) => ({ nodeId: nodeId(id), brokerEpoch: life, eligible: isr.includes(id) })),
     isr: isr.map(nodeId),
     minIsr: 2,
+    durability,
     selfBrokerEpoch: life,
     nowMs: 0,
   });
@@ -54,12 +56,13 @@ test('it is the smallest durable end of the in-sync replicas, whatever the order
       for (const { who, by } of events) {
         const end = offset(Math.min(replica.logEnd, (durable.get(who) ?? 0) + by));
         if (who === 0) {
-          const request = { requestId: 1, recordCount: by + 1, producer: undefined, acks: 'all' as const };
+          const request = { requestId: 1, recordCount: by + 1, bytes: 100, producer: undefined, acks: 'all' as const };
           replica.step({ kind: 'append', ...request, deadlineMs: 9, nowMs: 0 });
-        } else if (who === 1) replica.step({ kind: 'durable', generation: 0, end, start: offset(0) });
+        } else if (who === 1) replica.step({ kind: 'durable', generation: 0, end, start: offset(0), nowMs: 0 });
         else {
           const about = { replica: nodeId(who), brokerEpoch: life, leaderEpoch: epoch, session: sessionNumber(1) };
-          replica.step({ kind: 'followerAck', ...about, durableOffset: end, durableStart: offset(0), nowMs: 0 });
+          const acked = { ackOffset: end, durableOffset: end, durableStart: offset(0) };
+          replica.step({ kind: 'followerAck', ...about, ...acked, nowMs: 0 });
         }
         if (who !== 0) durable.set(who, end);
         const smallest = Math.min(...isr.map((id) => durable.get(id) ?? 0));
@@ -77,16 +80,13 @@ test('10,000 parked requests end in order, each once', () => {
   replica.step({ kind: 'followerPosition', ...about, ...position });
   const ended: number[] = [];
   for (let requestId = 1; requestId <= 10_000; requestId += 1) {
-    const request = { requestId, recordCount: 1, producer: undefined, acks: 'all' as const, deadlineMs: 9, nowMs: 0 };
-    replica.step({ kind: 'append', ...request });
+    const request = { requestId, recordCount: 1, bytes: 100, producer: undefined, acks: 'all' as const };
+    replica.step({ kind: 'append', ...request, deadlineMs: 9, nowMs: 0 });
     if (requestId % 7 !== 0) continue;
-    replica.step({ kind: 'durable', generation: 0, end: offset(requestId), start: offset(0) });
-    const { replies } = replica.step({
-      kind: 'followerAck',
-      ...about,
-      durableStart: offset(0),
-      durableOffset: offset(requestId - 3),
-    });
+    replica.step({ kind: 'durable', generation: 0, end: offset(requestId), start: offset(0), nowMs: 0 });
+    const end = offset(requestId - 3);
+    const acked = { ackOffset: end, durableOffset: end, durableStart: offset(0) };
+    const { replies } = replica.step({ kind: 'followerAck', ...about, ...acked });
     for (const reply of replies) ended.push(reply.requestId);
   }
   expect(ended).toEqual(Array.from({ length: ended.length }, (_, at) => at + 1));

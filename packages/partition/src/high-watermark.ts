@@ -6,13 +6,19 @@ import { inMaximalIsr, lagMs, mayJoin } from './isr.ts';
 import { assignmentOf, smaller } from './replica-state.ts';
 import type { LeaderRole, ReplicaState } from './replica-state.ts';
 
-/** Advances the leader's high watermark when every replica that counts has more on stable media. */
+/** The leader's own end moved: replies to who waits for it alone, and one part of what decides the high watermark. */
+export function onLeaderAck(state: ReplicaState, leader: LeaderRole, fx: EffectsDraft): void {
+  leader.awaitingLeader.take(state.ackEnd, (reply) => fx.succeed(reply.requestId, reply.baseOffset));
+  maybeAdvanceHighWatermark(state, leader, fx);
+}
+
+/** Advances the leader's high watermark when every replica that counts answers for more. */
 export function maybeAdvanceHighWatermark(state: ReplicaState, leader: LeaderRole, fx: EffectsDraft): void {
   const assignment = assignmentOf(state);
   // Strict minimum: below it the high watermark stands still, so that those who left stay complete (D16).
   if (assignment.isr.length < assignment.minIsr) return;
-  // D6: this node counts with what is durable here, like everyone else.
-  let committed = state.durableEnd;
+  // D6: this node counts with what it answers for, like everyone else.
+  let committed = state.ackEnd;
   for (const replica of assignment.replicas) {
     if (replica.nodeId === state.self) continue;
     const follower = leader.followers.get(replica.nodeId);

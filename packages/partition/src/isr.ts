@@ -1,5 +1,6 @@
 /** D9 to D13: who counts, who may join, who must leave; at most one change in flight. */
 import type { NodeId } from '@sluice/base';
+import { acksFromMemory } from './ack-end.ts';
 import type { EffectsDraft } from './effects-draft.ts';
 import type { IsrMember } from './effects.ts';
 import type { AssignedReplica, IsrChangeResultEvent, IsrChangeOutcome } from './events.ts';
@@ -16,8 +17,8 @@ export const mayJoin = (replica: AssignedReplica, follower: FollowerProgressStat
 
 /** How long the durable end of the follower has not been at the log's end, as far as this leader was looking. */
 export function lagMs(state: ReplicaState, leader: LeaderRole, follower: FollowerProgressState): number {
-  if (follower.acked >= state.logEnd) return 0;
-  const caughtUpAtMs = Math.max(follower.caughtUpAtMs, leader.marks.newestPassed(follower.acked));
+  if (follower.durable >= state.logEnd) return 0;
+  const caughtUpAtMs = Math.max(follower.caughtUpAtMs, leader.marks.newestPassed(follower.durable));
   return state.nowMs - caughtUpAtMs;
 }
 
@@ -33,6 +34,8 @@ export function maybeExpand(state: ReplicaState, leader: LeaderRole, nodeId: Nod
   if (follower.acked < state.highWatermark || follower.acked < leader.epochStart) return;
   // What a trim removed must not come back with a member that had not heard of it.
   if (follower.ackedStart < state.logStart) return;
+  // What it holds in memory lets it in only while its disk keeps up: else it would leave at once, by D10, and come back.
+  if (acksFromMemory(state) && lagMs(state, leader, follower) > state.config.replicaLagMsMax) return;
   propose(state, leader, { isr: [...assignment.isr, nodeId], reason: 'expand' }, fx);
 }
 

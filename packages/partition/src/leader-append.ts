@@ -1,8 +1,10 @@
 /** A producer's batch at the leader: duplicate, refused, or the next in the log (D2, I2, I3). */
 import { offsetAfter } from '@sluice/base';
 import type { Offset } from '@sluice/base';
+import { ackAppended } from './ack-end.ts';
 import type { EffectsDraft } from './effects-draft.ts';
 import type { AppendEvent, ProducerBatch } from './events.ts';
+import { onLeaderAck } from './high-watermark.ts';
 import { inMaximalIsr } from './isr.ts';
 import { assignmentOf } from './replica-state.ts';
 import type { LeaderRole, ReplicaState } from './replica-state.ts';
@@ -26,6 +28,7 @@ export function onAppend(state: ReplicaState, event: AppendEvent, fx: EffectsDra
   state.logEnd = endOffset;
   fx.change({ kind: 'append', baseOffset, endOffset, leaderEpoch: leader.epoch, generation: state.generation });
   awaitAck(leader, { event, baseOffset, endOffset }, fx);
+  if (ackAppended(state, { start: baseOffset, end: endOffset, bytes: event.bytes })) onLeaderAck(state, leader, fx);
 }
 
 /** D2, and the promise that a leader which nobody hears appends nothing that it could only lose or leave unacked. */
@@ -49,7 +52,7 @@ function answerDuplicate(
   fx: EffectsDraft,
 ): void {
   const { event, batch } = duplicate;
-  const reached = event.acks === 'all' ? state.highWatermark : state.durableEnd;
+  const reached = event.acks === 'all' ? state.highWatermark : state.ackEnd;
   if (batch.endOffset <= reached) return fx.succeed(event.requestId, batch.baseOffset);
   if (event.acks === 'all' && maximalIsrBelowMin(state, leader)) {
     return fx.fail(event.requestId, 'NOT_ENOUGH_REPLICAS_AFTER_APPEND');
@@ -68,7 +71,7 @@ function awaitAck(
     case 'all':
       return leader.awaitingCommit.add(waiting);
     case 'leader':
-      return leader.awaitingDurable.add(waiting);
+      return leader.awaitingLeader.add(waiting);
     case 'none':
       return fx.succeed(requestId, appended.baseOffset);
   }
@@ -88,6 +91,6 @@ export function failWaitingBelowMinIsr(state: ReplicaState, leader: LeaderRole, 
 /** The wait is over for requests past their deadline; their batch stays in the log. */
 export function expireWaiting(leader: LeaderRole, nowMs: number, fx: EffectsDraft): void {
   leader.awaitingCommit.expire(nowMs, (reply) => fx.fail(reply.requestId, 'TIMEOUT'));
-  leader.awaitingDurable.expire(nowMs, (reply) => fx.fail(reply.requestId, 'TIMEOUT'));
+  leader.awaitingLeader.expire(nowMs, (reply) => fx.fail(reply.requestId, 'TIMEOUT'));
   leader.awaitingTrim.expire(nowMs, (reply) => fx.failTrim(reply.requestId, 'TIMEOUT'));
 }

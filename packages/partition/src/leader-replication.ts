@@ -1,6 +1,7 @@
 /** Followers at the leader: positions, acks, and their end (§2.2). */
 import { offset } from '@sluice/base';
 import type { ErrorCode, LeaderEpoch, NodeId, SessionNumber } from '@sluice/base';
+import { acksFromMemory } from './ack-end.ts';
 import type { EffectsDraft } from './effects-draft.ts';
 import type { FollowerAckEvent, FollowerGoneEvent, FollowerPositionEvent } from './events.ts';
 import { maybeAdvanceHighWatermark } from './high-watermark.ts';
@@ -44,7 +45,9 @@ export function onFollowerPosition(state: ReplicaState, event: FollowerPositionE
   }
   follower.streaming = true;
   fx.pushTo({ to: event.replica, ...named(event), from: event.fetchOffset });
-  follower.acked = smaller(event.durableOffset, event.fetchOffset);
+  // What it holds in memory beyond that its next ack says.
+  follower.durable = smaller(event.durableOffset, event.fetchOffset);
+  follower.acked = follower.durable;
   follower.ackedStart = event.durableStart;
   onProgress(state, leader, event.replica, fx);
 }
@@ -58,11 +61,17 @@ export function onFollowerAck(state: ReplicaState, event: FollowerAckEvent, fx: 
   if (follower?.session !== event.session || follower.brokerEpoch !== event.brokerEpoch || !follower.streaming) {
     return fx.dropped('followerAck', 'another session');
   }
-  if (event.durableOffset > state.logEnd) return fx.dropped('followerAck', 'past the end of the log');
+  const { durableOffset, durableStart } = event;
+  // What the topic promises decides, whatever the follower takes it for.
+  const ackOffset = acksFromMemory(state) ? event.ackOffset : durableOffset;
+  if (ackOffset > state.logEnd || durableOffset > ackOffset) {
+    return fx.dropped('followerAck', 'past the end of the log');
+  }
   // Acks are cumulative: an older one says nothing new.
-  if (event.durableOffset < follower.acked || event.durableStart < follower.ackedStart) return;
-  follower.acked = event.durableOffset;
-  follower.ackedStart = event.durableStart;
+  if (ackOffset < follower.acked || durableOffset < follower.durable || durableStart < follower.ackedStart) return;
+  follower.acked = ackOffset;
+  follower.durable = durableOffset;
+  follower.ackedStart = durableStart;
   onProgress(state, leader, event.replica, fx);
 }
 
@@ -81,7 +90,7 @@ export function onFollowerGone(state: ReplicaState, event: FollowerGoneEvent, fx
 function onProgress(state: ReplicaState, leader: LeaderRole, replica: NodeId, fx: EffectsDraft): void {
   const follower = leader.followers.get(replica);
   if (follower === undefined) return;
-  const caughtUpAtMs = follower.acked >= state.logEnd ? state.nowMs : leader.marks.newestPassed(follower.acked);
+  const caughtUpAtMs = follower.durable >= state.logEnd ? state.nowMs : leader.marks.newestPassed(follower.durable);
   follower.caughtUpAtMs = Math.max(follower.caughtUpAtMs, caughtUpAtMs);
   // A proposed member counts at once (D11), so propose before counting.
   maybeExpand(state, leader, replica, fx);
@@ -102,6 +111,7 @@ function beginSession(leader: LeaderRole, event: FollowerPositionEvent, fx: Effe
     streaming: false,
     acked: offset(0),
     ackedStart: offset(0),
+    durable: offset(0),
     caughtUpAtMs: known?.caughtUpAtMs ?? Number.NEGATIVE_INFINITY,
   };
   leader.followers.set(event.replica, follower);

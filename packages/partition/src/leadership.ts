@@ -24,8 +24,8 @@ export function onAssigned(state: ReplicaState, event: AssignedEvent, fx: Effect
     'a leader epoch has one leader',
     { leaderEpoch: event.leaderEpoch, leader: event.leader, known: known?.leader },
   );
-  const { leader, leaderEpoch, partitionEpoch, replicas, isr, minIsr, selfBrokerEpoch } = event;
-  state.assignment = { leader, leaderEpoch, partitionEpoch, replicas, isr, minIsr, selfBrokerEpoch };
+  const { leader, leaderEpoch, partitionEpoch, replicas, isr, minIsr, durability, selfBrokerEpoch } = event;
+  state.assignment = { leader, leaderEpoch, partitionEpoch, replicas, isr, minIsr, durability, selfBrokerEpoch };
   if (known === undefined || partitionEpoch > known.partitionEpoch) fx.note({ kind: 'isr', isr, partitionEpoch });
   const { role } = state;
   if (role.kind === 'failed') return;
@@ -92,7 +92,7 @@ function becomeLeader(state: ReplicaState, event: AssignedEvent): void {
     followers: new Map(),
     marks,
     awaitingCommit: new WaitingReplies(),
-    awaitingDurable: new WaitingReplies(),
+    awaitingLeader: new WaitingReplies(),
     awaitingTrim: new WaitingReplies(),
     pendingIsr: undefined,
     judgedFromMs: nowMs,
@@ -120,7 +120,7 @@ function becomeFollower(state: ReplicaState, event: AssignedEvent, fx: EffectsDr
  */
 function leaveLeadership(state: ReplicaState, leader: LeaderRole, fx: EffectsDraft): void {
   leader.awaitingCommit.takeAll((reply) => fx.fail(reply.requestId, 'LEADERSHIP_LOST'));
-  leader.awaitingDurable.takeAll((reply) => fx.fail(reply.requestId, 'LEADERSHIP_LOST'));
+  leader.awaitingLeader.takeAll((reply) => fx.fail(reply.requestId, 'LEADERSHIP_LOST'));
   leader.awaitingTrim.takeAll((reply) => fx.failTrim(reply.requestId, 'LEADERSHIP_LOST'));
   for (const [nodeId, follower] of leader.followers) {
     if (follower.streaming) fx.stopPushTo(nodeId);

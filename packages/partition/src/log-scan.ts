@@ -23,6 +23,7 @@ export const producerFactsOf = (header: ProducerFields): ProducerFacts | undefin
 export const batchFactsOf = (header: BatchHeader): BatchFacts => ({
   baseOffset: header.baseOffset,
   endOffset: offsetAfterBatch(header),
+  bytes: header.batchBytes,
   leaderEpoch: leaderEpoch(header.leaderEpoch),
   producer: producerFactsOf(header),
 });

@@ -5,3 +5,4 @@ export { EpochCache, type EpochEnd } from './epoch-cache.ts';
 export * from './events.ts';
 export { batchFactsOf, LogScan, producerFactsOf } from './log-scan.ts';
 export * from './replica.ts';
+export { unsyncedBytesMax, unsyncedMsMax } from './unsynced.ts';

@@ -2,9 +2,13 @@
  * Three replicas, their disks, a controller and producers under a random schedule of faults: messages lost, doubled and
  * reordered, processes crashed with what they had not synced, all of them at once, a directory wiped, leaders moved.
  * After every event the promises of `ModelHistory` are checked; the same seed gives the same run.
+ *
+ * With durability `replicated` there is no power cut of all, and of the in-sync replicas one always is left that did not
+ * lose its memory; nor is that one fenced or voted out before those that did have come back. Short of that, nothing acked
+ * may be lost.
  */
 import { SeededRandom, nodeId, offset, offsetAfter, producerEpoch, producerId } from '@sluice/base';
-import type { BrokerEpoch, NodeId, Offset, ProducerId, Random, SessionNumber } from '@sluice/base';
+import type { BrokerEpoch, Durability, NodeId, Offset, ProducerId, Random, SessionNumber } from '@sluice/base';
 import type { PartitionConfig } from './config.ts';
 import type {
   IsrProposal,
@@ -15,7 +19,7 @@ import type {
   ReplicationMessage,
   StartPush,
 } from './effects.ts';
-import type { AppendEvent, FollowerAckEvent, PartitionEvent, PushedEvent } from './events.ts';
+import type { AppendEvent, AssignedEvent, FollowerAckEvent, PartitionEvent, PushedEvent } from './events.ts';
 import { LogScan } from './log-scan.ts';
 import { ModelController } from './model-controller.ts';
 import type { ModelMetadata } from './model-controller.ts';
@@ -31,6 +35,14 @@ const config: PartitionConfig = {
   producerCountMax: 1_000,
 };
 const minIsr = 2;
+/** Five to ten records reach the bound of what may be acked from memory. */
+const recordBytes = 40_000;
+
+export interface ModelOptions {
+  readonly durability?: Durability;
+  /** A replica that lost its memory stays in sync: what must be found. */
+  readonly uncleanStaysInSync?: boolean;
+}
 
 interface ModelNode {
   readonly id: NodeId;
@@ -41,6 +53,8 @@ interface ModelNode {
   readonly pushes: Map<NodeId, StartPush & { cursor: Offset; brokerEpoch: BrokerEpoch }>;
   readonly requests: Map<number, ModelRequest>;
   reloads: ReloadProducers[];
+  /** It lost what was in memory, and did not register since. */
+  unclean: boolean;
 }
 
 interface ModelProducer {
@@ -94,8 +108,13 @@ export class ModelCluster {
   #faults = true;
   readonly #quietness: number;
 
-  constructor(seed: number) {
+  readonly #durability: Durability;
+  readonly #uncleanStaysInSync: boolean;
+
+  constructor(seed: number, { durability = 'fsync', uncleanStaysInSync = false }: ModelOptions = {}) {
     this.#random = new SeededRandom(seed);
+    this.#durability = durability;
+    this.#uncleanStaysInSync = uncleanStaysInSync;
     this.#quietness = 1 + this.#random.below(12);
     const ids = [1, 2, 3].map(nodeId);
     this.#nodes = ids.map((id) => ({
@@ -107,8 +126,9 @@ export class ModelCluster {
       pushes: new Map(),
       requests: new Map(),
       reloads: [],
+      unclean: false,
     }));
-    this.#controller = new ModelController(ids, (metadata) => {
+    this.#controller = new ModelController(ids, minIsr, (metadata) => {
       for (const node of this.#nodes) node.metadata.push(metadata);
     });
     const producer = (id: number | undefined, acks: 'all' | 'leader'): ModelProducer => ({
@@ -151,9 +171,10 @@ export class ModelCluster {
     if (this.#random.below(this.#quietness) > 0) return this.#deliver();
     if (draw < 975) return this.#controller.move(node.id);
     if (draw < 983) return this.#crash(node);
-    if (draw < 986) return this.#controller.fence(node.id);
+    if (draw < 986) return this.#fence(node);
     if (draw < 988) return this.#wipe(node);
     if (draw < 990) {
+      if (this.#durability === 'replicated') return this.#stop(node);
       this.#count('powerCut');
       for (const one of this.#nodes) this.#crash(one);
       return undefined;
@@ -163,7 +184,9 @@ export class ModelCluster {
   }
 
   #start(node: ModelNode, lossy: boolean): void {
-    node.brokerEpoch = this.#controller.register(node.id, lossy);
+    const isUnclean = this.#durability === 'replicated' && node.unclean && !this.#uncleanStaysInSync;
+    node.unclean = false;
+    node.brokerEpoch = this.#controller.register(node.id, lossy || isUnclean);
     const { start, end } = node.log.current;
     const scan = this.#scan(node);
     node.replica = new PartitionReplica({
@@ -193,19 +216,47 @@ export class ModelCluster {
 
   /** Some, all or none of what was not synced survives. */
   #crash(node: ModelNode): void {
-    if (node.replica === undefined) return;
+    if (node.replica === undefined || this.#isLastWithMemory(node)) return;
     this.#count('crash');
     node.log.crash(this.#random.below(node.log.unsyncedCount + 1));
+    node.unclean = true;
+    this.#end(node);
+  }
+
+  /** In order: everything is synced. */
+  #stop(node: ModelNode): void {
+    if (node.replica === undefined) return;
+    this.#count('stop');
+    node.log.sync(node.log.unsyncedCount);
+    this.#end(node);
+  }
+
+  #end(node: ModelNode): void {
     node.replica = undefined;
     node.pushes.clear();
     node.requests.clear();
-    if (this.#random.below(2) === 0) this.#controller.fence(node.id);
+    if (this.#random.below(2) === 0) this.#fence(node);
+  }
+
+  #fence(node: ModelNode): void {
+    if (!this.#isLastWithMemory(node)) this.#controller.fence(node.id);
+  }
+
+  /** Every other in-sync replica has lost its memory already: with this one, acked records may go. */
+  #isLastWithMemory(node: ModelNode): boolean {
+    if (this.#durability === 'fsync') return false;
+    const { isr } = this.#controller.metadata;
+    return isr.includes(node.id) && !this.#hasMemory(isr.filter((id) => id !== node.id));
+  }
+
+  #hasMemory(members: readonly NodeId[]): boolean {
+    return members.some((id) => !this.#node(id).unclean);
   }
 
   /** A new disk under an old name. f = minISR − 1: only while another member is known to be complete. */
   #wipe(node: ModelNode): void {
     const { isr } = this.#controller.metadata;
-    if (isr.includes(node.id) && isr.length <= minIsr) return;
+    if ((isr.includes(node.id) && isr.length <= minIsr) || this.#isLastWithMemory(node)) return;
     this.#crash(node);
     this.#count('wipe');
     node.log = new ModelLog(offset(0));
@@ -224,11 +275,15 @@ export class ModelCluster {
     const metadata = node.metadata.splice(0, upTo).at(-1);
     if (metadata === undefined) return;
     const before = node.replica.role;
-    this.#step(node, { kind: 'assigned', ...metadata, minIsr, selfBrokerEpoch: node.brokerEpoch, nowMs: this.#nowMs });
+    this.#step(node, { kind: 'assigned', ...metadata, ...this.#topic(node.brokerEpoch) });
     if (node.replica.role === 'leader' && before !== 'leader') {
       this.#count('elected');
       if (this.#controller.metadata.leaderEpoch === metadata.leaderEpoch) this.#history.complete(node.id, node.log);
     }
+  }
+
+  #topic(selfBrokerEpoch: BrokerEpoch): Pick<AssignedEvent, 'minIsr' | 'durability' | 'selfBrokerEpoch' | 'nowMs'> {
+    return { minIsr, durability: this.#durability, selfBrokerEpoch, nowMs: this.#nowMs };
   }
 
   #tick(node: ModelNode): void {
@@ -237,7 +292,7 @@ export class ModelCluster {
 
   #sync(node: ModelNode): void {
     const durable = node.log.sync(this.#random.below(node.log.unsyncedCount + 1));
-    if (durable !== undefined) this.#step(node, { kind: 'durable', ...durable });
+    if (durable !== undefined) this.#step(node, { kind: 'durable', ...durable, nowMs: this.#nowMs });
   }
 
   /** In half of the runs, because it makes divergence rarer. By retention, or by a request for any offset. */
@@ -328,6 +383,7 @@ export class ModelCluster {
       kind: 'append',
       requestId,
       recordCount: request.recordCount,
+      bytes: request.recordCount * recordBytes,
       producer:
         id === undefined
           ? undefined
@@ -345,6 +401,9 @@ export class ModelCluster {
     const fx = replica.step(event);
     this.#carryOut(node, event, { fx, bytes, generation: replica.generation });
     if (replica.role === 'failed') throw new Violation(`node ${node.id} gave up`);
+    if (fx.trace.some((entry) => entry.kind === 'takenBack')) throw new Violation(`node ${node.id} took back`);
+    if (replica.ackEnd > replica.durableEnd) this.#count('ackedFromMemory');
+    if (this.#durability === 'replicated' && replica.ackEnd < replica.logEnd) this.#count('ackWithheld');
     if (replica.highWatermark > before) this.#history.committed(node.id, node.log, before, replica.highWatermark);
     for (const reply of fx.replies) this.#onReply(node, reply.requestId, reply);
     for (const reply of fx.trimReplies) this.#onTrimReply(reply);
@@ -374,8 +433,8 @@ export class ModelCluster {
       node.pushes.set(push.to, { ...push, cursor: push.from, brokerEpoch: follower.brokerEpoch });
       this.#push(node, push.to);
     }
-    if (fx.ackDurable !== undefined && node.brokerEpoch !== undefined) {
-      const { to, ...ack } = fx.ackDurable;
+    if (fx.ack !== undefined && node.brokerEpoch !== undefined) {
+      const { to, ...ack } = fx.ack;
       const event: FollowerAckEvent = {
         kind: 'followerAck',
         replica: node.id,
@@ -398,6 +457,7 @@ export class ModelCluster {
     return {
       baseOffset: place.baseOffset,
       endOffset: offsetAfter(place.baseOffset, event.recordCount),
+      bytes: event.bytes,
       leaderEpoch: place.leaderEpoch,
       producer: event.producer,
       value: node.requests.get(event.requestId)?.value ?? 'unknown',
@@ -508,6 +568,8 @@ export class ModelCluster {
   #decide(asked: { readonly proposal: IsrProposal; readonly from: NodeId; readonly incarnation: BrokerEpoch }): void {
     const node = this.#node(asked.from);
     if (node.brokerEpoch !== asked.incarnation) return;
+    const members = asked.proposal.isr.map((member) => member.nodeId);
+    if (this.#durability === 'replicated' && !this.#hasMemory(members)) return;
     const outcome = this.#controller.alter(asked.from, asked.proposal);
     const lost = this.#faults && this.#random.below(10) === 0;
     const { leaderEpoch, partitionEpoch } = asked.proposal;

@@ -14,6 +14,7 @@ export interface ModelMetadata {
 
 export class ModelController {
   readonly #nodes = new Map<NodeId, { brokerEpoch: BrokerEpoch | undefined; fenced: boolean }>();
+  readonly #minIsr: number;
   readonly #onChange: (metadata: ModelMetadata) => void;
   #leader: NodeId | undefined;
   #leaderEpoch: LeaderEpoch = leaderEpoch(0);
@@ -21,8 +22,9 @@ export class ModelController {
   #isr: readonly NodeId[];
   #granted = 0;
 
-  constructor(nodes: readonly NodeId[], onChange: (metadata: ModelMetadata) => void) {
+  constructor(nodes: readonly NodeId[], minIsr: number, onChange: (metadata: ModelMetadata) => void) {
     this.#isr = nodes;
+    this.#minIsr = minIsr;
     this.#onChange = onChange;
     for (const nodeId of nodes) this.#nodes.set(nodeId, { brokerEpoch: undefined, fenced: true });
   }
@@ -45,20 +47,22 @@ export class ModelController {
     return this.#nodes.get(nodeId)?.fenced ?? true;
   }
 
-  /** The last member stays: nobody else is known to be complete. */
+  /** The ISR shrinks only where another member can lead, and never below `minIsr`. */
   fence(nodeId: NodeId): void {
     this.#node(nodeId).fenced = true;
-    this.#leaveIsr(nodeId);
+    const left = this.#isr.filter((member) => member !== nodeId);
+    if (left.length >= this.#minIsr && left.some((member) => !this.fenced(member))) this.#leaveIsr(nodeId);
     if (this.#leader === nodeId) this.#elect();
     this.#onChange(this.metadata);
   }
 
-  /** D18, D17b: an earlier life is fenced first; one that lost bytes is no member any more. */
-  register(nodeId: NodeId, lossy: boolean): BrokerEpoch {
-    this.fence(nodeId);
+  /** D18, D17b: an earlier life is fenced first; one that may have lost acked bytes is no member any more. */
+  register(nodeId: NodeId, mayHaveLost: boolean): BrokerEpoch {
+    this.#node(nodeId).fenced = true;
+    if (this.#leader === nodeId) this.#elect();
     this.#granted += 1;
     this.#node(nodeId).brokerEpoch = brokerEpoch(this.#granted);
-    if (lossy) this.#leaveIsr(nodeId);
+    if (mayHaveLost) this.#leaveIsr(nodeId);
     this.#onChange(this.metadata);
     return brokerEpoch(this.#granted);
   }
@@ -97,6 +101,7 @@ export class ModelController {
     return { kind: 'applied', partitionEpoch: this.#partitionEpoch, isr: this.#isr };
   }
 
+  /** The last member stays: nobody else is known to be complete. */
   #leaveIsr(nodeId: NodeId): void {
     if (this.#isr.length === 1 || !this.#isr.includes(nodeId)) return;
     this.#isr = this.#isr.filter((member) => member !== nodeId);

@@ -64,7 +64,7 @@ export class ProducerStates {
   }
 
   /** A batch entered the log, here or at the leader before (I4: nothing is refused any more). */
-  record(batch: Omit<BatchFacts, 'leaderEpoch'>, nowMs: number): void {
+  record(batch: Omit<BatchFacts, 'leaderEpoch' | 'bytes'>, nowMs: number): void {
     const facts = batch.producer;
     if (facts === undefined) return;
     const remembered: ProducerBatch = {

@@ -2,18 +2,19 @@
  * All state of one replica. Written by the protocol phases (`leadership`, `leader-append`, `leader-replication`,
  * `high-watermark`, `isr`, `follower`), one step at a time, and read by `replica`.
  *
- * T1 durableStart ≤ logStart ≤ highWatermark ≤ logEnd, and durableEnd ≤ logEnd.
- * T2 `highWatermark` never goes down: what it covers is committed for ever.
+ * T1 durableStart ≤ logStart ≤ highWatermark ≤ logEnd, and durableEnd ≤ ackEnd ≤ logEnd.
+ * T2 `highWatermark` never goes down: what it covers is committed for ever. The one exception is `takenBack`.
  * T3 `generation` grows with every change that takes bytes out of the log.
  */
 import { invariant } from '@sluice/base';
-import type { BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, SessionNumber } from '@sluice/base';
+import type { BrokerEpoch, Durability, LeaderEpoch, NodeId, Offset, PartitionEpoch, SessionNumber } from '@sluice/base';
 import type { CaughtUpMarks } from './caught-up-marks.ts';
 import type { PartitionConfig, ReplicaLiveness } from './config.ts';
 import type { IsrMember } from './effects.ts';
 import type { EpochCache } from './epoch-cache.ts';
 import type { AssignedReplica } from './events.ts';
 import type { ProducerStates } from './producer-state.ts';
+import type { Unsynced } from './unsynced.ts';
 import type { WaitingReplies } from './waiting-replies.ts';
 
 /** The partition's metadata as last heard. */
@@ -22,6 +23,7 @@ export interface Assignment {
   readonly leaderEpoch: LeaderEpoch;
   readonly replicas: readonly AssignedReplica[];
   readonly minIsr: number;
+  readonly durability: Durability;
   readonly selfBrokerEpoch: BrokerEpoch;
   readonly partitionEpoch: PartitionEpoch;
   /** Committed by the controller. */
@@ -34,11 +36,13 @@ export interface FollowerProgressState {
   session: SessionNumber;
   /** The position of this session was found on the leader's log: pushes flow and acks count. */
   streaming: boolean;
-  /** Durable at the follower and equal to the leader's log. */
+  /** What the follower answers for, and equal to the leader's log. */
   acked: Offset;
+  /** Of that, what is on its disk: the lag is counted by it, so that one with a hung disk leaves (D10). */
+  durable: Offset;
   /** The start of its log that is durable there. */
   ackedStart: Offset;
-  /** Last known moment at which `acked` was the log's end. */
+  /** Last known moment at which `durable` was the log's end. */
   caughtUpAtMs: number;
 }
 
@@ -60,7 +64,8 @@ export interface LeaderRole {
   readonly followers: Map<NodeId, FollowerProgressState>;
   readonly marks: CaughtUpMarks;
   readonly awaitingCommit: WaitingReplies;
-  readonly awaitingDurable: WaitingReplies;
+  /** For `ackEnd`. */
+  readonly awaitingLeader: WaitingReplies;
   /** Trims, until every replica that may lead next has forgotten what they removed. */
   readonly awaitingTrim: WaitingReplies;
   pendingIsr: PendingIsrChange | undefined;
@@ -100,10 +105,13 @@ export interface ReplicaState {
   readonly epochs: EpochCache;
   readonly producers: ProducerStates;
   readonly holders: Map<string, Offset>;
+  readonly unsynced: Unsynced;
   logStart: Offset;
   logEnd: Offset;
   durableStart: Offset;
   durableEnd: Offset;
+  /** What this replica answers for, as leader and as follower (`ack-end.ts`). */
+  ackEnd: Offset;
   highWatermark: Offset;
   generation: number;
   /** Of the newest event that carried a time. */
@@ -122,15 +130,11 @@ export function assignmentOf(state: ReplicaState): Assignment {
 }
 
 export function assertPositions(state: ReplicaState): void {
-  const { logStart, highWatermark, logEnd, durableStart, durableEnd } = state;
+  const { logStart, highWatermark, logEnd, durableStart, durableEnd, ackEnd } = state;
   const inOrder = durableStart <= logStart && logStart <= highWatermark && highWatermark <= logEnd;
-  invariant(inOrder && durableEnd <= logEnd, 'T1: positions in order', {
-    durableStart,
-    logStart,
-    highWatermark,
-    logEnd,
-    durableEnd,
-  });
+  if (inOrder && durableEnd <= ackEnd && ackEnd <= logEnd) return;
+  const positions = { durableStart, logStart, highWatermark, logEnd, durableEnd, ackEnd };
+  invariant(false, 'T1: positions in order', positions);
 }
 
 export const smaller = (one: Offset, other: Offset): Offset => (one < other ? one : other);

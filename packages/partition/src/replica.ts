@@ -6,13 +6,14 @@
  */
 import { invariant, sessionNumber, unreachable } from '@sluice/base';
 import type { BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, PartitionEpoch } from '@sluice/base';
+import { ackDurable } from './ack-end.ts';
 import type { PartitionConfig, ReplicaLiveness } from './config.ts';
 import { EffectsDraft } from './effects-draft.ts';
 import type { PartitionEffects, PartitionRole } from './effects.ts';
 import { EpochCache } from './epoch-cache.ts';
 import type { DurableEvent, LoadedLog, PartitionEvent, ProducersReloadedEvent, TickEvent } from './events.ts';
-import { ackDurable, onDiverged, onPositionRefused, onPushed, statePosition } from './follower.ts';
-import { knowsCommittedEnd, maybeAdvanceHighWatermark } from './high-watermark.ts';
+import { onDiverged, onPositionRefused, onPushed, sendAck, statePosition } from './follower.ts';
+import { knowsCommittedEnd, maybeAdvanceHighWatermark, onLeaderAck } from './high-watermark.ts';
 import { lagMs, maybeExpandAny, maybeRetryProposal, maybeShrink, onIsrChangeResult } from './isr.ts';
 import { enoughReplicas, expireWaiting, onAppend } from './leader-append.ts';
 import { onFollowerAck, onFollowerGone, onFollowerPosition } from './leader-replication.ts';
@@ -21,6 +22,7 @@ import { ProducerStates } from './producer-state.ts';
 import { assertPositions, larger } from './replica-state.ts';
 import type { ReplicaState } from './replica-state.ts';
 import { maybeAnswerTrims, onTrim, onTrimRequest, removableEnd } from './trim.ts';
+import { Unsynced } from './unsynced.ts';
 
 export interface PartitionReplicaOptions {
   readonly self: NodeId;
@@ -55,10 +57,12 @@ export class PartitionReplica {
       epochs: new EpochCache(loaded.epochs),
       producers,
       holders: new Map(),
+      unsynced: new Unsynced(),
       logStart: loaded.logStart,
       logEnd: loaded.logEnd,
       durableStart: loaded.logStart,
       durableEnd: loaded.logEnd,
+      ackEnd: loaded.logEnd,
       highWatermark: loaded.highWatermark ?? loaded.logStart,
       generation: 0,
       nowMs: loaded.nowMs,
@@ -167,10 +171,15 @@ export class PartitionReplica {
     return this.#state.generation;
   }
 
-  /** Produce requests that wait for the high watermark or the local disk. */
+  /** What this replica answers for: as durable, or as held in memory where durability is `replicated`. */
+  get ackEnd(): Offset {
+    return this.#state.ackEnd;
+  }
+
+  /** Produce requests that wait for the high watermark or for this replica. */
   get parkedCount(): number {
     const { role } = this.#state;
-    return role.kind === 'leader' ? role.awaitingCommit.count + role.awaitingDurable.count : 0;
+    return role.kind === 'leader' ? role.awaitingCommit.count + role.awaitingLeader.count : 0;
   }
 
   /** At a leader, for metrics; empty elsewhere. */
@@ -181,7 +190,7 @@ export class PartitionReplica {
     return [...role.followers].map(([nodeId, follower]) => ({
       nodeId,
       brokerEpoch: follower.brokerEpoch,
-      durableOffset: follower.acked,
+      durableOffset: follower.durable,
       lagMs: lagMs(state, role, follower),
     }));
   }
@@ -237,11 +246,11 @@ function onDurable(state: ReplicaState, event: DurableEvent, fx: EffectsDraft): 
   if (event.end <= state.durableEnd && event.start <= state.durableStart) return;
   state.durableEnd = larger(state.durableEnd, event.end);
   state.durableStart = larger(state.durableStart, event.start);
+  ackDurable(state);
   const { role } = state;
-  if (role.kind === 'follower') ackDurable(state, role, fx);
+  if (role.kind === 'follower') sendAck(state, role, fx);
   if (role.kind !== 'leader') return;
-  role.awaitingDurable.take(state.durableEnd, (reply) => fx.succeed(reply.requestId, reply.baseOffset));
-  maybeAdvanceHighWatermark(state, role, fx);
+  onLeaderAck(state, role, fx);
   maybeAnswerTrims(state, role, fx);
 }
 

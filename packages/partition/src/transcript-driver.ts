@@ -13,7 +13,7 @@ import {
   producerId,
   sessionNumber,
 } from '@sluice/base';
-import type { ErrorCode, NodeId } from '@sluice/base';
+import type { Durability, ErrorCode, NodeId } from '@sluice/base';
 import type { PartitionEffects } from './effects.ts';
 import type { Acks, BatchFacts, EpochStart, PartitionEvent, ProducerFacts, ProducerSnapshot } from './events.ts';
 import { PartitionReplica } from './replica.ts';
@@ -128,6 +128,7 @@ function eventOf(name: string, args: Arguments): PartitionEvent {
         kind: 'append',
         requestId: args.number('id'),
         recordCount: args.number('count', 1),
+        bytes: args.number('bytes', 100),
         producer: args.has('p') ? producerFacts(args.text('p')) : undefined,
         acks: args.text('acks', 'all') as Acks,
         refusal: args.has('refused') ? args.error('refused') : undefined,
@@ -140,6 +141,7 @@ function eventOf(name: string, args: Arguments): PartitionEvent {
         generation: args.number('generation', 0),
         end: offset(args.number('end')),
         start: offset(args.number('start', 0)),
+        nowMs,
       };
     case 'tick':
       return { kind: 'tick', nowMs };
@@ -189,7 +191,9 @@ function followerEvent(name: string, args: Arguments, nowMs: number): PartitionE
   const durableOffset = offset(args.number('durable', args.number('fetch', 0)));
   const durableStart = offset(args.number('start', 0));
   const about = { replica, ...life, leaderEpoch: leadership, session, durableOffset, durableStart, nowMs };
-  if (name === 'ack') return { kind: 'followerAck', ...about };
+  if (name === 'ack') {
+    return { kind: 'followerAck', ...about, ackOffset: offset(args.number('memory', durableOffset)) };
+  }
   if (name !== 'position') throw new Error(`unknown command ${name}`);
   const lastEpoch = args.has('last') ? leaderEpoch(args.number('last')) : undefined;
   return { kind: 'followerPosition', ...about, fetchOffset: offset(args.number('fetch')), lastEpoch };
@@ -213,6 +217,7 @@ function assigned(args: Arguments, nowMs: number): PartitionEvent {
       })),
     isr: args.nodes('isr'),
     minIsr: args.number('min', 2),
+    durability: args.text('durability', 'fsync') as Durability,
     selfBrokerEpoch: brokerEpoch(args.number('life', 10)),
     nowMs,
   };
@@ -224,13 +229,14 @@ function producerFacts(text: string): ProducerFacts {
   return { producerId: producerId(id), producerEpoch: producerEpoch(epoch), baseSequence };
 }
 
-/** `from-to@epoch`, and `:id/epoch/sequence` of an idempotent producer */
+/** `from-to@epoch`, `+bytes` when it is not 100 of them, and `:id/epoch/sequence` of an idempotent producer */
 function batchFacts(text: string): BatchFacts {
   const [place = '', producer] = text.split(':');
-  const [from = 0, to = 0, epoch = 0] = place.split(/[-@]/).map(Number);
+  const [from = 0, to = 0, epoch = 0, bytes = 100] = place.split(/[-@+]/).map(Number);
   return {
     baseOffset: offset(from),
     endOffset: offset(to),
+    bytes,
     leaderEpoch: leaderEpoch(epoch),
     producer: producer === undefined ? undefined : producerFacts(producer),
   };

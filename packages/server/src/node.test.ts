@@ -152,3 +152,41 @@ describe('a node that cannot start leaves nothing open', () => {
     await untilReady(again);
   });
 });
+
+describe('N4: the mark of a stop in order', () => {
+  const mark = '/d/clean';
+
+  async function startAndStop(world: World): Promise<void> {
+    const { node } = assemble(world);
+    await node.start();
+    await untilReady(node);
+    expect(await world.disk.exists(mark)).toBe(false);
+    await node.stop();
+    expect(await world.disk.exists(mark)).toBe(true);
+  }
+
+  async function failToStart(world: World): Promise<void> {
+    const squatter = new MemoryTransport(world.network, 'squatter');
+    const ignore = { onMessage: () => undefined, onEnd: () => undefined, onClose: () => undefined };
+    const taken = await squatter.listen('127.0.0.1:7660', () => ignore);
+    await expect(assemble(world).node.start()).rejects.toMatchObject({ code: 'PORT_IN_USE' });
+    await taken.close(0);
+  }
+
+  test('is there between two lives and never during one', async () => {
+    const world = newWorld();
+    await startAndStop(world);
+    await failToStart(world);
+    expect(await world.disk.exists(mark)).toBe(true);
+    await startAndStop(world);
+  });
+
+  test('after a crash it comes back only once the controller has heard of the crash', async () => {
+    const world = newWorld();
+    await startAndStop(world);
+    await world.disk.remove(mark);
+    await failToStart(world);
+    expect(await world.disk.exists(mark)).toBe(false);
+    await startAndStop(world);
+  });
+});

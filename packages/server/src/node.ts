@@ -5,6 +5,8 @@
  * N1 Nothing below the data directory is touched before its lock is held, nor after it is released.
  * N2 Peers are answered before the node registers, clients are answered from then on with typed errors until it is ready.
  * N3 `stop` moves leaderships away first, then closes what took calls, then what those calls used.
+ * N4 A stop leaves the mark of one in order only when all is synced, and never hides that the last one left none: the
+ *    controller must have heard of it.
  */
 import type { Clock, Disk, Halt, Listening, Logger, Random, Transport } from '@sluice/base';
 import { BrokerNode } from '@sluice/broker';
@@ -13,7 +15,14 @@ import { ControllerNode } from '@sluice/controller';
 import { defaultRaftConfig } from '@sluice/raft';
 import { compressionOver } from '@sluice/record';
 import type { PlatformCodecs } from '@sluice/record';
-import { DataDirectory, IdentityKeeper, IdentityStore, openNodeLog } from '@sluice/storage';
+import {
+  DataDirectory,
+  IdentityKeeper,
+  IdentityStore,
+  leaveCleanStop,
+  openNodeLog,
+  takeCleanStop,
+} from '@sluice/storage';
 import type { GroupStats, NodeLog } from '@sluice/storage';
 import { defaultLimits, Dispatcher, RpcClient } from '@sluice/wire';
 import { authorize } from './authorization.ts';
@@ -67,10 +76,16 @@ class AssembledNode implements Node {
   #listening: readonly Listening[] = [];
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
+  /** Something went so wrong that nobody knows what was taken: no stop is in order any more. */
+  #halted = false;
 
   constructor(config: NodeConfig, ports: NodePorts) {
     this.#config = config;
-    this.#ports = ports;
+    const halt = (reason: Error): void => {
+      this.#halted = true;
+      ports.halt.halt(reason);
+    };
+    this.#ports = { ...ports, halt: { halt } };
   }
 
   start(): Promise<void> {
@@ -147,10 +162,18 @@ class AssembledNode implements Node {
     open.defer(() => directory.release());
     const identities = new IdentityStore(directory);
     const { nodeId } = this.#config;
-    const identity = (await identities.load(nodeId)) ?? (await identities.create(nodeId, random));
+    const known = await identities.load(nodeId);
+    const identity = known ?? (await identities.create(nodeId, random));
     const keeper = new IdentityKeeper(identities, identity);
+    // A directory that is made now has nothing to miss.
+    const wasClean = known === undefined || (await takeCleanStop(directory, known.brokerEpoch));
+    if (!wasClean) logger.warn('last stop was not in order', { directory: directory.path });
     const nodeLog = await this.#openLog(directory);
-    open.defer(() => nodeLog.close());
+    open.defer(async () => {
+      await nodeLog.close();
+      const isKnown = wasClean || this.#parts?.broker?.registered === true;
+      if (isKnown && !this.#halted) await leaveCleanStop(directory, keeper.current.brokerEpoch);
+    });
     const rpc = new RpcClient(transport);
     open.defer(() => transport.close());
     const self = new DirectorySelf({
@@ -160,7 +183,9 @@ class AssembledNode implements Node {
     });
     const controller: ControllerNode = this.#controller({ self, keeper, nodeLog, rpc });
     open.defer(() => controller.stop());
-    const broker = this.#config.roles.includes('broker') ? this.#broker({ self, controller, nodeLog, rpc }) : undefined;
+    const broker = this.#config.roles.includes('broker')
+      ? this.#broker({ self, controller, nodeLog, rpc, unclean: !wasClean })
+      : undefined;
     open.defer(() => broker?.stop());
     await this.#listen(controller, broker);
     this.#parts = { nodeLog, controller, broker };
@@ -228,7 +253,7 @@ class AssembledNode implements Node {
     });
   }
 
-  #broker({ self, controller, nodeLog, rpc }: BrokerParts): BrokerNode {
+  #broker({ self, controller, nodeLog, rpc, unclean }: BrokerParts): BrokerNode {
     const { disk, clock, random, logger, halt, codecs, observeStage, version } = this.#ports;
     const config = this.#config;
     const stages: StageTimes = { observe: observeStage };
@@ -244,6 +269,7 @@ class AssembledNode implements Node {
         })),
         peerAddress: config['listeners.peer.advertise'],
         adminAddress: config['listeners.admin.advertise'],
+        unclean,
       },
       config,
       nodeLog,
@@ -334,6 +360,7 @@ interface BrokerParts {
   readonly controller: ControllerNode;
   readonly nodeLog: NodeLog;
   readonly rpc: RpcClient;
+  readonly unclean: boolean;
 }
 
 /** Streams of clients and peers do not end by themselves: they are told, and cut after this. */

@@ -29,6 +29,8 @@ export interface SimLoadOptions {
   readonly everyMs: number;
   /** Distinct keys, spread over the partitions. */
   readonly keys: number;
+  /** Of each value; default: as many as its number has digits. */
+  readonly valueBytes?: number;
   readonly producer?: ProducerOptions;
 }
 
@@ -71,12 +73,16 @@ export class SimLoad {
   }
 
   #send(): void {
-    const { topic, keys } = this.#options;
+    const { topic, keys, valueBytes = 0 } = this.#options;
     const id = this.#sent;
-    const taken = this.producer.post(topic, { key: `key-${id % keys}`, value: String(id) }, (error, delivery) => {
-      if (error === undefined) this.acked.push({ id, partition: delivery.partition, offset: delivery.offset });
-      else this.failures.push(error);
-    });
+    const taken = this.producer.post(
+      topic,
+      { key: `key-${id % keys}`, value: String(id).padStart(valueBytes, '0') },
+      (error, delivery) => {
+        if (error === undefined) this.acked.push({ id, partition: delivery.partition, offset: delivery.offset });
+        else this.failures.push(error);
+      },
+    );
     if (taken) this.#sent += 1;
   }
 }

@@ -2,7 +2,7 @@
  * One node's data directory, held exclusively. Whoever reads or writes below it takes a `DataDirectory`, so that
  * nothing is touched without the lock.
  *
- *   DIR/lock  DIR/identity  DIR/manifest  DIR/checkpoint-<20 digits>.log  DIR/journal-<20 digits>.log
+ *   DIR/lock  DIR/identity  DIR/clean  DIR/manifest  DIR/checkpoint-<20 digits>.log  DIR/journal-<20 digits>.log
  */
 import { DiskError, SluiceError } from '@sluice/base';
 import type { Disk, DiskLock } from '@sluice/base';

@@ -1,3 +1,4 @@
+export { leaveCleanStop, takeCleanStop } from './clean-stop.ts';
 export { DataDirectory } from './data-directory.ts';
 export { type Birth, type DirectoryIdentity, IdentityStore, type Voter } from './identity.ts';
 export type { DiskReserveBytes, DiskState } from './disk-reserve.ts';

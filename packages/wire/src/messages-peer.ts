@@ -60,6 +60,7 @@ export interface RegisterRequest {
   readonly peerAddress: string;
   readonly adminAddress: string;
   readonly lossy: boolean;
+  readonly unclean: boolean;
 }
 
 export interface Listener {
@@ -156,6 +157,7 @@ export interface ReplicaAck {
   readonly session: number;
   readonly durableOffset: number;
   readonly durableStart: number;
+  readonly ackOffset: number;
 }
 
 export interface ReplicateResponse {

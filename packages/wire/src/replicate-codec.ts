@@ -199,7 +199,8 @@ const ackBytes = (ack: Partially<ReplicaAck>): number =>
   uint32Bytes(ack.leaderEpoch) +
   uint64Bytes(ack.session) +
   uint64Bytes(ack.durableOffset) +
-  uint64Bytes(ack.durableStart);
+  uint64Bytes(ack.durableStart) +
+  uint64Bytes(ack.ackOffset);
 
 function writeAck(writer: ProtobufWriter, ack: Partially<ReplicaAck>): void {
   writer.begin(0o32, ackBytes(ack));
@@ -208,6 +209,7 @@ function writeAck(writer: ProtobufWriter, ack: Partially<ReplicaAck>): void {
   writer.integer(0o30, ack.session);
   writer.integer(0o40, ack.durableOffset);
   writer.integer(0o50, ack.durableStart);
+  writer.integer(0o60, ack.ackOffset);
 }
 
 function readAck(reader: ProtobufReader): ReplicaAck {
@@ -216,15 +218,17 @@ function readAck(reader: ProtobufReader): ReplicaAck {
   let session = 0;
   let durableOffset = 0;
   let durableStart = 0;
+  let ackOffset = 0;
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     if (tag === 0o10) slot = reader.uint32();
     else if (tag === 0o20) leaderEpoch = reader.uint32();
     else if (tag === 0o30) session = reader.uint64();
     else if (tag === 0o40) durableOffset = reader.uint64();
     else if (tag === 0o50) durableStart = reader.uint64();
-    else reader.skip(tag, 5);
+    else if (tag === 0o60) ackOffset = reader.uint64();
+    else reader.skip(tag, 6);
   }
-  return { slot, leaderEpoch, session, durableOffset, durableStart };
+  return { slot, leaderEpoch, session, durableOffset, durableStart, ackOffset };
 }
 
 function pushBytes(push: Partially<ReplicaPush>): number {
