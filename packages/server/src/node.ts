@@ -132,6 +132,9 @@ class AssembledNode implements Node {
       sluice_log_syncs_total: stats.syncs,
       sluice_log_pending_bytes: nodeLog.pendingBytes,
       sluice_log_tail_bytes: stats.tailBytes,
+      sluice_log_read_bytes: stats.readBytes,
+      sluice_log_reads_waiting: stats.readsWaiting,
+      sluice_log_index_bytes: stats.indexBytes,
       sluice_log_files: stats.journalFiles,
       sluice_log_disk_bytes: stats.diskBytes,
       sluice_log_live_bytes: stats.liveBytes,
@@ -197,7 +200,8 @@ class AssembledNode implements Node {
   #openLog(directory: DataDirectory): Promise<NodeLog> {
     const { clock, halt, logger, observeStage } = this.#ports;
     const { journalBytesMax, journalAgeMsMax, groupBytesMax, tailBytesMax } = this.#config;
-    const { diskReserveBytes, scrubBytesPerSecondMax, scrubIntervalMs } = this.#config;
+    const { readBufferBytesMax, indexBytesMax, diskReserveBytes, scrubBytesPerSecondMax, scrubIntervalMs } =
+      this.#config;
     const pendingBytesMax = this.#config.receiveBudgetBytes;
     const onGroup = ({ queueMs, prepareMs, writeMs }: GroupStats): void => {
       observeStage('queue', queueMs);
@@ -214,6 +218,8 @@ class AssembledNode implements Node {
         journalAgeMsMax,
         groupBytesMax,
         tailBytesMax,
+        readBufferBytesMax,
+        indexBytesMax,
         pendingBytesMax,
         diskReserveBytes,
         scrubBytesPerSecondMax,

@@ -1,25 +1,29 @@
 /**
  * Reads batches that are no longer in the tail.
  *
- * Owns the open handles of finished files and a cache of their extents; both are bounded. Every batch read is checked
- * against its CRC and its place before it is handed out.
+ * Owns the open handles of finished files, a cache of their extents and the memory that reads take; all are bounded.
+ * Every batch read is checked against its CRC and its place before it is handed out.
  */
 import type { Offset } from '@sluice/base';
 import { offset, SluiceError } from '@sluice/base';
 import { batchesIn, crc32c } from '@sluice/record';
 import { ByteReader } from './binary.ts';
 import type { DataDirectory } from './data-directory.ts';
-import { type Extent, ExtentList } from './extents.ts';
+import { type Extent, ExtentList, extentBytes, extentMemoryBytes } from './extents.ts';
 import { FilePool } from './file-pool.ts';
 import type { LogIndex } from './log-index.ts';
 import type { ReadBatches } from './log-store.ts';
+import { ReadBudget, type ReadLease } from './read-budget.ts';
 import type { Checked } from './scrubber.ts';
+import { SectionCache } from './section-cache.ts';
 import type { Section } from './section.ts';
-import { readSpans } from './spans.ts';
+import { readSpans, spanBytes } from './spans.ts';
 import { wholeEnd } from './whole-batches.ts';
 
-/** Extents kept of finished files, as bytes of their sections. */
-const sectionBytesMax = 8 * 1024 * 1024;
+/** Taken beside what is asked for: runs are not cut where a reader would like it, and places are kept while they are read. */
+const slackBytes = 64 * 1024;
+/** About what a place that is read takes, beside its bytes. */
+const placeBytes = 128;
 
 export interface ColdRange {
   readonly from: number;
@@ -31,12 +35,6 @@ interface Part {
   readonly batches: readonly Uint8Array[];
   readonly bytes: number;
   readonly end: number;
-}
-
-interface CachedSection {
-  readonly fileId: number;
-  readonly extents: ExtentList;
-  readonly bytes: number;
 }
 
 interface Located {
@@ -61,6 +59,9 @@ export interface ColdReaderOptions {
   readonly openFileId: () => number;
   /** Of a finished file, in the directory. */
   readonly nameOf: (fileId: number) => string;
+  readonly readBufferBytesMax: number;
+  /** What the cache of extents may take now. */
+  readonly sectionBytesMax: () => number;
 }
 
 export class ColdReader {
@@ -68,27 +69,54 @@ export class ColdReader {
   readonly #files: FilePool;
   readonly #openFileId: () => number;
   readonly #nameOf: (fileId: number) => string;
-  readonly #sections = new Map<string, CachedSection>();
-  #sectionBytes = 0;
+  readonly #sections: SectionCache;
+  readonly #budget: ReadBudget;
 
-  constructor(directory: DataDirectory, { openFileId, nameOf }: ColdReaderOptions) {
+  constructor(directory: DataDirectory, options: ColdReaderOptions) {
     this.#directory = directory;
-    this.#openFileId = openFileId;
-    this.#nameOf = nameOf;
+    this.#openFileId = options.openFileId;
+    this.#nameOf = options.nameOf;
+    this.#budget = new ReadBudget(options.readBufferBytesMax);
+    this.#sections = new SectionCache(options.sectionBytesMax);
     this.#files = new FilePool((fileId) => directory.disk.open(this.#path(fileId), 'existing'));
   }
 
+  /** Of reads under way, and of batches read that were not handed over yet. */
+  get readBytes(): number {
+    return this.#budget.bytes;
+  }
+
+  get waiting(): number {
+    return this.#budget.waiting;
+  }
+
+  /** Kept of indexes that were read. */
+  get keptBytes(): number {
+    return this.#sections.bytes;
+  }
+
+  /** What else is kept in memory has grown. */
+  shrink(): void {
+    this.#sections.shrink();
+  }
+
   /** At least one batch. Rejects with `DamagedRead`, or `STORAGE_FAILED` when the disk fails. */
-  async read(index: LogIndex, range: ColdRange): Promise<ReadBatches> {
+  read(index: LogIndex, range: ColdRange): Promise<ReadBatches> {
+    return this.#budget.within(range.bytesMax + slackBytes, (lease) => this.#read(index, range, lease));
+  }
+
+  async #read(index: LogIndex, range: ColdRange, lease: ReadLease): Promise<ReadBatches | 'over-budget'> {
     const batches: Uint8Array[] = [];
     let bytes = 0;
     let from = range.from;
     while (from < range.upTo && (bytes === 0 || bytes < range.bytesMax)) {
-      const part = await this.#readPart(index, { ...range, from, bytesMax: range.bytesMax - bytes }, bytes === 0);
+      const rest = { ...range, from, bytesMax: range.bytesMax - bytes };
+      const part = await this.#readPart(index, rest, { lease, atLeastOne: bytes === 0 });
       if (part === 'over-limit') break;
-      if (part instanceof DamagedRead) {
-        if (bytes === 0) throw part;
-        break;
+      if (part === 'over-budget' || part instanceof DamagedRead) {
+        if (bytes > 0) break;
+        if (part instanceof DamagedRead) throw part;
+        return part;
       }
       batches.push(...part.batches);
       bytes += part.bytes;
@@ -108,7 +136,7 @@ export class ColdReader {
       const extents =
         segment.extents instanceof ExtentList
           ? segment.extents
-          : await this.#section(segment.fileId, segment.extents, start);
+          : await this.#sectionAlone(segment.fileId, segment.extents, start);
       if (extents instanceof DamagedRead) return start;
       const found = extents.findSince(start, sinceMs);
       if (found !== undefined && found < segment.end) return found;
@@ -120,7 +148,15 @@ export class ColdReader {
    * Reads what the next finished file holds of the log from `from` on, about `bytesMax` of it, and checks every byte, of the
    * index too. Undefined when no finished file holds any. Rejects like `read`.
    */
-  async check(index: LogIndex, from: number, bytesMax: number): Promise<Checked | undefined> {
+  check(index: LogIndex, from: number, bytesMax: number): Promise<Checked | undefined> {
+    return this.#budget.within(bytesMax + slackBytes, (lease) => this.#check(index, { from, bytesMax }, lease));
+  }
+
+  async #check(
+    index: LogIndex,
+    { from, bytesMax }: { readonly from: number; readonly bytesMax: number },
+    lease: ReadLease,
+  ): Promise<Checked | undefined | 'over-budget'> {
     const segment = index.sealed.find(({ end }) => end > from);
     if (segment === undefined) return undefined;
     const { fileId, base } = segment;
@@ -128,18 +164,15 @@ export class ColdReader {
     const extents =
       segment.extents instanceof ExtentList
         ? segment.extents
-        : await this.#section(fileId, segment.extents, start, start === base ? 'disk' : 'memory');
+        : await this.#section(fileId, segment.extents, { from: start, lease, isFresh: start === base });
+    if (extents === 'over-budget') return extents;
     if (extents instanceof DamagedRead) throw extents;
-    const places: Extent[] = [];
-    let bytes = 0;
-    for (let at = Math.max(0, extents.find(start)); at < extents.length && bytes < bytesMax; at += 1) {
-      const extent = extents.at(at);
-      if (extent === undefined || extent.base >= segment.end) break;
-      places.push(extent);
-      bytes += extent.bytes;
-    }
+    const places = placesFrom(extents, start, { end: segment.end, bytesMax, lease });
+    if (places === 'over-budget') return places;
     const read = await this.#files.use(fileId, (file) => readSpans(file, places));
+    let bytes = 0;
     for (const [at, extent] of places.entries()) {
+      bytes += extent.bytes;
       const found = read[at];
       const end = found && wholeEnd(found, extent);
       if (end !== undefined && end >= extent.end) continue;
@@ -152,7 +185,11 @@ export class ColdReader {
   }
 
   /** Undefined when they are damaged. */
-  async sectionBytes(fileId: number, section: Section): Promise<Uint8Array | undefined> {
+  sectionBytes(fileId: number, section: Section): Promise<Uint8Array | undefined> {
+    return this.#budget.within(section.bytes, () => this.#readSection(fileId, section));
+  }
+
+  async #readSection(fileId: number, section: Section): Promise<Uint8Array | undefined> {
     const bytes = new Uint8Array(section.bytes);
     const read = await this.#files.use(fileId, (file) => file.read(bytes, section.position));
     return read < bytes.length || crc32c(bytes) !== section.crc ? undefined : bytes;
@@ -160,11 +197,7 @@ export class ColdReader {
 
   /** The file is dropped: reads that are in it go on, and no new one begins. */
   async forget(fileId: number): Promise<void> {
-    for (const [key, { fileId: of, bytes }] of this.#sections) {
-      if (of !== fileId) continue;
-      this.#sections.delete(key);
-      this.#sectionBytes -= bytes;
-    }
+    this.#sections.forget(fileId);
     await this.#files.forget(fileId);
   }
 
@@ -173,9 +206,13 @@ export class ColdReader {
   }
 
   /** From one file. */
-  async #readPart(index: LogIndex, range: ColdRange, atLeastOne: boolean): Promise<Part | 'over-limit' | DamagedRead> {
-    const located = await this.#locate(index, range);
-    if (located instanceof DamagedRead) return located;
+  async #readPart(
+    index: LogIndex,
+    range: ColdRange,
+    { lease, atLeastOne }: { readonly lease: ReadLease; readonly atLeastOne: boolean },
+  ): Promise<Part | 'over-limit' | 'over-budget' | DamagedRead> {
+    const located = await this.#locate(index, range, lease);
+    if (located === 'over-budget' || located instanceof DamagedRead) return located;
     const where = this.#path(located.fileId);
     const read = await this.#files.use(located.fileId, (file) => readSpans(file, located.extents));
     const batches: Uint8Array[] = [];
@@ -198,24 +235,18 @@ export class ColdReader {
   }
 
   /** The extents of one file that the range needs, as far as it is likely to reach. */
-  async #locate(index: LogIndex, range: ColdRange): Promise<Located | DamagedRead> {
+  async #locate(index: LogIndex, range: ColdRange, lease: ReadLease): Promise<Located | 'over-budget' | DamagedRead> {
     const segment = index.sealed.find((candidate) => candidate.base <= range.from && range.from < candidate.end);
     const extents =
       segment === undefined
         ? index.open
         : segment.extents instanceof ExtentList
           ? segment.extents
-          : await this.#section(segment.fileId, segment.extents, range.from);
-    if (extents instanceof DamagedRead) return extents;
+          : await this.#section(segment.fileId, segment.extents, { from: range.from, lease, isFresh: false });
+    if (extents === 'over-budget' || extents instanceof DamagedRead) return extents;
     const end = Math.min(range.upTo, segment?.end ?? index.end);
-    const chosen: Extent[] = [];
-    let bytes = 0;
-    for (let at = Math.max(0, extents.find(range.from)); at < extents.length; at += 1) {
-      const extent = extents.at(at);
-      if (extent === undefined || extent.base >= end || (bytes >= range.bytesMax && chosen.length > 0)) break;
-      chosen.push(extent.end > end ? { ...extent, end } : extent);
-      bytes += extent.bytes;
-    }
+    const chosen = placesFrom(extents, range.from, { end, bytesMax: range.bytesMax, lease });
+    if (chosen === 'over-budget') return chosen;
     const fileId = segment?.fileId ?? this.#openFileId();
     if (chosen.length === 0) {
       return new DamagedRead(`${this.#path(fileId)}: its index has a gap`, { fileId, intactEnd: range.from });
@@ -223,39 +254,65 @@ export class ColdReader {
     return { fileId, extents: chosen };
   }
 
+  #sectionAlone(fileId: number, section: Section, from: number): Promise<ExtentList | DamagedRead> {
+    const cached = this.#sections.get(fileId, section.position);
+    if (cached !== undefined) return Promise.resolve(cached);
+    return this.#budget.within(memoryOf(section), (lease) =>
+      this.#section(fileId, section, { from, lease, isFresh: false }),
+    );
+  }
+
+  /** `isFresh`: from the disk, also when it is known. */
   async #section(
     fileId: number,
     section: Section,
-    from: number,
-    known: 'memory' | 'disk' = 'memory',
-  ): Promise<ExtentList | DamagedRead> {
-    const key = `${fileId}:${section.position}`;
-    const cached = this.#sections.get(key);
-    if (cached !== undefined && known === 'memory') {
-      // Again at the end: the map's order is the order of use.
-      this.#sections.delete(key);
-      this.#sections.set(key, cached);
-      return cached.extents;
-    }
-    const bytes = await this.sectionBytes(fileId, section);
+    { from, lease, isFresh }: { readonly from: number; readonly lease: ReadLease; readonly isFresh: boolean },
+  ): Promise<ExtentList | 'over-budget' | DamagedRead> {
+    const cached = isFresh ? undefined : this.#sections.get(fileId, section.position);
+    if (cached !== undefined) return cached;
+    if (!lease.use(memoryOf(section))) return 'over-budget';
+    const bytes = await this.#readSection(fileId, section);
     if (bytes === undefined) {
       const where = `${this.#path(fileId)}: the footer at byte ${section.position}`;
       return new DamagedRead(where, { fileId, intactEnd: from });
     }
     const extents = ExtentList.read(new ByteReader(bytes));
-    if (!this.#sections.has(key)) this.#sectionBytes += bytes.length;
-    this.#sections.set(key, { fileId, extents, bytes: bytes.length });
-    for (const [oldest, entry] of this.#sections) {
-      if (this.#sectionBytes <= sectionBytesMax || oldest === key) break;
-      this.#sections.delete(oldest);
-      this.#sectionBytes -= entry.bytes;
-    }
+    this.#sections.put(fileId, section.position, extents);
     return extents;
   }
 
   #path(fileId: number): string {
     return this.#directory.file(this.#nameOf(fileId));
   }
+}
+
+/** While it is read, as bytes and as numbers. */
+const memoryOf = ({ bytes }: Section): number => bytes + Math.ceil(bytes / extentBytes) * extentMemoryBytes;
+
+/**
+ * The extents from the one that holds `from` on, about `bytesMax` of them and at least one, as far as the lease goes. None
+ * when there is none.
+ */
+function placesFrom(
+  extents: ExtentList,
+  from: number,
+  { end, bytesMax, lease }: { readonly end: number; readonly bytesMax: number; readonly lease: ReadLease },
+): readonly Extent[] | 'over-budget' {
+  const chosen: Extent[] = [];
+  let bytes = 0;
+  for (let at = Math.max(0, extents.find(from)); at < extents.length; at += 1) {
+    const extent = extents.at(at);
+    if (extent === undefined || extent.base >= end) break;
+    const reach = bytes + extent.bytes + (chosen.length + 1) * placeBytes;
+    if (chosen.length > 0 && (bytes >= bytesMax || reach > lease.leftBytes)) break;
+    chosen.push(extent.end > end ? { ...extent, end } : extent);
+    bytes += extent.bytes;
+  }
+  const memory = (places: readonly Extent[]): number => spanBytes(places) + places.length * placeBytes;
+  if (chosen.length === 0 || lease.use(memory(chosen))) return chosen;
+  // The gaps between them were too much.
+  const first = chosen.slice(0, 1);
+  return lease.use(memory(first)) ? first : 'over-budget';
 }
 
 /**

@@ -18,6 +18,8 @@ export interface Extent {
 }
 
 const stride = 6;
+/** In memory, of one extent. */
+export const extentMemoryBytes = stride * 8;
 /** Of one extent in a footer. */
 export const extentBytes = 40;
 
@@ -27,6 +29,11 @@ export class ExtentList {
 
   get length(): number {
     return this.#values.length / stride;
+  }
+
+  /** By the numbers that are held. */
+  get memoryBytes(): number {
+    return this.#values.length * 8;
   }
 
   /** Of all extents, on the disk. */

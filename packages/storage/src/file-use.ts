@@ -7,12 +7,24 @@
 export class FileUse {
   readonly #files = new Map<number, { segments: number; bytes: number }>();
   #liveBytes = 0;
+  #segments = 0;
+  #extentBytes = 0;
   /** Counts what may have made a file free to go, so that nobody asks for each group. */
   changes = 0;
 
   /** Over all finished files. */
   get liveBytes(): number {
     return this.#liveBytes;
+  }
+
+  /** Of all logs, over all finished files. */
+  get segments(): number {
+    return this.#segments;
+  }
+
+  /** In memory, of the segments whose extents lie there. */
+  get extentBytes(): number {
+    return this.#extentBytes;
   }
 
   /** Of one finished file. */
@@ -24,18 +36,23 @@ export class FileUse {
     return this.#files.has(fileId);
   }
 
-  add(fileId: number, bytes: number): void {
+  /** `extentBytes`: what is held in memory beside the segment. */
+  add(fileId: number, bytes: number, extentBytes: number): void {
     const file = this.#files.get(fileId) ?? { segments: 0, bytes: 0 };
     file.segments += 1;
+    this.#segments += 1;
+    this.#extentBytes += extentBytes;
     file.bytes += bytes;
     this.#files.set(fileId, file);
     this.#liveBytes += bytes;
   }
 
-  remove(fileId: number, bytes: number): void {
+  remove(fileId: number, bytes: number, extentBytes: number): void {
     const file = this.#files.get(fileId);
     if (file === undefined) return;
     file.segments -= 1;
+    this.#segments -= 1;
+    this.#extentBytes -= extentBytes;
     file.bytes -= bytes;
     this.#liveBytes -= bytes;
     if (file.segments > 0) return;

@@ -27,9 +27,6 @@ import type { FoundOpen, Recovered } from './recovery.ts';
 import type { Replay } from './replay.ts';
 import { SpaceAhead, type SpaceAheadLimits } from './space-ahead.ts';
 
-/** A file is finished at this many rows too: they are indexed in memory, and its footer must stay small. */
-const journalRowsMax = 262_144;
-
 interface OpenFile {
   readonly file: DiskFile;
   readonly fileId: number;
@@ -51,6 +48,8 @@ export interface JournalOptions {
   readonly reserve: DiskReserve;
   /** Of a log, to be kept in the footer. */
   readonly snapshotOf: (id: LogId) => StateSnapshot | undefined;
+  /** A file is finished at this many rows too: they are indexed in memory. */
+  readonly rowsMax: number;
 }
 
 export class Journal {
@@ -64,6 +63,7 @@ export class Journal {
   readonly #staging: Staging;
   readonly #files: LiveFiles;
   readonly #reserve: DiskReserve;
+  readonly #rowsMax: number;
   #open: OpenFile | undefined;
   #checksum: number;
   #lastGroup: number;
@@ -76,7 +76,7 @@ export class Journal {
   onFailure: (error: Error) => void = () => undefined;
 
   constructor(directory: DataDirectory, recovered: Recovered, options: JournalOptions) {
-    const { files, limits, clock, reserve, snapshotOf } = options;
+    const { files, limits, clock, reserve, rowsMax, snapshotOf } = options;
     this.#directory = directory;
     this.#files = files;
     this.#replay = recovered.replay;
@@ -84,6 +84,7 @@ export class Journal {
     this.#clock = clock;
     this.#reserve = reserve;
     this.#snapshotOf = snapshotOf;
+    this.#rowsMax = rowsMax;
     this.#wall = new SteadyWall(clock);
     this.#staging = new Staging(limits.groupBytesMax * 2);
     this.#open = recovered.open && this.#opened(recovered.open);
@@ -98,6 +99,11 @@ export class Journal {
   /** Of the open file, without the space ahead. */
   get openBytes(): number {
     return this.#open?.position ?? 0;
+  }
+
+  /** Of the open file. */
+  get openRows(): number {
+    return this.#open?.rows ?? 0;
   }
 
   /** Until the open file is finished by age (J5); undefined while it has no rows. */
@@ -181,7 +187,7 @@ export class Journal {
     if (open.position === journalHeaderBytes) return false;
     const bytes = frameBytes({ tableBytes: group.bytes - group.payloadBytes, payloadBytes: group.payloadBytes });
     if (open.position + bytes > this.#limits.journalBytesMax) return true;
-    return open.rows + group.rowCount > journalRowsMax || this.ageLeftMs() === 0;
+    return open.rows + group.rowCount > this.#rowsMax || this.ageLeftMs() === 0;
   }
 
   async #finish(open: OpenFile): Promise<void> {

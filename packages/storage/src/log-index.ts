@@ -378,12 +378,12 @@ export class LogIndex {
   #seal(segment: Segment): void {
     this.#sealed.push(segment);
     this.#sealedBytes += segment.bytes;
-    this.#use.add(segment.fileId, segment.bytes);
+    this.#use.add(segment.fileId, segment.bytes, heldBytes(segment));
   }
 
   #unseal(segment: Segment): void {
     this.#sealedBytes -= segment.bytes;
-    this.#use.remove(segment.fileId, segment.bytes);
+    this.#use.remove(segment.fileId, segment.bytes, heldBytes(segment));
   }
 
   #unsealAll(): void {
@@ -391,3 +391,5 @@ export class LogIndex {
     this.#sealed = [];
   }
 }
+
+const heldBytes = ({ extents }: Segment): number => (extents instanceof ExtentList ? extents.memoryBytes : 0);

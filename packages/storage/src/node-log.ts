@@ -14,6 +14,10 @@ export interface NodeLogLimits {
   readonly groupBytesMax: number;
   /** Memory for the newest batches of all logs, in backing-store bytes; default 64 MiB. */
   readonly tailBytesMax: number;
+  /** Memory that reads from the disk share, the batches that are on their way to who asked included; default 32 MiB. */
+  readonly readBufferBytesMax: number;
+  /** Memory for indexes: what the open file has of it ends the file, what is left is for those of older files; default 32 MiB. */
+  readonly indexBytesMax: number;
   /** `hasRoom` is false from here on: accepted but not yet durable bytes; default 64 MiB. */
   readonly pendingBytesMax: number;
   /** Finished files are read again, and checked, at this rate; 0: not at all. Default 4 MiB/s. */
@@ -55,6 +59,12 @@ export interface NodeLogStats {
   readonly bytesWritten: number;
   readonly syncs: number;
   readonly tailBytes: number;
+  /** Of reads from the disk that are under way. */
+  readonly readBytes: number;
+  /** Reads that wait for memory. */
+  readonly readsWaiting: number;
+  /** In memory. */
+  readonly indexBytes: number;
   readonly journalFiles: number;
   /** Of all files, without the space ahead. */
   readonly diskBytes: number;

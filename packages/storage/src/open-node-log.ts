@@ -8,6 +8,7 @@ import { logKey } from '@sluice/base';
 import { ColdReader } from './cold-reader.ts';
 import { DiskReserve, type DiskState } from './disk-reserve.ts';
 import { GroupCommit } from './group-commit.ts';
+import { IndexMemory } from './index-memory.ts';
 import { Journal } from './journal.ts';
 import type { LogStore, LossyReport, StateSnapshot } from './log-store.ts';
 import type { GroupStats, NodeLog, NodeLogLimits, NodeLogOptions, NodeLogStats } from './node-log.ts';
@@ -26,6 +27,8 @@ export const defaultLimits: NodeLogLimits = {
   journalAgeMsMax: 3_600_000,
   groupBytesMax: 4 * 1024 * 1024,
   tailBytesMax: 64 * 1024 * 1024,
+  readBufferBytesMax: 32 * 1024 * 1024,
+  indexBytesMax: 32 * 1024 * 1024,
   pendingBytesMax: 64 * 1024 * 1024,
   sealAfterIdleMs: 200,
   scrubBytesPerSecondMax: 4 * 1024 * 1024,
@@ -63,6 +66,7 @@ class JournalNodeLog implements NodeLog {
   readonly #commit: GroupCommit;
   readonly #tail: Tail;
   readonly #cold: ColdReader;
+  readonly #indexMemory: IndexMemory;
   readonly #reclaim: Reclaim;
   readonly #scrubber: Scrubber;
   readonly #removal: Removal;
@@ -88,11 +92,16 @@ class JournalNodeLog implements NodeLog {
     this.#files = new LiveFiles(directory, recovered.files, { openFileId: recovered.open?.fileId, untilFits });
     const [files, limits] = [this.#files, this.#limits];
     const snapshotOf = (id: LogId): StateSnapshot | undefined => this.#logs.get(logKey(id))?.takeSnapshot();
-    this.#journal = new Journal(directory, recovered, { files, limits, clock, reserve, snapshotOf });
+    const indexMemory = new IndexMemory(limits.indexBytesMax, recovered.replay.use);
+    this.#indexMemory = indexMemory;
+    const { rowsMax } = indexMemory;
+    this.#journal = new Journal(directory, recovered, { files, limits, clock, reserve, rowsMax, snapshotOf });
     this.#tail = new Tail(this.#limits.tailBytesMax);
     this.#cold = new ColdReader(options.directory, {
       openFileId: () => this.#journal.openFileId,
       nameOf: (fileId) => this.#files.nameOf(fileId),
+      readBufferBytesMax: limits.readBufferBytesMax,
+      sectionBytesMax: () => indexMemory.sectionBytesMax(),
     });
     this.#commit = new GroupCommit({
       journal: this.#journal,
@@ -212,6 +221,9 @@ class JournalNodeLog implements NodeLog {
       bytesWritten: this.#commit.bytesWritten,
       syncs: this.#journal.syncs,
       tailBytes: this.#tail.bytes,
+      readBytes: this.#cold.readBytes,
+      readsWaiting: this.#cold.waiting,
+      indexBytes: this.#indexMemory.bytes(this.#journal.openRows, this.#cold.keptBytes),
       journalFiles: this.#files.count,
       diskBytes: this.#files.bytes + this.#journal.openBytes,
       liveBytes: this.#replay.liveBytes,
@@ -262,6 +274,7 @@ class JournalNodeLog implements NodeLog {
     for (const [key, by] of this.#deletions) if (by <= group) this.#deletions.delete(key);
     this.#tail.evict(group);
     this.#reserve.wrote(stats.bytes);
+    this.#cold.shrink();
     this.#reclaim.check();
     this.#options.onGroup?.(stats);
     while (this.hasRoom) {

@@ -23,7 +23,7 @@ import type { SnapshotPlace } from './snapshot-places.ts';
 import { LogTail, type Tail } from './tail.ts';
 
 /** How much `headers` reads at a time. */
-const headersBytesMax = 1024 * 1024;
+const headersBytesMax = 512 * 1024;
 
 /** Of one piece of a scrub. */
 const checkBytesMax = 256 * 1024;
@@ -262,18 +262,26 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
   async *headers(from: Offset): AsyncGenerator<BatchHeader, void, undefined> {
     let next = from;
     while (next < this.#end) {
-      const read = await this.read(next, this.#end, headersBytesMax);
-      if (read.kind === 'out-of-range') {
-        throw new SluiceError('OFFSET_OUT_OF_RANGE', {
-          message: `Offset ${next} is outside of the log, which holds ${read.startOffset} to ${read.endOffset}.`,
-        });
-      }
-      for (const part of read.batches) {
-        for (const found of batchesIn(part, 'skip')) if (found.ok) yield found.header;
-      }
-      if (read.endOffset === next) return;
-      next = read.endOffset;
+      const { headers, end } = await this.#headersFrom(next);
+      yield* headers;
+      if (end === next) return;
+      next = end;
     }
+  }
+
+  /** Apart from the generator, which would keep the batches until it has the next ones. */
+  async #headersFrom(from: Offset): Promise<{ readonly headers: readonly BatchHeader[]; readonly end: Offset }> {
+    const read = await this.read(from, this.#end, headersBytesMax);
+    if (read.kind === 'out-of-range') {
+      throw new SluiceError('OFFSET_OUT_OF_RANGE', {
+        message: `Offset ${from} is outside of the log, which holds ${read.startOffset} to ${read.endOffset}.`,
+      });
+    }
+    const headers: BatchHeader[] = [];
+    for (const part of read.batches) {
+      for (const found of batchesIn(part, 'skip')) if (found.ok) headers.push(found.header);
+    }
+    return { headers, end: read.endOffset };
   }
 
   async check(from: number): Promise<Checked | undefined> {

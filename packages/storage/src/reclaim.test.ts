@@ -49,13 +49,13 @@ test('what goes is no smaller than the checkpoint that is made anew for it (C5)'
 
 test('a file lives as long as one segment in it does, with its bytes', () => {
   const use = new FileUse();
-  use.add(1, 10);
-  use.add(1, 20);
-  use.add(2, 5);
+  use.add(1, 10, 0);
+  use.add(1, 20, 0);
+  use.add(2, 5, 0);
   expect([use.lives(1), use.liveBytesOf(1), use.liveBytesOf(2), use.liveBytes]).toEqual([true, 30, 5, 35]);
-  use.remove(1, 10);
+  use.remove(1, 10, 0);
   expect([use.lives(1), use.liveBytesOf(1), use.liveBytes, use.changes]).toEqual([true, 20, 25, 0]);
-  use.remove(1, 20);
+  use.remove(1, 20, 0);
   expect([use.lives(1), use.liveBytesOf(1), use.liveBytes, use.changes]).toEqual([false, 0, 5, 1]);
 });
 

@@ -26,6 +26,17 @@ export async function readSpans(file: DiskFile, places: readonly Place[]): Promi
   return found;
 }
 
+/** What `readSpans` takes for them. */
+export function spanBytes(places: readonly Place[]): number {
+  let bytes = 0;
+  for (let first = 0; first < places.length; ) {
+    const span = spanFrom(places, first);
+    bytes += span.bytes;
+    first = span.next;
+  }
+  return bytes;
+}
+
 function spanFrom(places: readonly Place[], first: number): Place & { readonly next: number } {
   const position = places[first]?.position ?? 0;
   let end = position + (places[first]?.bytes ?? 0);

@@ -4,7 +4,8 @@
  * Owns which buffers stay. Called by `PartitionLog` for its own log and by the node log after each group.
  *
  * T1 The tail of a log is its last part without gaps: [tail.base, end of the log).
- * T2 Bytes that are not durable are never evicted; the rest goes oldest first, in the order of the node log.
+ * T2 Bytes that are not durable are never evicted; the rest goes oldest first, in the order of the node log, as soon as
+ *    there is more than `bytesMax`: `bytes` is more only when what is not durable is.
  * T3 `bytes` counts backing stores, each once, however many batches lie in them, and what a chunk itself takes: with
  *    batches of 100 bytes that is most of it.
  */
@@ -46,6 +47,7 @@ export class Tail {
   /** In the order of the node log; everything before `#first` is gone, and no longer referred to. */
   #chunks: (HeldChunk | undefined)[] = [];
   #first = 0;
+  #durableGroup = 0;
   #arena = new Uint8Array(0);
   #arenaUsed = 0;
 
@@ -80,6 +82,11 @@ export class Tail {
     return chunk;
   }
 
+  /** After the chunk is its owner's. */
+  added(): void {
+    if (this.#bytes > this.#bytesMax) this.evict(this.#durableGroup);
+  }
+
   #storeOf(buffer: ArrayBufferLike): Store {
     if (this.#store?.buffer === buffer && this.#store.chunks > 0) return this.#store;
     let store = this.#stores.get(buffer);
@@ -108,6 +115,7 @@ export class Tail {
   }
 
   evict(durableGroup: number): void {
+    this.#durableGroup = durableGroup;
     while (this.#first < this.#chunks.length) {
       const chunk = this.#chunks[this.#first];
       if (chunk === undefined) break;
@@ -145,6 +153,7 @@ export class LogTail {
   add(what: { base: number; end: number; bytes: Uint8Array; group: number }): void {
     const { base, end, bytes, group } = what;
     this.#chunks.push(this.#tail.add({ base, end, bytes, group, owner: this }));
+    this.#tail.added();
   }
 
   /** Whole batches from the one that contains `from`; `from` must be at or after `base` and before `upTo`. */
