@@ -12,4 +12,8 @@ export interface LogId {
 }
 
 /** A string that is equal exactly for equal log ids: the key of every map of logs. */
-export const logKey = (id: LogId): string => `${id.topicId}/${id.partition}/${id.kind}`;
+export function logKey({ topicId, partition, kind }: LogId): string {
+  // The short part in one piece first: a text keeps all parts that it was put together from.
+  const within = `/${partition}/${kind}`;
+  return `${topicId}${within}`;
+}

@@ -6,8 +6,6 @@ const windowBytes = 1024 * 1024;
 export class FileWindow {
   readonly #file: DiskFile;
   readonly size: number;
-  /** What is read at a time, at least. */
-  readonly loadBytes = windowBytes;
   #bytes: Uint8Array = new Uint8Array(0);
   #position = 0;
 
@@ -23,6 +21,11 @@ export class FileWindow {
     if (from < 0 || from + wanted > this.#bytes.length) await this.#load(position, wanted);
     const start = position - this.#position;
     return this.#bytes.subarray(start, start + wanted);
+  }
+
+  /** Past the window, into a buffer of the caller; resolves to the bytes read. */
+  readAside(target: Uint8Array, position: number): Promise<number> {
+    return this.#file.read(target, position);
   }
 
   async #load(position: number, wanted: number): Promise<void> {

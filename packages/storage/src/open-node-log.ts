@@ -13,7 +13,7 @@ import { Journal } from './journal.ts';
 import type { LogStore, LossyReport, StateSnapshot } from './log-store.ts';
 import type { GroupStats, NodeLog, NodeLogLimits, NodeLogOptions, NodeLogStats } from './node-log.ts';
 import { LiveFiles } from './live-files.ts';
-import { PartitionLog } from './partition-log.ts';
+import { PartitionLog, type PartitionLogOptions } from './partition-log.ts';
 import { RaftLog } from './raft-log.ts';
 import { Reclaim } from './reclaim.ts';
 import { type Recovered, recover } from './recovery.ts';
@@ -247,23 +247,30 @@ class JournalNodeLog implements NodeLog {
     await this.#journal.close();
   }
 
+  // One each for all logs: there may be ten thousand.
+  readonly #indexOf: PartitionLogOptions['index'] = (id) => this.#replay.index(id);
+  readonly #onDamage: PartitionLogOptions['onDamage'] = (log, fileId) => this.#reclaim.damaged(fileId, log);
+  readonly #onUnusableSnapshot: PartitionLogOptions['onUnusableSnapshot'] = ({ id }, reason) =>
+    this.#options.logger.warn('state snapshot cannot be used', { ...id, reason });
+  readonly #onDelete: PartitionLogOptions['onDelete'] = ({ id }, group) => {
+    this.#logs.delete(logKey(id));
+    this.#deletions.set(logKey(id), group);
+  };
+
   #partition(id: LogId): PartitionLog {
     const key = logKey(id);
     let log = this.#logs.get(key);
     if (log === undefined) {
       log = new PartitionLog({
         id,
-        index: () => this.#replay.index(id),
+        index: this.#indexOf,
         commit: this.#commit,
         tail: this.#tail,
         cold: this.#cold,
-        onDamage: (damaged, fileId) => this.#reclaim.damaged(fileId, damaged),
-        onUnusableSnapshot: (reason) => this.#options.logger.warn('state snapshot cannot be used', { ...id, reason }),
+        onDamage: this.#onDamage,
+        onUnusableSnapshot: this.#onUnusableSnapshot,
         deletedBy: this.#deletions.get(key),
-        onDelete: (deleted, group) => {
-          this.#logs.delete(logKey(deleted.id));
-          this.#deletions.set(logKey(deleted.id), group);
-        },
+        onDelete: this.#onDelete,
       });
       this.#logs.set(key, log);
     }

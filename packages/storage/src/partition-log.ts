@@ -33,7 +33,7 @@ const sinceBytesMax = 256 * 1024;
 export interface PartitionLogOptions {
   readonly id: LogId;
   /** Asked each time: a deletion ends one index, and the next life of the id has another. */
-  readonly index: () => LogIndex;
+  readonly index: (id: LogId) => LogIndex;
   readonly commit: GroupCommit;
   readonly tail: Tail;
   readonly cold: ColdReader;
@@ -42,7 +42,7 @@ export interface PartitionLogOptions {
   readonly onDelete: (log: PartitionLog, group: number) => void;
   /** A read met damage in this file; the log is lossy. */
   readonly onDamage: (log: PartitionLog, fileId: number) => void;
-  readonly onUnusableSnapshot: (reason: string) => void;
+  readonly onUnusableSnapshot: (log: PartitionLog, reason: string) => void;
 }
 
 /** A truncation, restart or deletion whose group is not durable. */
@@ -57,7 +57,7 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
   readonly id: LogId;
   onDurable: ((durableOffset: Offset) => void) | undefined;
   snapshot: (() => StateSnapshot | undefined) | undefined;
-  readonly #index: () => LogIndex;
+  readonly #indexOf: (id: LogId) => LogIndex;
   readonly #commit: GroupCommit;
   readonly #tailOfAll: Tail;
   readonly #tail: LogTail;
@@ -82,9 +82,9 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
   constructor(options: PartitionLogOptions) {
     const { deletedBy } = options;
     const fresh = deletedBy !== undefined;
-    const index = options.index();
+    const index = options.index(options.id);
     this.id = options.id;
-    this.#index = options.index;
+    this.#indexOf = options.index;
     this.#commit = options.commit;
     this.#tailOfAll = options.tail;
     this.#tail = new LogTail(options.tail);
@@ -99,6 +99,10 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     this.#lastGroup = fresh ? 0 : index.lastGroup;
     this.#lossy = fresh ? undefined : index.lossy;
     if (fresh) this.#cuts.push({ group: deletedBy, to: 0, snapshotsUpTo: -1 });
+  }
+
+  #index(): LogIndex {
+    return this.#indexOf(this.id);
   }
 
   get startOffset(): Offset {
@@ -251,10 +255,10 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     try {
       const bytes = await this.#cold.sectionBytes(fileId, section);
       if (bytes !== undefined) return { offset: offset(at), bytes };
-      this.#onUnusableSnapshot(`that at offset ${at} is damaged`);
+      this.#onUnusableSnapshot(this, `that at offset ${at} is damaged`);
     } catch (error) {
       // Nothing is lost: the headers of the log tell the same, and a disk that fails fails those reads too.
-      this.#onUnusableSnapshot(`that at offset ${at} cannot be read: ${String(error)}`);
+      this.#onUnusableSnapshot(this, `that at offset ${at} cannot be read: ${String(error)}`);
     }
     return undefined;
   }

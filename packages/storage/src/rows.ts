@@ -99,8 +99,13 @@ export function writeLogId(writer: ByteWriter, id: LogId): void {
   writer.bytes(written);
 }
 
+/** The last one read: the logs of a topic follow each other, and share its id. */
+let lastTopic = '';
+
 export function readLogId(reader: ByteReader): LogId {
-  const topic = reader.hex(16);
+  const read = reader.hex(16);
+  const topic = read === lastTopic ? lastTopic : read;
+  lastTopic = topic;
   const partition = reader.u32();
   const kind = reader.u8();
   const known = Object.values(LogKind).find((value) => value === kind);

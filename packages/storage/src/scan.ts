@@ -65,6 +65,8 @@ export async function scanJournal(file: DiskFile, start: ScanStart, sink: ScanSi
   return scan.run();
 }
 
+const zerosBytesAtATime = 256 * 1024;
+
 class Scan {
   readonly #window: FileWindow;
   readonly #fileId: number;
@@ -112,10 +114,12 @@ class Scan {
 
   /** Also at the end of the file. */
   async #isZeroFrom(position: number): Promise<boolean> {
+    // One buffer for all of it: the space ahead is megabytes, and nobody keeps them.
+    const target = new Uint8Array(zerosBytesAtATime);
     for (let at = position; at < this.#window.size; ) {
-      const bytes = await this.#window.at(at, this.#window.loadBytes);
-      if (bytes.length === 0 || !isZero(bytes)) return false;
-      at += bytes.length;
+      const read = await this.#window.readAside(target, at);
+      if (read === 0 || !isZero(target.subarray(0, read))) return false;
+      at += read;
     }
     return true;
   }
