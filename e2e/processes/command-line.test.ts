@@ -59,6 +59,9 @@ describe('topics and status', () => {
     expect((await run('topic create orders --if-not-exists')).exit).toBe(0);
     const [{ topics }] = (await run('topic list --json')).lines<{ topics: object[] }>() as [{ topics: object[] }];
     expect(topics).toContainEqual(expect.objectContaining({ name: 'orders', partitions: 3, replication: 3 }));
+    await newTopic('clicks', '--config durability=replicated');
+    const [clicks] = (await run('topic describe clicks --json')).lines<{ config: object }>();
+    expect(clicks?.config).toMatchObject({ durability: 'replicated' });
     expect((await run('topic delete orders')).exit).toBe(0);
     expect((await run('topic describe orders --json')).lines<ErrorLine>()[0]?.error.code).toBe('UNKNOWN_TOPIC');
   });

@@ -69,7 +69,7 @@ function addCreate(topic: Command, run: RunCommand): void {
     .option('--if-not-exists', 'succeed when the topic is there already')
     .addHelpText(
       'after',
-      '\nExamples:\n  sluice topic create orders --partitions 6\n  sluice topic create audit --replication 3 --config minIsr=2 --if-not-exists\n  sluice topic create clicks --config retentionMs=3600000 --config retentionBytes=1073741824\n\nKeys: minIsr, durability, recordBytesMax, retentionMs (-1: for ever), retentionBytes (-1: no limit),\ncleanupPolicy, tombstoneRetentionMs, compactionLagMsMin.\ndocs/reference/config.md has their bounds and defaults.',
+      '\nExamples:\n  sluice topic create orders --partitions 6\n  sluice topic create audit --replication 3 --config minIsr=2 --if-not-exists\n  sluice topic create clicks --config durability=replicated --config retentionMs=3600000\n\nKeys: minIsr, durability, recordBytesMax, retentionMs (-1: for ever), retentionBytes (-1: no limit),\ncleanupPolicy, tombstoneRetentionMs, compactionLagMsMin.\ndocs/reference/config.md has their bounds and defaults.',
     )
     .action((name: string, options: CreateOptions, command: Command) =>
       run(command, async (context) => {

@@ -85,7 +85,8 @@ class Controller {
       brokerEpoch: brokerEpoch(0),
     };
     const random = new SeededRandom(1);
-    new ControllerService({ self, image, decisions, random, sessions: () => this.sessions }).serve(peers);
+    const parts = { self, image, decisions, random, logger: silentLogger };
+    new ControllerService({ ...parts, sessions: () => this.sessions }).serve(peers);
     await this.#transport.listen(controllerAddress, peers.accept);
     await clock.settle();
     this.lead();

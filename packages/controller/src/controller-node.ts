@@ -94,6 +94,7 @@ export class ControllerNode {
       image: this.#metadata.image,
       decisions: this.#decisions,
       random,
+      logger,
       sessions: () => this.#sessions,
     });
   }

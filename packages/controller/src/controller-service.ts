@@ -15,8 +15,8 @@ import {
   SluiceError,
   topicId,
 } from '@sluice/base';
-import type { Random } from '@sluice/base';
-import { defaultNamespace } from '@sluice/metadata';
+import type { Logger, NodeId, Random } from '@sluice/base';
+import { defaultNamespace, lastInSyncCount } from '@sluice/metadata';
 import type { AlterPartitionResult, MetadataImage, PartitionAlteration as Alteration } from '@sluice/metadata';
 import { encodeError, methods, peerRefusal } from '@sluice/wire';
 import type {
@@ -41,6 +41,7 @@ export interface ControllerServiceOptions {
   readonly image: MetadataImage;
   readonly decisions: Decisions;
   readonly random: Random;
+  readonly logger: Logger;
   /** Undefined unless this node leads. */
   readonly sessions: () => BrokerSessions | undefined;
 }
@@ -119,7 +120,14 @@ export class ControllerService {
       sessionLive: known !== undefined && sessions.isLive({ nodeId: node, brokerEpoch: known.brokerEpoch }),
     });
     if (registered.brokerEpoch === null) throw new SluiceError('INTERNAL');
+    if (request.unclean) this.#sayWhatMayBeLost(node);
     return { brokerEpoch: registered.brokerEpoch, lossy: registered.lossy };
+  }
+
+  #sayWhatMayBeLost(node: NodeId): void {
+    const partitions = lastInSyncCount(this.#options.image, node);
+    if (partitions === 0) return;
+    this.#options.logger.error('acked records may be lost: the last in-sync replica crashed', { id: node, partitions });
   }
 
   async #alterPartitions(

@@ -3,7 +3,7 @@ export { electLeader } from './election.ts';
 export type * from './feed.ts';
 export * from './image.ts';
 export type { Failed, MetadataError } from './metadata-error.ts';
-export { hasAnotherReplica } from './nodes.ts';
+export { hasAnotherReplica, lastInSyncCount } from './nodes.ts';
 export { placeReplicas } from './placement.ts';
 export type { PlacementNode } from './placement.ts';
 export { producerIdsPerBlock } from './producer-ids.ts';

@@ -61,6 +61,15 @@ export function decideRegisterNode(
 const ackedFromMemory = (image: MetadataImage, { topicId }: PartitionState): boolean =>
   image.topic(topicId)?.config.durability === 'replicated';
 
+/** Partitions whose only in-sync replica is on this node, which stopped uncleanly: acked records may be missing (E5). */
+export function lastInSyncCount(image: MetadataImage, nodeId: NodeId): number {
+  let count = 0;
+  for (const partition of image.replicasOn(nodeId)) {
+    if (partition.isr.length === 1 && partition.isr[0] === nodeId && ackedFromMemory(image, partition)) count += 1;
+  }
+  return count;
+}
+
 function isOtherOrOlder(before: NodeState, { directoryId, lastBrokerEpoch }: RegisterNodeRequest): boolean {
   if (before.directoryId !== directoryId) return true;
   return before.confirmedEpoch !== null && (lastBrokerEpoch ?? 0) < before.confirmedEpoch;

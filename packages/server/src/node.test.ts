@@ -1,5 +1,5 @@
 import { SeededRandom, silentLogger } from '@sluice/base';
-import { MemoryDisk } from '@sluice/storage';
+import { faultsAt, MemoryDisk } from '@sluice/storage';
 import { MemoryNetwork, MemoryTransport, methods, nodeZlib, RpcClient, SystemClock } from '@sluice/wire';
 import type { MetadataUpdate } from '@sluice/wire';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -179,6 +179,16 @@ describe('N4: the mark of a stop in order', () => {
     await failToStart(world);
     expect(await world.disk.exists(mark)).toBe(true);
     await startAndStop(world);
+  });
+
+  test('a disk that has no room for it does not fail the stop', async () => {
+    const disk = new MemoryDisk({ faults: faultsAt([{ path: `${mark}.new`, nth: 1, fault: { fail: 'ENOSPC' } }]) });
+    const { node, halted } = assemble({ ...newWorld(), disk });
+    await node.start();
+    await untilReady(node);
+    await node.stop();
+    expect(await disk.exists(mark)).toBe(false);
+    expect(halted).toEqual([]);
   });
 
   test('after a crash it comes back only once the controller has heard of the crash', async () => {

@@ -8,7 +8,8 @@
  * N4 A stop leaves the mark of one in order only when all is synced, and never hides that the last one left none: the
  *    controller must have heard of it.
  */
-import type { Clock, Disk, Halt, Listening, Logger, Random, Transport } from '@sluice/base';
+import { DiskError } from '@sluice/base';
+import type { BrokerEpoch, Clock, Disk, Halt, Listening, Logger, Random, Transport } from '@sluice/base';
 import { BrokerNode } from '@sluice/broker';
 import type { StageTimes } from '@sluice/broker';
 import { ControllerNode } from '@sluice/controller';
@@ -175,7 +176,7 @@ class AssembledNode implements Node {
     open.defer(async () => {
       await nodeLog.close();
       const isKnown = wasClean || this.#parts?.broker?.registered === true;
-      if (isKnown && !this.#halted) await leaveCleanStop(directory, keeper.current.brokerEpoch);
+      if (isKnown && !this.#halted) await this.#markStop(directory, keeper.current.brokerEpoch);
     });
     const rpc = new RpcClient(transport);
     open.defer(() => transport.close());
@@ -195,6 +196,16 @@ class AssembledNode implements Node {
     controller.start();
     broker?.start();
     logger.info('node started', { directory: directory.path, clusterId: keeper.current.clusterId });
+  }
+
+  /** Without the mark the next start takes this stop for a crash: that costs copies of some replicas, and no record. */
+  async #markStop(directory: DataDirectory, epoch: BrokerEpoch): Promise<void> {
+    try {
+      await leaveCleanStop(directory, epoch);
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      this.#ports.logger.warn('stop in order not marked', { err: error });
+    }
   }
 
   #openLog(directory: DataDirectory): Promise<NodeLog> {
