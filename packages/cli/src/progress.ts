@@ -7,7 +7,7 @@ export interface ProgressOptions {
   /** Undefined when it cannot be known: standard input, seconds. */
   readonly total: number | undefined;
   readonly watched: boolean;
-  readonly output: Output;
+  readonly output: Pick<Output, 'quiet' | 'note'>;
   readonly describe: () => string;
 }
 

@@ -1,67 +1,69 @@
-/** S12 over everything that a node log does; see `crash-points.testing.ts`. */
-import type { Disk, DiskFile } from '@sluice/base';
-import { SeededRandom } from '@sluice/base';
+/**
+ * That the crash points see what they are for. All of them are run by `npm run -s crash-points`, of which
+ * `scripts/crash-points.test.ts` runs a part.
+ */
+import type { Disk } from '@sluice/base';
 import { expect, test } from 'vitest';
-import { crashProblems, type History, killProblems, RaftModel, type Workload } from './crash-points.testing.ts';
+import { History, RaftModel, Scene } from './crash-history.testing.ts';
+import { pointProblems } from './points.testing.ts';
+import { deleteAndRecreate, drops, truncateThenDrop, workloads, writes } from './crash-workloads.testing.ts';
+import { forgettingNames, forgettingSyncs } from './forgetful-disk.testing.ts';
+import { journalFileId } from './journal-file.ts';
 import { LogModel } from './log-model.ts';
-import { wrappedDisk } from './test-disk.ts';
-import { openTestNode } from './test-node-log.ts';
+import { MemoryDisk } from './memory-disk.ts';
+import { at, testBatch, testSpan } from './test-batches.ts';
+import { durable, openTestNode, testLogId } from './test-node-log.ts';
 
-const steps = 36;
+const forgetful: readonly [string, (disk: Disk) => Disk][] = [
+  ['files', forgettingSyncs],
+  ['directories', forgettingNames],
+];
 
-const workload: Workload = {
-  limits: {
-    journalBytesMax: 40 * 1024,
-    groupBytesMax: 12 * 1024,
-    tailBytesMax: 64 * 1024,
-    // In small steps, so that crashes meet them often.
-    spaceAheadBytes: 24 * 1024,
-    zerosAheadBytes: 16 * 1024,
+test.each(forgetful)(
+  'without the sync of %s the enumeration finds losses',
+  async (_, wrap) => {
+    expect((await pointProblems(writes, 1, { wrap })).found.length).toBeGreaterThan(10);
   },
-  logNumbers: [0, 1, 2, 3, 4],
-  recoveryOperations: 25,
-  async run(disk: Disk, seed: number, history: History): Promise<void> {
-    const random = new SeededRandom(seed);
-    const logs = new LogModel();
-    const raft = new RaftModel();
-    const node = await openTestNode({ disk, limits: this.limits });
-    node.log.raft.load();
-    for (let step = 1; step <= steps; step += 1) {
-      if (random.below(3) === 0) raft.step(node.log, random);
-      else logs.step(node.log, random);
-      history.add(logs.signature(), raft.signature());
-      const waits = random.below(2) === 0;
-      const reported = history.reported(node.log);
-      if (waits) await reported;
+  60_000,
+);
+
+test.each([drops, truncateThenDrop, deleteAndRecreate])(
+  'the workload $name drops most of its files',
+  async (workload) => {
+    for (const seed of [1, 2, 3]) {
+      const disk = new MemoryDisk();
+      await workload.run(new Scene(disk, workload, seed));
+      const names = await disk.list('/node');
+      const ids = names.map(journalFileId).filter((id) => id !== undefined);
+      expect(Math.min(...ids)).toBeGreaterThan(2);
+      expect(names.filter((name) => name.startsWith('checkpoint-'))).toHaveLength(1);
     }
-    await node.close();
   },
-};
+);
 
-test('a crash at any disk operation, with any leftover, loses nothing durable and invents nothing', async () => {
-  const { found, points } = await crashProblems(workload, [1, 6]);
-  expect(found.slice(0, 3)).toEqual([]);
-  expect(points).toBeGreaterThan(600);
-}, 240_000);
+test('every workload cuts logs, and says what died of them', async () => {
+  for (const workload of workloads) {
+    const scene = new Scene(new MemoryDisk(), workload, 1);
+    await workload.run(scene);
+    expect([workload.name, scene.history.deadBatches > 10]).toEqual([workload.name, true]);
+  }
+});
 
-test('what is found after a kill at any disk operation survives the power cut that follows', async () => {
-  const { found, points } = await killProblems(workload, 1);
-  expect(found.slice(0, 3)).toEqual([]);
-  expect(points).toBeGreaterThan(150);
-}, 240_000);
-
-test('without the sync of files the same enumeration finds losses', async () => {
-  const forgetful = (disk: Disk): Disk =>
-    wrappedDisk(disk, {
-      sync: () => Promise.resolve(),
-      writeDurable(this: DiskFile, buffers, position) {
-        return this.write(buffers, position);
-      },
-    });
-  expect((await crashProblems(workload, [1], forgetful)).found.length).toBeGreaterThan(10);
-}, 240_000);
-
-test('without the sync of directories the same enumeration finds losses', async () => {
-  const forgetful = (disk: Disk): Disk => wrappedDisk(disk, {}, { syncDirectory: () => Promise.resolve() });
-  expect((await crashProblems(workload, [1], forgetful)).found.length).toBeGreaterThan(10);
-}, 240_000);
+test('P7: a batch that was durably truncated and can be read again is found', async () => {
+  const node = await openTestNode({ disk: new MemoryDisk() });
+  const log = node.log.log(testLogId(0));
+  const history = new History();
+  const logs = new LogModel();
+  const dead = testBatch({ base: 0, records: 2 });
+  logs.declareDead(0, dead);
+  history.add(logs, new RaftModel());
+  log.append(dead.slice(), testSpan(0, 2));
+  await durable(log);
+  expect(await history.readableDead(node.log, [0])).toBeUndefined();
+  await history.reported(node.log);
+  expect(await history.readableDead(node.log, [0])).toBe('log 0: what was at offset 0 before state 1 was read again');
+  log.truncate(at(0));
+  log.append(testBatch({ base: 0, records: 2, mark: 1 }), testSpan(0, 2));
+  expect(await history.readableDead(node.log, [0])).toBeUndefined();
+  await node.close();
+});

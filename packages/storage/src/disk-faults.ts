@@ -29,6 +29,8 @@ export interface DiskOperation {
   readonly number: number;
   /** Of a write; 0 of all else. */
   readonly bytes: number;
+  /** Of a write; none of all else. */
+  readonly buffers: readonly Uint8Array[];
 }
 
 /** The operation is rejected with this code. */

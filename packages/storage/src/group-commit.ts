@@ -179,6 +179,8 @@ export class GroupCommit {
     const encoded = await journal.commit(group, () => {
       writeMs = clock.monotonicMs();
     });
+    // Something beside the group failed in the moment in which it was done (G3).
+    if (this.#failed !== undefined) throw this.#failed;
     const durableMs = clock.monotonicMs();
     this.#pace.committed({ bytes: encoded.bytes, ms: durableMs - writeMs, nowMs: durableMs });
     this.#groups += 1;

@@ -115,8 +115,7 @@ export class Journal {
 
   /** What the log stands on failed between two groups: none is written any more, and none on its way is completed. */
   fail(error: Error): void {
-    this.#failed ??= error;
-    this.#busy = true;
+    this.#stopWriting(error);
     this.onFailure(error);
   }
 
@@ -134,16 +133,26 @@ export class Journal {
   /** The group is part of the log once this resolves. `onWrite` is called when its bytes are made and go to the disk. */
   async commit(group: Group, onWrite: () => void): Promise<EncodedGroup> {
     this.#busy = true;
+    try {
+      return await this.#commit(group, onWrite);
+    } catch (error) {
+      this.#stopWriting(error instanceof Error ? error : new Error(String(error)));
+      throw error;
+    }
+  }
+
+  async #commit(group: Group, onWrite: () => void): Promise<EncodedGroup> {
     const open = this.#fileFor(group) ?? (await this.#nextFile());
     const { file, position, fileId, ahead } = open;
     const appendedMs = this.#wallMs();
     const encoded = group.encode({ fileId, position, previousChecksum: this.#checksum, appendedMs }, this.#staging);
     const space = ahead.claim(position + encoded.bytes);
     if (space !== undefined) await space;
+    this.#assertWhole();
     onWrite();
     await file.writeDurable(encoded.buffers, position);
     ahead.assertWhole();
-    if (this.#failed !== undefined) throw this.#failed;
+    this.#assertWhole();
     this.#syncs += 1;
     open.position += encoded.bytes;
     if (open.rows === 0) open.firstAppendedMs = appendedMs;
@@ -197,8 +206,11 @@ export class Journal {
     const { frame, footer } = encodeFooter(source, place);
     await open.ahead.stop();
     open.ahead.assertWhole();
+    this.#assertWhole();
     await this.#reserve.untilFits(() => open.file.write([frame], position));
+    this.#assertWhole();
     await this.#reserve.untilFits(() => open.file.truncate(position + frame.length));
+    this.#assertWhole();
     await open.file.sync();
     this.#syncs += 1;
     await open.file.close();
@@ -217,13 +229,26 @@ export class Journal {
       previousChecksum: this.#checksum,
       hardState: this.#replay.raft.hardState,
     });
+    this.#assertWhole();
     await untilFits(() => file.write([header], 0));
+    this.#assertWhole();
     await file.sync();
     await disk.syncDirectory(this.#directory.path);
     await this.#files.begin(fileId);
     this.#syncs += 1;
     const at = { position: journalHeaderBytes, size: journalHeaderBytes, rows: 0, firstAppendedMs: 0 };
     return this.#opened({ file, fileId, ...at });
+  }
+
+  /** J3, also for what lies ahead of the groups. */
+  #stopWriting(error: Error): void {
+    this.#failed ??= error;
+    this.#busy = true;
+    void this.#open?.ahead.stop();
+  }
+
+  #assertWhole(): void {
+    if (this.#failed !== undefined) throw this.#failed;
   }
 
   #opened({ file, fileId, position, size, rows, firstAppendedMs }: FoundOpen): OpenFile {

@@ -1,6 +1,7 @@
 /** The plainest thing that a set of logs could be, to compare the real one with. */
 import type { Random } from '@sluice/base';
-import { crc32c } from '@sluice/record';
+import { crc32c, endOffsetOf } from '@sluice/record';
+import type { LogStore } from './log-store.ts';
 import type { NodeLog } from './node-log.ts';
 import { at, concat, testBatch, testSpan } from './test-batches.ts';
 import { contents, testLogId } from './test-node-log.ts';
@@ -25,6 +26,8 @@ export class LogModel {
   readonly #logs = new Map<number, ModelLog>();
   readonly #first: number;
   #mark = 0;
+  readonly #dead: string[] = [];
+  #highestEnd = 0;
 
   /** `first`: number of its first log, so that models over one node log stay apart. */
   constructor(first = 0) {
@@ -34,34 +37,54 @@ export class LogModel {
   /** Does one random thing to the node log and to the model. */
   step(node: NodeLog, random: Random): void {
     const number = this.#first + random.below(5);
-    const model = this.#logs.get(number) ?? { start: 0, end: 0, batches: [], all: [] };
-    this.#logs.set(number, model);
-    const log = node.log(testLogId(number));
-    log.snapshot = () => testSnapshot(model.end, model.all);
     const draw = random.below(20);
-    if (draw < 15) this.#append(model, log, random);
-    else if (draw < 17) {
-      const to = boundary(model, random);
-      log.truncate(at(to));
-      model.batches = model.batches.filter((batch) => batch.end <= to);
-      model.all = model.all.filter((batch) => batch.end <= to);
-      model.end = Math.min(model.end, to);
-      model.start = Math.min(model.start, to);
-    } else if (draw < 18) {
-      // Anywhere: a batch that contains the start stays.
-      const to = model.start + random.below(model.end - model.start + 1);
-      log.restartAt(at(to));
-      model.batches = model.batches.filter((batch) => batch.end > to);
-      model.start = to;
-    } else if (draw < 19) {
-      const to = model.end + random.below(50);
-      log.restartAt(at(to));
-      if (to > model.end) model.all = [];
-      Object.assign(model, { start: to, end: to, batches: [] });
-    } else {
-      log.delete();
-      this.#logs.delete(number);
-    }
+    if (draw < 15) this.append(node, number, random);
+    else if (draw < 17) this.truncate(node, number, random);
+    else if (draw < 18) this.trim(node, number, random);
+    else if (draw < 19) this.restart(node, number, random);
+    else this.delete(node, number);
+  }
+
+  append(node: NodeLog, number: number, random: Random): void {
+    const { model, log } = this.#log(node, number);
+    this.#append(model, log, random);
+  }
+
+  /** Back to a boundary; what is appended afterwards takes the same offsets with other bytes. */
+  truncate(node: NodeLog, number: number, random: Random): void {
+    const { model, log } = this.#log(node, number);
+    const to = boundary(model, random);
+    log.truncate(at(to));
+    this.#keep(number, model, (batch) => batch.end <= to);
+    model.all = model.all.filter((batch) => batch.end <= to);
+    model.end = Math.min(model.end, to);
+    model.start = Math.min(model.start, to);
+  }
+
+  /** Anywhere: a batch that contains the start stays. */
+  trim(node: NodeLog, number: number, random: Random): void {
+    const { model, log } = this.#log(node, number);
+    const to = model.start + random.below(model.end - model.start + 1);
+    log.restartAt(at(to));
+    this.#keep(number, model, (batch) => batch.end > to);
+    model.start = to;
+  }
+
+  /** Empty, at its end or behind it. */
+  restart(node: NodeLog, number: number, random: Random): void {
+    const { model, log } = this.#log(node, number);
+    const to = model.end + random.below(50);
+    log.restartAt(at(to));
+    if (to > model.end) model.all = [];
+    this.#keep(number, model, () => false);
+    Object.assign(model, { start: to, end: to });
+  }
+
+  delete(node: NodeLog, number: number): void {
+    const { model, log } = this.#log(node, number);
+    log.delete();
+    this.#keep(number, model, () => false);
+    this.#logs.delete(number);
   }
 
   /** Drops most of every log, or all of it; `after` each. */
@@ -70,15 +93,30 @@ export class LogModel {
       const kept = model.batches.slice(model.batches.length - random.below(3));
       const to = Math.max(model.start, kept[0]?.base ?? model.end);
       node.log(testLogId(number)).restartAt(at(to));
-      Object.assign(model, { start: to, batches: kept });
+      this.#keep(number, model, (batch) => kept.includes(batch));
+      model.start = to;
       after();
     }
   }
 
   deleteOne(node: NodeLog, random: Random): void {
-    const number = this.#first + random.below(5);
-    node.log(testLogId(number)).delete();
-    this.#logs.delete(number);
+    this.delete(node, this.#first + random.below(5));
+  }
+
+  /** As though the log had held it up to here. */
+  declareDead(number: number, batch: Uint8Array): void {
+    this.#dead.push(batchMark(number, batch));
+    this.#highestEnd = Math.max(this.#highestEnd, endOffsetOf(batch, 0));
+  }
+
+  /** What was truncated, trimmed or deleted since this was last asked, as `batchMark` has it. */
+  takeDead(): readonly string[] {
+    return this.#dead.splice(0);
+  }
+
+  /** No log ever reached further. */
+  get highestEnd(): number {
+    return this.#highestEnd;
   }
 
   /** What differs between the node log and the model, in a sentence; undefined when nothing does. */
@@ -135,7 +173,20 @@ export class LogModel {
     return sorted(lines);
   }
 
-  #append(model: ModelLog, log: ReturnType<NodeLog['log']>, random: Random): void {
+  #log(node: NodeLog, number: number): { readonly model: ModelLog; readonly log: LogStore } {
+    const model = this.#logs.get(number) ?? { start: 0, end: 0, batches: [], all: [] };
+    this.#logs.set(number, model);
+    const log = node.log(testLogId(number));
+    log.snapshot = () => testSnapshot(model.end, model.all);
+    return { model, log };
+  }
+
+  #keep(number: number, model: ModelLog, keeps: (batch: ModelBatch) => boolean): void {
+    for (const batch of model.batches) if (!keeps(batch)) this.#dead.push(batchMark(number, batch.bytes));
+    model.batches = model.batches.filter(keeps);
+  }
+
+  #append(model: ModelLog, log: LogStore, random: Random): void {
     const batches = 1 + random.below(3);
     const parts: Uint8Array[] = [];
     const records = 1 + random.below(4);
@@ -156,9 +207,13 @@ export class LogModel {
       model.end += count;
       parts.push(bytes);
     }
+    this.#highestEnd = Math.max(this.#highestEnd, model.end);
     log.append(concat(parts), testSpan(base, model.end));
   }
 }
+
+/** No two batches have the same: not even those that took the same offsets one after the other. */
+export const batchMark = (number: number, bytes: Uint8Array): string => `log ${number}: ${crc32c(bytes)}`;
 
 /** The state of the logs with these numbers, as text; an empty log that was never moved counts as none. */
 export async function signatureOf(node: NodeLog, numbers: readonly number[]): Promise<string> {

@@ -42,7 +42,7 @@ export interface MemoryDiskOptions {
 interface Operation {
   readonly kind: DiskOperationKind;
   readonly path: string;
-  readonly bytes?: number;
+  readonly buffers?: readonly Uint8Array[];
 }
 
 /** Where a write goes, and what of it. */
@@ -231,6 +231,13 @@ export class MemoryDisk implements Disk {
     this.#names.plant(path, file);
   }
 
+  /** How many changes of files and names a crash may take. */
+  get unsyncedChanges(): number {
+    let changes = this.#names.unsyncedChanges;
+    for (const file of this.#names.files()) changes += file.unsynced.length;
+    return changes;
+  }
+
   operations(kind?: DiskOperationKind): number {
     return kind === undefined ? this.#operations : (this.#counts.get(kind) ?? 0);
   }
@@ -267,13 +274,12 @@ export class MemoryDisk implements Disk {
           return bytes;
         }),
       write: (buffers, position) =>
-        this.#operate({ kind: 'write', path, bytes: bytesOf(buffers) }, (fault) => {
+        this.#operate({ kind: 'write', path, buffers }, (fault) => {
           assertOpen();
           const landing = this.#landing({ file, bytes: joined(buffers), position }, fault);
           if (landing !== undefined) this.#write(path, landing);
         }),
-      writeDurable: (buffers, position) =>
-        this.#writeDurable({ path, assertOpen }, { file, bytes: joined(buffers), position }),
+      writeDurable: (buffers, position) => this.#writeDurable({ path, assertOpen, buffers }, { file, position }),
       sync: () => {
         const covered = new Set(file.unsynced);
         return this.#operate(
@@ -296,13 +302,16 @@ export class MemoryDisk implements Disk {
   }
 
   /** As a write and a sync of it alone (M1). */
-  #writeDurable(of: { readonly path: string; readonly assertOpen: () => void }, wanted: Landing): Promise<void> {
-    const { path, assertOpen } = of;
+  #writeDurable(
+    of: { readonly path: string; readonly buffers: readonly Uint8Array[]; readonly assertOpen: () => void },
+    place: Omit<Landing, 'bytes'>,
+  ): Promise<void> {
+    const { path, buffers, assertOpen } = of;
     let covered: ReadonlySet<FileChange> = new Set();
-    let { file } = wanted;
+    let { file } = place;
     const submit = (fault: DiskFault): void => {
       assertOpen();
-      const landing = this.#landing(wanted, fault);
+      const landing = this.#landing({ ...place, bytes: joined(buffers) }, fault);
       if (landing === undefined) return;
       file = landing.file;
       if (this.#writeFailure === undefined && effectOf(fault) === 'whole' && this.#fitting(landing) === landing) {
@@ -312,7 +321,7 @@ export class MemoryDisk implements Disk {
       this.#write(path, landing);
     };
     const finish = (fault: DiskFault): void => this.#land(path, file, { covered, fault });
-    return this.#operate({ kind: 'writeDurable', path, bytes: wanted.bytes.length }, submit, finish);
+    return this.#operate({ kind: 'writeDurable', path, buffers }, submit, finish);
   }
 
   #write(path: string, landing: Landing): void {
@@ -371,11 +380,11 @@ export class MemoryDisk implements Disk {
 
   /** `submit` happens now, `finish` when the operation completes; the result is that of `submit`. */
   #operate<T>(
-    { kind, path, bytes = 0 }: Operation,
+    { kind, path, buffers = [] }: Operation,
     submit: (fault: DiskFault) => T,
     finish?: (fault: DiskFault) => void,
   ): Promise<T> {
-    const operation: DiskOperation = { kind, path, number: this.#operations, bytes };
+    const operation: DiskOperation = { kind, path, number: this.#operations, bytes: bytesOf(buffers), buffers };
     this.#operations += 1;
     this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
     const fault = this.#options.faults?.(operation) ?? 'run';

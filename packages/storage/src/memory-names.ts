@@ -33,6 +33,10 @@ export class MemoryNames {
     return new Set(this.#seen.values());
   }
 
+  get unsyncedChanges(): number {
+    return this.#unsynced.length;
+  }
+
   change(change: NameChange): void {
     apply(this.#seen, change);
     this.#unsynced.push(change);

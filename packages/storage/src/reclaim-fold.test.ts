@@ -5,7 +5,7 @@
 import { SeededRandom, silentLogger } from '@sluice/base';
 import { expect, test } from 'vitest';
 import { writeCheckpoint } from './checkpoint.ts';
-import { RaftModel } from './crash-points.testing.ts';
+import { RaftModel } from './crash-history.testing.ts';
 import { DataDirectory } from './data-directory.ts';
 import { LogModel } from './log-model.ts';
 import { writeManifest } from './manifest.ts';

@@ -159,7 +159,8 @@ export class Reclaim {
     try {
       return await writeCheckpoint(directory, fileId, folded);
     } catch (error) {
-      if (!isNoSpace(error)) throw error;
+      // A directory whose sync failed may have lost any name in it, also one that the log stands on.
+      if (!isNoSpace(error) || error.path === directory.path) throw error;
       logger.warn('no room to drop journal files', { error: error.message });
       const path = directory.file(checkpointName(fileId));
       if (await directory.disk.exists(path)) await directory.disk.remove(path);
