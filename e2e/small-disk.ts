@@ -13,7 +13,6 @@ import type { NodeFacts } from './node-processes.ts';
 const namespaces = ['--user', '--map-root-user', '--mount'];
 /** `$1` bytes at `$2`, which becomes the working directory; the rest is the command. */
 const mount = 'mount -t tmpfs -o size="$1" sluice "$2" && cd "$2" && shift 2 && exec "$@"';
-const stopPatienceMs = 12_000;
 
 /** Why there can be no small disks here; undefined when there can. */
 export function smallDiskProblem(directory: string): string | undefined {
@@ -63,8 +62,9 @@ export class SmallDiskNode implements AsyncDisposable {
     rmSync(this.#filler);
   }
 
+  /** At once: nothing of it outlives it. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await end(this.#child, stopPatienceMs);
+    await end(this.#child, 0);
   }
 
   /** Seen from here through the process, whose working directory it lies in. */

@@ -35,7 +35,6 @@ beforeAll(async () => {
   cluster = open.use(await LocalCluster.start({ environment }));
   await cluster.kill(...cluster.nodes.map(({ id }) => id));
   const { directory } = cluster;
-  // All at once: the last of them has nobody to move its leaderships to.
   open.defer(() => Promise.all(Array.from(disks.values(), (disk) => disk[Symbol.asyncDispose]())).then());
   for (const node of cluster.nodes) disks.set(node.id, new SmallDiskNode(node, { directory, diskBytes, environment }));
   // The cluster that is born on these disks is another one.

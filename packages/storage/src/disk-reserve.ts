@@ -59,6 +59,7 @@ export class DiskReserve {
   #isLooking = false;
   #timer: Timer | undefined;
   #isLow = false;
+  #state: DiskState | undefined;
   #isSilent = false;
   #stuckCount = 0;
   #closed = false;
@@ -69,8 +70,10 @@ export class DiskReserve {
     this.#options = options;
   }
 
+  /** Asked for each batch: made anew only when something of it changes. */
   get state(): DiskState {
-    return { freeBytes: this.#freeBytes, reserveBytes: this.#reserveBytes, isLow: this.#isLow };
+    this.#state ??= { freeBytes: this.#freeBytes, reserveBytes: this.#reserveBytes, isLow: this.#isLow };
+    return this.#state;
   }
 
   get isLow(): boolean {
@@ -100,6 +103,11 @@ export class DiskReserve {
     else run();
   }
 
+  /** Calls `run` once, after the next look. */
+  afterLook(run: () => void): void {
+    this.#waitingForLook.push(run);
+  }
+
   readonly untilFits: UntilFits = async (work) => {
     let isStuck = false;
     try {
@@ -120,6 +128,7 @@ export class DiskReserve {
 
   /** What waits for room tries once more, and fails if there is none. */
   close(): void {
+    if (this.#closed) return;
     this.#closed = true;
     this.#timer?.cancel();
     this.#waitingForRoom = [];
@@ -158,6 +167,7 @@ export class DiskReserve {
       this.#freeBytes = undefined;
     }
     this.#isLooking = false;
+    this.#state = undefined;
     this.#writtenAtLook = writtenBytes;
     this.#looks += 1;
     if (this.#closed) return;
@@ -183,6 +193,7 @@ export class DiskReserve {
     const isLow = this.#stuckCount > 0 || this.#leftBytes() < wantedBytes;
     if (isLow === this.#isLow || this.#closed) return;
     this.#isLow = isLow;
+    this.#state = undefined;
     this.#lookLater();
     const { logger } = this.#options;
     const fields = { freeBytes: this.#freeBytes, reserveBytes };

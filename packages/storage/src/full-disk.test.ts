@@ -203,6 +203,33 @@ test('what is accepted and not written yet counts as taken, and so does what was
   await node.close();
 });
 
+test('C6: dead files for whose checkpoint there was no room go when there is some, though nothing is appended', async () => {
+  const memory = new MemoryDisk();
+  let [isFull, met] = [true, 0];
+  const disk = withMethods<Disk>(memory, {
+    open: (path, mode) => {
+      if (!isFull || mode !== 'create' || !path.includes('checkpoint-')) return memory.open(path, mode);
+      met += 1;
+      return Promise.reject(new DiskError('ENOSPC', path, 'no room'));
+    },
+  });
+  const node = await opened(disk, { journalBytesMax: 64 * kib });
+  const log = node.log.log(testLogId(1));
+  for (let n = 0; n < 40; n += 1) await append(log, 8 * kib);
+  log.restartAt(at(log.endOffset));
+  await turn();
+  const files = node.log.stats.journalFiles;
+  expect([met > 0, files > 4]).toEqual([true, true]);
+  const before = met;
+  await look(node.clock);
+  expect([met - before, node.log.stats.journalFiles]).toEqual([1, files]);
+  isFull = false;
+  await look(node.clock);
+  await look(node.clock);
+  expect([node.log.stats.journalFiles, node.halts]).toEqual([1, []]);
+  await node.close();
+});
+
 test('low begins below the reserve, and ends an eighth of it above', async () => {
   const disk = new MemoryDisk({ capacityBytes: 1024 * kib });
   const node = await opened(disk, { diskReserveBytes: 512 * kib });

@@ -137,6 +137,7 @@ class JournalNodeLog implements NodeLog {
       isInDoubt: () => this.raft.doubtful || this.lossy.length > 0,
       isStopped,
       onFailure,
+      afterLook: (run) => reserve.afterLook(run),
     });
     this.#scrubber = new Scrubber({
       clock,

@@ -15,6 +15,7 @@
  * C5 What goes is no smaller than the checkpoint that is made anew for it: a byte is written for each that is freed, at
  *    most.
  * C6 Without room for the checkpoint, or when old files cannot be read, nothing goes this time, and nothing fails.
+ *    For room it looks again when the disk was looked at.
  */
 import { DiskError, type Logger } from '@sluice/base';
 import { checkpointName } from './checkpoint-name.ts';
@@ -59,6 +60,8 @@ export interface ReclaimOptions {
   readonly isInDoubt: () => boolean;
   readonly isStopped: () => boolean;
   readonly onFailure: (error: Error) => void;
+  /** Calls `run` once, when the disk was asked again what is free. */
+  readonly afterLook: (run: () => void) => void;
 }
 
 interface Damage {
@@ -72,6 +75,8 @@ export class Reclaim {
   /** `FileUse.changes` when it was last looked at. */
   #seen = -1;
   #closing = false;
+  /** There was no room for a checkpoint: said once. */
+  #hadNoRoom = false;
   /** Met by reads; recovery does not know of it. */
   #damage: Damage[] = [];
 
@@ -157,11 +162,18 @@ export class Reclaim {
     const { directory, files, logger } = this.#options;
     const fileId = files.takeFileId();
     try {
-      return await writeCheckpoint(directory, fileId, folded);
+      const written = await writeCheckpoint(directory, fileId, folded);
+      this.#hadNoRoom = false;
+      return written;
     } catch (error) {
       // A directory whose sync failed may have lost any name in it, also one that the log stands on.
       if (!isNoSpace(error) || error.path === directory.path) throw error;
-      logger.warn('no room to drop journal files', { error: error.message });
+      if (!this.#hadNoRoom) logger.warn('no room to drop journal files', { error: error.message });
+      this.#hadNoRoom = true;
+      this.#options.afterLook(() => {
+        this.#seen = -1;
+        this.check();
+      });
       const path = directory.file(checkpointName(fileId));
       if (await directory.disk.exists(path)) await directory.disk.remove(path);
       return undefined;

@@ -106,6 +106,8 @@ describe('refusals name key, value and what is allowed', () => {
     ['tailBytesMax: 2s', 'tailBytesMax is "2s"; it must be a size'],
     ['tailBytesMax: 64MB', 'tailBytesMax is "64MB"; it must be a size'],
     ['tailBytesMax:', 'tailBytesMax has no value'],
+    ['diskReserveBytes: some', 'diskReserveBytes is "some"; it must be auto, or a size such as 512MiB'],
+    ['diskReserveBytes: 1KiB', 'diskReserveBytes is "1KiB"; it must be a size from 1048576B'],
     ['logLevel: loud', 'logLevel is "loud"; it must be debug or info or warn or error'],
     ['security: {insecure: yes please}', 'security.insecure is "yes please"; it must be true or false'],
     ['roles: broker2', 'roles is "broker2"; it must be a list'],

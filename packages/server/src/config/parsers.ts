@@ -87,10 +87,16 @@ export function choice<const Choice extends string>(choices: readonly Choice[]):
   return { type: choices.join(' or '), parse };
 }
 
-/** What the item takes, or `auto`: the node finds a value by itself. */
-export function automatic<Value>(item: Parser<Value>): Parser<Value | 'auto'> {
-  const parse = (raw: unknown, at: string): Value | 'auto' => (raw === 'auto' ? 'auto' : item.parse(raw, at));
-  return { ...item, type: `${item.type} or auto`, parse };
+/** A size, or `auto`: the node finds one by itself. */
+export function bytesOrAuto(bounds: Bounds): Parser<number | 'auto'> {
+  const size = bytes(bounds);
+  const parse = (raw: unknown, at: string): number | 'auto' => {
+    if (raw === 'auto') return raw;
+    // Text that is no size is told of both.
+    const isText = typeof raw === 'string' && wholeNumber(raw) === undefined && parseBytes(raw) === undefined;
+    return isText ? refuse(at, raw, 'auto, or a size such as 512MiB') : size.parse(raw, at);
+  };
+  return { ...size, type: `${size.type} or auto`, parse };
 }
 
 /** `host:port` with a port from 1. */

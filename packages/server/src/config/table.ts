@@ -7,8 +7,8 @@ import { nodeId } from '@sluice/base';
 import {
   address,
   addressOrEmpty,
-  automatic,
   bytes,
+  bytesOrAuto,
   choice,
   duration,
   flag,
@@ -183,7 +183,7 @@ export const configTable = {
     scope: 'node',
     sentence: 'How often the partitions led here are looked at for what retention may remove.',
   }),
-  diskReserveBytes: row(automatic(bytes({ min: 1 * MiB, max: 1024 * GiB })), {
+  diskReserveBytes: row(bytesOrAuto({ min: 1 * MiB, max: 1024 * GiB }), {
     defaultValue: 'auto',
     scope: 'node',
     sentence:
