@@ -18,7 +18,7 @@ import type { Checked } from './scrubber.ts';
 import { SectionCache } from './section-cache.ts';
 import type { Section } from './section.ts';
 import { readSpans, spanBytes } from './spans.ts';
-import { wholeEnd } from './whole-batches.ts';
+import { areHeadsOf, wholeEnd } from './whole-batches.ts';
 
 /** Taken beside what is asked for: runs are not cut where a reader would like it, and places are kept while they are read. */
 const slackBytes = 64 * 1024;
@@ -324,7 +324,7 @@ function take(
   extent: Extent,
   range: ColdRange,
 ): { bytes: Uint8Array; end: number; withinLimit: boolean } | undefined {
-  if (bytes === undefined) return undefined;
+  if (bytes === undefined || !areHeadsOf(bytes, extent.headsCrc)) return undefined;
   let next = extent.base;
   let first = -1;
   let last = 0;

@@ -1,5 +1,5 @@
-/** Whether bytes on the disk are what was written there: by scan, scrub and rewrite, each over every byte. */
-import { batchesIn, crc32cOf } from '@sluice/record';
+/** Whether bytes on the disk are what was written there: by scan, scrub and rewrite, each over every byte, and by reads, over what they hand out. */
+import { batchBytesAt, batchesIn, crc32cOf } from '@sluice/record';
 
 /** Bytes of a batch before the part that its CRC covers: offset, length, leader epoch, magic and the CRC itself. */
 export const batchHeadBytes = 21;
@@ -20,6 +20,21 @@ export function wholeEnd(bytes: Uint8Array, { base, headsCrc }: WholeBatches): n
     next = found.header.baseOffset + found.header.lastOffsetDelta + 1;
   }
   return heads === headsCrc ? next : undefined;
+}
+
+/**
+ * Whether these are the batches that `headsCrc` was made of, whose own CRCs are looked at elsewhere: those of another log,
+ * or of another time, have good ones too.
+ */
+export function areHeadsOf(bytes: Uint8Array, headsCrc: number): boolean {
+  let heads = 0;
+  for (let at = 0; at < bytes.length; ) {
+    const batchBytes = batchBytesAt(bytes, at);
+    if (batchBytes === 0) return false;
+    heads = headCrc(bytes, at, heads);
+    at += batchBytes;
+  }
+  return heads === headsCrc;
 }
 
 export interface WholeBatches {
