@@ -128,6 +128,7 @@ export class BrokerCluster {
   readonly #config: BrokerConfig;
   readonly #random = new SeededRandom(1);
   #topics = 0;
+  #hasController = false;
 
   /** `delayMs`: how long each message is under way; default: it arrives in the next turn. */
   constructor(config: Partial<BrokerConfig> = {}, delayMs?: number) {
@@ -141,7 +142,8 @@ export class BrokerCluster {
   }
 
   async start(...ids: readonly number[]): Promise<void> {
-    if (this.brokers.size === 0) await this.#startController();
+    if (!this.#hasController) await this.#startController();
+    this.#hasController = true;
     for (const id of ids) await this.#startBroker(id);
     await this.clock.until('brokers are let in', () => ids.every((id) => this.image.node(nodeId(id))?.state === 'up'));
   }

@@ -5,11 +5,13 @@
  * H1. The bytes of a batch are patched once, before the log and anyone else sees them.
  * H2. Until the log is loaded nothing is accepted; of the assignments that arrive meanwhile the last one counts.
  * H3. After `delete` or a disk failure every call is answered at once and changes nothing.
+ * H7. The log is given a snapshot of what the replica derived from it, of the very end that both have; also when the host
+ *     is closed, since the files of the log are finished after that.
  * H6. What the machine or the log throws stops the node, whoever called: the one may have taken what the other has not.
  */
 import { SluiceError, toSluiceError } from '@sluice/base';
 import type { Clock, ErrorCode, Halt, LogId, Logger, NodeId, Offset } from '@sluice/base';
-import { batchFactsOf, LogScan, PartitionReplica, producerFactsOf } from '@sluice/partition';
+import { encodeSnapshot, PartitionReplica, producerFactsOf } from '@sluice/partition';
 import type {
   Acks,
   AssignedEvent,
@@ -18,6 +20,7 @@ import type {
   IsrProposal,
   LoadedLog,
   LogChange,
+  LogScan,
   PartitionConfig,
   PartitionEffects,
   PartitionEvent,
@@ -31,7 +34,8 @@ import type {
   TrimReply,
 } from '@sluice/partition';
 import { type BatchHeader, patchBatch } from '@sluice/record';
-import type { LogStore } from '@sluice/storage';
+import type { LogStore, StateSnapshot } from '@sluice/storage';
+import { readLog } from './log-reading.ts';
 
 /** What a host asks of the rest of the broker. */
 export interface HostPorts {
@@ -140,7 +144,7 @@ export class PartitionHost {
       const damage = this.log.lossy;
       this.#cutAtLoad = damage !== undefined;
       if (damage !== undefined && damage.intactEnd < this.log.endOffset) this.log.truncate(damage.intactEnd);
-      const scan = await this.#scan(this.log.startOffset);
+      const scan = await this.#read();
       if (this.#dead) return;
       this.#loaded({
         logStart: this.log.startOffset,
@@ -244,6 +248,7 @@ export class PartitionHost {
 
   #fail(error: unknown): void {
     const reason = toSluiceError(error);
+    this.log.snapshot = undefined;
     this.#end(reason.code);
     this.#options.halt.halt(reason);
   }
@@ -252,6 +257,7 @@ export class PartitionHost {
     const { self, config, liveness, clock } = this.#options;
     const replica = new PartitionReplica({ self, config, liveness, loaded });
     this.#replica = replica;
+    this.log.snapshot = () => this.#snapshot();
     this.log.onDurable = (end) =>
       this.step({
         kind: 'durable',
@@ -263,10 +269,15 @@ export class PartitionHost {
     if (this.#assignment !== undefined) this.step(this.#assignment);
   }
 
-  async #scan(from: Offset): Promise<LogScan> {
-    const scan = new LogScan(this.#options.config.producerCountMax);
-    for await (const header of this.log.headers(from)) scan.add(batchFactsOf(header));
-    return scan;
+  #read(): Promise<LogScan> {
+    const { config, logger } = this.#options;
+    return readLog(this.log, { producerCountMax: config.producerCountMax, logger });
+  }
+
+  /** For the journal file that is finished now (H7). */
+  #snapshot(): StateSnapshot | undefined {
+    const snapshot = this.#replica?.snapshot();
+    return snapshot && { offset: snapshot.logEnd, bytes: encodeSnapshot(snapshot) };
   }
 
   #carryOut(effects: PartitionEffects, pushed: readonly PushedBatches[], batch: Uint8Array | undefined): void {
@@ -302,9 +313,15 @@ export class PartitionHost {
         this.log.truncate(change.to);
         return;
       case 'restartAt':
-        this.log.restartAt(change.to);
+        this.#restartLog(change.to);
         return;
     }
+  }
+
+  /** To its very end a restart would be a trim, which keeps what was derived: but this log may not be the leader's. */
+  #restartLog(to: Offset): void {
+    if (to === this.log.endOffset) this.log.truncate(this.log.startOffset);
+    this.log.restartAt(to);
   }
 
   /** The machine has seen that they continue the log without a gap. */
@@ -319,7 +336,7 @@ export class PartitionHost {
 
   async #reloadProducers(reload: ReloadProducers): Promise<void> {
     try {
-      const scan = await this.#scan(reload.logStart);
+      const scan = await this.#read();
       this.step({ kind: 'producersReloaded', generation: reload.generation, producers: scan.producers() });
     } catch (error) {
       // What was cut away or deleted under the scan was not to be read; a cut asks for a reload of its own.

@@ -52,6 +52,8 @@ export interface ProducerBatch {
 export interface ProducerSnapshot {
   readonly producerId: ProducerId;
   readonly producerEpoch: ProducerEpoch;
+  /** Since its last append, as far as it is known: never more than it was. Whole milliseconds. */
+  readonly ageMs: number;
   readonly batches: readonly ProducerBatch[];
 }
 
@@ -61,7 +63,7 @@ export interface LoadedLog {
   readonly logEnd: Offset;
   /** A high watermark known to be committed, when one was kept; `logStart` otherwise. */
   readonly highWatermark: Offset | undefined;
-  /** In offset order, from batch headers (`LogScan`). */
+  /** In offset order, from a state snapshot and batch headers (`LogScan`). */
   readonly epochs: readonly EpochStart[];
   readonly producers: readonly ProducerSnapshot[];
   readonly nowMs: number;

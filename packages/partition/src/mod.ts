@@ -6,3 +6,4 @@ export * from './events.ts';
 export { batchFactsOf, LogScan, producerFactsOf } from './log-scan.ts';
 export * from './replica.ts';
 export { unsyncedBytesMax, unsyncedMsMax } from './unsynced.ts';
+export { decodeSnapshot, encodeSnapshot, type ReplicaSnapshot } from './state-snapshot.ts';

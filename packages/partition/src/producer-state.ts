@@ -111,11 +111,11 @@ export class ProducerStates {
   }
 
   load(snapshot: ProducerSnapshot, logEnd: Offset, nowMs: number): void {
-    const { producerId, producerEpoch, batches } = snapshot;
+    const { producerId, producerEpoch, ageMs, batches } = snapshot;
     const last = batches.at(-1);
     invariant(batches.length <= producerWindowBatches && last !== undefined, 'R1: one to five batches', { producerId });
     invariant(last.endOffset <= logEnd, 'R2: a remembered batch is in the log', { producerId, last, logEnd });
-    this.#insert({ producerId, producerEpoch, batches: [...batches], appendedMs: nowMs });
+    this.#insert({ producerId, producerEpoch, batches: [...batches], appendedMs: nowMs - ageMs });
   }
 
   /** Forgets producers that appended nothing since `sinceMs`. By append time here, not by the producer's clock. */
@@ -126,10 +126,12 @@ export class ProducerStates {
     }
   }
 
-  snapshots(): readonly ProducerSnapshot[] {
-    return [...this.#windows.values()].map(({ producerId, producerEpoch, batches }) => ({
+  /** In order of last append. */
+  snapshots(nowMs: number): readonly ProducerSnapshot[] {
+    return Array.from(this.#windows.values(), ({ producerId, producerEpoch, appendedMs, batches }) => ({
       producerId,
       producerEpoch,
+      ageMs: Math.max(0, Math.floor(nowMs - appendedMs)),
       batches: [...batches],
     }));
   }

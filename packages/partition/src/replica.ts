@@ -21,6 +21,7 @@ import { onAssigned, onMetadataAtLeader } from './leadership.ts';
 import { ProducerStates } from './producer-state.ts';
 import { assertPositions, larger } from './replica-state.ts';
 import type { ReplicaState } from './replica-state.ts';
+import type { ReplicaSnapshot } from './state-snapshot.ts';
 import { maybeAnswerTrims, onTrim, onTrimRequest, removableEnd } from './trim.ts';
 import { Unsynced } from './unsynced.ts';
 
@@ -219,6 +220,18 @@ export class PartitionReplica {
     if (role.kind !== 'leader') return 'NOT_LEADER';
     if (producers.reloadNeeded) return 'LEADER_NOT_AVAILABLE';
     return enoughReplicas(this.#state, nowMs) ? undefined : 'NOT_ENOUGH_REPLICAS';
+  }
+
+  /**
+   * What is derived from the log up to its end, to go on from after a restart; undefined while a truncation left producers
+   * to be read again.
+   */
+  snapshot(): ReplicaSnapshot | undefined {
+    const { producers, epochs, logEnd, nowMs } = this.#state;
+    if (producers.reloadNeeded) return undefined;
+    // An epoch that is led and has no batch is not in the log.
+    const entered = epochs.entries.filter(({ startOffset }) => startOffset < logEnd);
+    return { logEnd, epochs: entered, producers: producers.snapshots(nowMs) };
   }
 
   /** Retention may remove nothing at or above it. */

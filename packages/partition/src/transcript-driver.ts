@@ -255,6 +255,7 @@ function producerSnapshot(text: string): ProducerSnapshot {
   return {
     producerId: producerId(id),
     producerEpoch: producerEpoch(epoch),
+    ageMs: 0,
     batches: [{ baseSequence: first, lastSequence: last, ...place }],
   };
 }
