@@ -27,9 +27,12 @@ import type { FoundOpen, Recovered } from './recovery.ts';
 import type { Replay } from './replay.ts';
 import { SpaceAhead, type SpaceAheadLimits } from './space-ahead.ts';
 
-interface OpenFile {
+interface MadeFile {
   readonly file: DiskFile;
   readonly fileId: number;
+}
+
+interface OpenFile extends MadeFile {
   readonly ahead: SpaceAhead;
   position: number;
   rows: number;
@@ -126,7 +129,7 @@ export class Journal {
 
   /** Makes a file when recovery left none to go on with. */
   async start(): Promise<void> {
-    this.#open ??= await this.#create();
+    this.#open ??= await this.#begin(await this.#make());
     this.#open.ahead.replenish();
   }
 
@@ -185,9 +188,11 @@ export class Journal {
   }
 
   async #nextFile(): Promise<OpenFile> {
-    if (this.#open !== undefined) await this.#finish(this.#open);
+    const open = this.#open;
+    // Both at once: neither is part of the log before the manifest says so, and appends wait meanwhile.
+    const [made] = await Promise.all([this.#make(), open && this.#finish(open)]);
     this.#open = undefined;
-    const created = await this.#create();
+    const created = await this.#begin(made);
     this.#open = created;
     return created;
   }
@@ -218,7 +223,8 @@ export class Journal {
     this.#files.finish({ fileId, footerAt: position, bytes: position + frame.length, damaged: false });
   }
 
-  async #create(): Promise<OpenFile> {
+  /** A file that no manifest names. */
+  async #make(): Promise<MadeFile> {
     const { disk } = this.#directory;
     const fileId = this.#files.takeFileId();
     const { untilFits } = this.#reserve;
@@ -234,8 +240,12 @@ export class Journal {
     this.#assertWhole();
     await file.sync();
     await disk.syncDirectory(this.#directory.path);
-    await this.#files.begin(fileId);
     this.#syncs += 1;
+    return { file, fileId };
+  }
+
+  async #begin({ file, fileId }: MadeFile): Promise<OpenFile> {
+    await this.#files.begin(fileId);
     const at = { position: journalHeaderBytes, size: journalHeaderBytes, rows: 0, firstAppendedMs: 0 };
     return this.#opened({ file, fileId, ...at });
   }
