@@ -137,6 +137,9 @@ class AssembledNode implements Node {
       sluice_log_reads_waiting: stats.readsWaiting,
       sluice_log_index_bytes: stats.indexBytes,
       sluice_log_files: stats.journalFiles,
+      sluice_log_sorted_files: stats.sortedFiles,
+      sluice_log_rewrites_total: stats.rewrites,
+      sluice_log_rewritten_bytes_total: stats.rewrittenBytes,
       sluice_log_disk_bytes: stats.diskBytes,
       sluice_log_live_bytes: stats.liveBytes,
       sluice_log_scrubbed_bytes_total: stats.scrubbedBytes,
@@ -213,6 +216,7 @@ class AssembledNode implements Node {
     const { journalBytesMax, journalAgeMsMax, groupBytesMax, tailBytesMax } = this.#config;
     const { readBufferBytesMax, indexBytesMax, diskReserveBytes, scrubBytesPerSecondMax, scrubIntervalMs } =
       this.#config;
+    const { rewriteBytesPerSecondMax } = this.#config;
     const pendingBytesMax = this.#config.receiveBudgetBytes;
     const onGroup = ({ queueMs, prepareMs, writeMs }: GroupStats): void => {
       observeStage('queue', queueMs);
@@ -235,6 +239,7 @@ class AssembledNode implements Node {
         diskReserveBytes,
         scrubBytesPerSecondMax,
         scrubIntervalMs,
+        rewriteBytesPerSecondMax,
       },
       onGroup,
     });

@@ -61,7 +61,8 @@ export async function writeCheckpoint(
     await file.close();
   }
   await directory.disk.syncDirectory(directory.path);
-  return { file: { fileId, footerAt, bytes: footerAt + frame.length, damaged: false }, footer };
+  const bytes = footerAt + frame.length;
+  return { file: { fileId, footerAt, bytes, batchBytes: 0, damaged: false }, footer };
 }
 
 /** Each piece is durable before the next is asked for, so that the sync of all of it is short. */

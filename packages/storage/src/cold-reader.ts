@@ -11,7 +11,7 @@ import { ByteReader } from './binary.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { type Extent, ExtentList, extentBytes, extentMemoryBytes } from './extents.ts';
 import { FilePool } from './file-pool.ts';
-import type { LogIndex } from './log-index.ts';
+import type { LogIndex, Segment } from './log-index.ts';
 import type { ReadBatches } from './log-store.ts';
 import { ReadBudget, type ReadLease } from './read-budget.ts';
 import type { Checked } from './scrubber.ts';
@@ -111,7 +111,8 @@ export class ColdReader {
     let from = range.from;
     while (from < range.upTo && (bytes === 0 || bytes < range.bytesMax)) {
       const rest = { ...range, from, bytesMax: range.bytesMax - bytes };
-      const part = await this.#readPart(index, rest, { lease, atLeastOne: bytes === 0 });
+      const how = { lease, atLeastOne: bytes === 0 };
+      const part = await this.#whereItLies(index, from, () => this.#readPart(index, rest, how));
       if (part === 'over-limit') break;
       if (part === 'over-budget' || part instanceof DamagedRead) {
         if (bytes > 0) break;
@@ -130,16 +131,18 @@ export class ColdReader {
    * when there is none. An extent that cannot be read counts as one: who reads there meets the damage.
    */
   async extentSince(index: LogIndex, from: number, sinceMs: number): Promise<number> {
-    for (const segment of index.sealed) {
-      if (segment.end <= from || segment.maxTimestampMs < sinceMs) continue;
-      const start = Math.max(from, segment.base);
-      const extents =
-        segment.extents instanceof ExtentList
-          ? segment.extents
-          : await this.#sectionAlone(segment.fileId, segment.extents, start);
+    let start = from;
+    const next = (): Segment | undefined =>
+      index.sealed.find(({ end, maxTimestampMs }) => end > start && maxTimestampMs >= sinceMs);
+    for (let segment = next(); segment !== undefined; segment = next()) {
+      start = Math.max(start, segment.base);
+      const at = start;
+      const extents = await this.#whereItLies(index, at, () => this.#extentsAt(index, at));
       if (extents instanceof DamagedRead) return start;
+      const end = segmentBehind(index, at)?.end ?? segment.end;
       const found = extents.findSince(start, sinceMs);
-      if (found !== undefined && found < segment.end) return found;
+      if (found !== undefined && found < end) return found;
+      start = Math.max(end, start + 1);
     }
     return index.open.findSince(from, sinceMs) ?? index.end;
   }
@@ -149,7 +152,9 @@ export class ColdReader {
    * index too. Undefined when no finished file holds any. Rejects like `read`.
    */
   check(index: LogIndex, from: number, bytesMax: number): Promise<Checked | undefined> {
-    return this.#budget.within(bytesMax + slackBytes, (lease) => this.#check(index, { from, bytesMax }, lease));
+    return this.#budget.within(bytesMax + slackBytes, (lease) =>
+      this.#whereItLies(index, from, () => this.#check(index, { from, bytesMax }, lease)),
+    );
   }
 
   async #check(
@@ -157,7 +162,7 @@ export class ColdReader {
     { from, bytesMax }: { readonly from: number; readonly bytesMax: number },
     lease: ReadLease,
   ): Promise<Checked | undefined | 'over-budget'> {
-    const segment = index.sealed.find(({ end }) => end > from);
+    const segment = segmentBehind(index, from);
     if (segment === undefined) return undefined;
     const { fileId, base } = segment;
     const start = Math.max(from, base);
@@ -195,7 +200,7 @@ export class ColdReader {
     return read < bytes.length || crc32c(bytes) !== section.crc ? undefined : bytes;
   }
 
-  /** The file is dropped: reads that are in it go on, and no new one begins. */
+  /** The file is dropped, or what lives of it lies in another: reads that are in it go on, and no new one begins. */
   async forget(fileId: number): Promise<void> {
     this.#sections.forget(fileId);
     await this.#files.forget(fileId);
@@ -203,6 +208,27 @@ export class ColdReader {
 
   close(): Promise<void> {
     return this.#files.close();
+  }
+
+  /** A rewrite may move the bytes under the read, and remove the file that it was about to open: then it is done again. */
+  async #whereItLies<T>(index: LogIndex, from: number, read: () => Promise<T>): Promise<T> {
+    for (;;) {
+      const fileId = segmentBehind(index, from)?.fileId;
+      const hasMoved = (): boolean => fileId !== undefined && segmentBehind(index, from)?.fileId !== fileId;
+      try {
+        const found = await read();
+        if (!(found instanceof DamagedRead) || !hasMoved()) return found;
+      } catch (error) {
+        if (!hasMoved()) throw error;
+      }
+    }
+  }
+
+  async #extentsAt(index: LogIndex, from: number): Promise<ExtentList | DamagedRead> {
+    const segment = segmentBehind(index, from);
+    if (segment === undefined) return new ExtentList();
+    const { extents, fileId } = segment;
+    return extents instanceof ExtentList ? extents : this.#sectionAlone(fileId, extents, from);
   }
 
   /** From one file. */
@@ -236,7 +262,7 @@ export class ColdReader {
 
   /** The extents of one file that the range needs, as far as it is likely to reach. */
   async #locate(index: LogIndex, range: ColdRange, lease: ReadLease): Promise<Located | 'over-budget' | DamagedRead> {
-    const segment = index.sealed.find((candidate) => candidate.base <= range.from && range.from < candidate.end);
+    const segment = segmentAt(index, range.from);
     const extents =
       segment === undefined
         ? index.open
@@ -285,6 +311,13 @@ export class ColdReader {
     return this.#directory.file(this.#nameOf(fileId));
   }
 }
+
+/** The one that holds the offset, or what follows it. */
+const segmentBehind = (index: LogIndex, from: number): Segment | undefined =>
+  index.sealed.find(({ end }) => end > from);
+
+const segmentAt = (index: LogIndex, from: number): Segment | undefined =>
+  index.sealed.find(({ base, end }) => base <= from && from < end);
 
 /** While it is read, as bytes and as numbers. */
 const memoryOf = ({ bytes }: Section): number => bytes + Math.ceil(bytes / extentBytes) * extentMemoryBytes;

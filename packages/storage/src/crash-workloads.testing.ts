@@ -1,6 +1,6 @@
 /**
- * What is cut at every disk operation; see `crash-points.testing.ts`. A scenario to come, such as the switch to sorted
- * files, is one more of `workloads`. Limits are so small that every bound is met many times.
+ * What is cut at every disk operation; see `crash-points.testing.ts`. A scenario to come is one more of `workloads`.
+ * Limits are so small that every bound is met many times.
  */
 import type { Scene, Workload } from './crash-history.testing.ts';
 
@@ -122,7 +122,26 @@ export const deleteAndRecreate: Workload = {
   },
 };
 
-export const workloads: readonly Workload[] = [writes, drops, truncateThenDrop, deleteAndRecreate];
+/** Files are rewritten as soon as anything is gained, sets too, while logs are cut, trimmed, deleted and made again. */
+export const rewrites: Workload = {
+  name: 'rewrites',
+  ...dropping,
+  limits: { ...dropping.limits, rewriteBytesPerSecondMax: Number.POSITIVE_INFINITY, spaceAmplificationMax: 0 },
+  recoveryOperations: 90,
+  run(scene: Scene): Promise<void> {
+    const { logs, raft, random } = scene;
+    return withRestarts(scene, { steps: 34, restarts: [22] }, ({ log }) => {
+      const draw = random.below(24);
+      if (draw < 3) raft.step(log, random);
+      else if (draw < 4) logs.trimEach(log, random, () => scene.note());
+      else if (draw < 5) logs.deleteOne(log, random);
+      else if (draw < 7) logs.truncate(log, random.below(3), random);
+      else logs.step(log, random);
+    });
+  },
+};
+
+export const workloads: readonly Workload[] = [writes, drops, truncateThenDrop, deleteAndRecreate, rewrites];
 
 export function workloadNamed(name: string): Workload {
   const found = workloads.find((workload) => workload.name === name);

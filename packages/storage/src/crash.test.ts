@@ -6,7 +6,7 @@ import type { Disk } from '@sluice/base';
 import { expect, test } from 'vitest';
 import { History, RaftModel, Scene } from './crash-history.testing.ts';
 import { pointProblems } from './points.testing.ts';
-import { deleteAndRecreate, drops, truncateThenDrop, workloads, writes } from './crash-workloads.testing.ts';
+import { deleteAndRecreate, drops, rewrites, truncateThenDrop, workloads, writes } from './crash-workloads.testing.ts';
 import { forgettingNames, forgettingSyncs } from './forgetful-disk.testing.ts';
 import { journalFileId } from './journal-file.ts';
 import { LogModel } from './log-model.ts';
@@ -40,6 +40,24 @@ test.each([drops, truncateThenDrop, deleteAndRecreate])(
     }
   },
 );
+
+test('the workload rewrites makes sets, and rewrites sets', async () => {
+  let rewritten = 0;
+  for (const seed of [1, 2, 3]) {
+    const made: string[] = [];
+    const disk = new MemoryDisk({
+      faults: ({ kind, path }) => {
+        if (kind === 'open' && path.includes('/sorted-')) made.push(path);
+        return 'run';
+      },
+    });
+    await rewrites.run(new Scene(disk, rewrites, seed));
+    expect(new Set(made).size).toBeGreaterThan(3);
+    // Opened when it was made, when the node was opened again, and when it was read for another set.
+    rewritten += new Set(made.filter((path, at) => made.indexOf(path) !== at)).size;
+  }
+  expect(rewritten).toBeGreaterThan(3);
+});
 
 test('every workload cuts logs, and says what died of them', async () => {
   for (const workload of workloads) {

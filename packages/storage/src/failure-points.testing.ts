@@ -26,18 +26,19 @@ const inParts: ReadonlySet<DiskOperationKind> = new Set(['write', 'writeDurable'
 const waits: ReadonlySet<DiskOperationKind> = new Set(['open', 'write', 'truncate', 'rename']);
 const looks: ReadonlySet<DiskOperationKind> = new Set(['open', 'read', 'size', 'close']);
 const isOfJournal = ({ path }: DiskOperation): boolean => path.includes('/journal-');
+const isOfSorted = ({ path }: DiskOperation): boolean => path.includes('/sorted-');
 const isOfCheckpoint = ({ path }: DiskOperation): boolean => path.includes('/checkpoint-');
 
 /**
- * C6: a drop that has no room, or cannot read old files, is given up. R3, A3: what makes a file, or makes one longer, waits
+ * C6: a drop that has no room, or cannot read old files, is given up, and so is a rewrite (R5 of `rewriter.ts`). R3, A3: what makes a file, or makes one longer, waits
  * for room. R4: a disk need not say how much is free.
  */
 function mayGoOn(operation: DiskOperation, code: string): boolean {
   const { kind } = operation;
   if (kind === 'space') return true;
-  if (looks.has(kind) && (isOfJournal(operation) || isOfCheckpoint(operation))) return true;
+  if (looks.has(kind) && (isOfJournal(operation) || isOfCheckpoint(operation) || isOfSorted(operation))) return true;
   if (code !== 'ENOSPC') return false;
-  if (isOfCheckpoint(operation)) return true;
+  if (isOfCheckpoint(operation) || isOfSorted(operation)) return true;
   return waits.has(kind) || (kind === 'writeDurable' && !isGroup(operation));
 }
 

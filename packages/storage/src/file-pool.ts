@@ -14,15 +14,18 @@ export class FilePool {
   readonly #open: (fileId: number) => Promise<DiskFile>;
   /** In the order of use. */
   readonly #files = new Map<number, Pooled>();
+  /** Files that are gone: a read that was on its way to one keeps no handle of it. A number each, of files of 256 MiB. */
+  readonly #gone = new Set<number>();
 
   constructor(open: (fileId: number) => Promise<DiskFile>) {
     this.#open = open;
   }
 
   async use<T>(fileId: number, run: (file: DiskFile) => Promise<T>): Promise<T> {
-    const pooled = this.#files.get(fileId) ?? { file: this.#open(fileId), users: 0, forgotten: false };
+    const forgotten = this.#gone.has(fileId);
+    const pooled = this.#files.get(fileId) ?? { file: this.#open(fileId), users: 0, forgotten };
     this.#files.delete(fileId);
-    this.#files.set(fileId, pooled);
+    if (!forgotten) this.#files.set(fileId, pooled);
     pooled.users += 1;
     try {
       const file = await pooled.file.catch((error: unknown) => {
@@ -38,6 +41,7 @@ export class FilePool {
   }
 
   async forget(fileId: number): Promise<void> {
+    this.#gone.add(fileId);
     const pooled = this.#files.get(fileId);
     if (pooled === undefined) return;
     this.#files.delete(fileId);

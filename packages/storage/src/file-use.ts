@@ -1,11 +1,19 @@
 /**
  * Which finished files hold live bytes of logs. Owned by `Replay`, told by each `LogIndex` of its segments, asked by
- * `Reclaim`.
+ * `Reclaim` and `Rewriter`.
  *
  * A segment counts as a whole until nothing of it lives.
  */
+export interface SegmentUse {
+  /** In the file. */
+  readonly bytes: number;
+  readonly extents: number;
+  /** Held beside the segment. */
+  readonly memoryBytes: number;
+}
+
 export class FileUse {
-  readonly #files = new Map<number, { segments: number; bytes: number }>();
+  readonly #files = new Map<number, { segments: number; bytes: number; extents: number }>();
   #liveBytes = 0;
   #segments = 0;
   #extentBytes = 0;
@@ -36,24 +44,30 @@ export class FileUse {
     return this.#files.has(fileId);
   }
 
-  /** `extentBytes`: what is held in memory beside the segment. */
-  add(fileId: number, bytes: number, extentBytes: number): void {
-    const file = this.#files.get(fileId) ?? { segments: 0, bytes: 0 };
+  /** Pieces that its live bytes lie in. */
+  extentsOf(fileId: number): number {
+    return this.#files.get(fileId)?.extents ?? 0;
+  }
+
+  add(fileId: number, { bytes, extents, memoryBytes }: SegmentUse): void {
+    const file = this.#files.get(fileId) ?? { segments: 0, bytes: 0, extents: 0 };
     file.segments += 1;
     this.#segments += 1;
-    this.#extentBytes += extentBytes;
+    this.#extentBytes += memoryBytes;
     file.bytes += bytes;
+    file.extents += extents;
     this.#files.set(fileId, file);
     this.#liveBytes += bytes;
   }
 
-  remove(fileId: number, bytes: number, extentBytes: number): void {
+  remove(fileId: number, { bytes, extents, memoryBytes }: SegmentUse): void {
     const file = this.#files.get(fileId);
     if (file === undefined) return;
     file.segments -= 1;
     this.#segments -= 1;
-    this.#extentBytes -= extentBytes;
+    this.#extentBytes -= memoryBytes;
     file.bytes -= bytes;
+    file.extents -= extents;
     this.#liveBytes -= bytes;
     if (file.segments > 0) return;
     this.#files.delete(fileId);

@@ -177,6 +177,7 @@ function writeLog(writer: ByteWriter, { summary, section, snapshots }: FooterLog
   writer.u64(summary.start);
   writer.u64(summary.end);
   writer.u64(summary.base ?? 0);
+  writer.u64(summary.segmentEnd);
   writer.u64(summary.bytes);
   writer.u64(summary.appendedMs);
   writer.u64(summary.maxTimestampMs);
@@ -202,6 +203,7 @@ function readLog(reader: ByteReader): FooterLog {
   const start = reader.u64();
   const end = reader.u64();
   const base = reader.u64();
+  const segmentEnd = reader.u64();
   const bytes = reader.u64();
   const appendedMs = reader.u64();
   const maxTimestampMs = reader.u64();
@@ -224,6 +226,7 @@ function readLog(reader: ByteReader): FooterLog {
       start,
       end,
       base: has(flag.base) ? base : undefined,
+      segmentEnd,
       bytes,
       appendedMs,
       maxTimestampMs,

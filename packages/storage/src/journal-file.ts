@@ -32,6 +32,15 @@ export function journalFileId(name: string): number | undefined {
   return match === null ? undefined : Number(match[1]);
 }
 
+/** A sorted file has the same header, and a footer; what lies in between is in no frames. */
+export const sortedName = (fileId: number): string => `sorted-${String(fileId).padStart(20, '0')}.log`;
+
+/** Undefined when the name is not that of a sorted file. */
+export function sortedFileId(name: string): number | undefined {
+  const match = /^sorted-(\d{20})\.log$/.exec(name);
+  return match === null ? undefined : Number(match[1]);
+}
+
 export function encodeJournalHeader(header: JournalHeader): Uint8Array {
   const writer = new ByteWriter(journalHeaderBytes);
   writer.u32(journalMagic);

@@ -220,7 +220,14 @@ export class Journal {
     this.#syncs += 1;
     await open.file.close();
     this.#replay.finishFile(fileId, footer);
-    this.#files.finish({ fileId, footerAt: position, bytes: position + frame.length, damaged: false });
+    const bytes = position + frame.length;
+    this.#files.finish({
+      fileId,
+      footerAt: position,
+      bytes,
+      batchBytes: position - journalHeaderBytes,
+      damaged: false,
+    });
   }
 
   /** A file that no manifest names. */

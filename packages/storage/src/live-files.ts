@@ -1,24 +1,39 @@
 /**
- * Which files the node log stands on: the checkpoint, the finished journal files in log order, the open one.
+ * Which files the node log stands on: the checkpoint, then finished journal files and sorted sets in log order, the open
+ * journal file.
  *
  * Owns the manifest and the file ids. Called by `Journal` when a file is finished or begun, by `Reclaim` when files are
- * dropped.
+ * dropped, by `Rewriter` when a sorted set takes the place of others.
  *
  * V1 One manifest is written at a time, and says what is true when its turn comes.
  * V2 After a failed write of the manifest none is tried again (S2). One that finds the disk full waits for room (R3).
  */
+import { invariant } from '@sluice/base';
 import { checkpointName } from './checkpoint-name.ts';
 import type { DataDirectory } from './data-directory.ts';
 import type { UntilFits } from './disk-reserve.ts';
-import { journalName } from './journal-file.ts';
-import { type ManifestFile, writeManifest } from './manifest.ts';
+import { journalName, sortedName } from './journal-file.ts';
+import { type ManifestEntry, type ManifestFile, writeManifest } from './manifest.ts';
 
 export interface FinishedFile extends ManifestFile {
   /** Of the whole file. */
   readonly bytes: number;
+  /** Of that, what logs held when it was written; in a journal file with all that goes with it but the footer. */
+  readonly batchBytes: number;
   /** Recovery found damage in it. */
   readonly damaged: boolean;
 }
+
+/** Takes no more writes. */
+export type FinishedEntry = ManifestEntry<FinishedFile>;
+
+export const journalEntry = (file: FinishedFile): FinishedEntry => ({ kind: 'journal', files: [file] });
+
+/** Of all its files. */
+export const entryBytes = ({ files }: FinishedEntry): number => files.reduce((sum, { bytes }) => sum + bytes, 0);
+
+export const fileName = (kind: ManifestEntry['kind'], fileId: number): string =>
+  kind === 'sorted' ? sortedName(fileId) : journalName(fileId);
 
 export interface FinishedCheckpoint extends FinishedFile {
   readonly footerAt: number;
@@ -26,8 +41,8 @@ export interface FinishedCheckpoint extends FinishedFile {
 
 export interface FilesFound {
   readonly checkpoint: FinishedCheckpoint | undefined;
-  /** Journal files that take no more writes, in log order. */
-  readonly finished: readonly FinishedFile[];
+  /** In log order. */
+  readonly finished: readonly FinishedEntry[];
   readonly nextFileId: number;
 }
 
@@ -39,7 +54,9 @@ export interface LiveFilesOptions {
 export class LiveFiles {
   readonly #directory: DataDirectory;
   #checkpoint: FinishedCheckpoint | undefined;
-  #finished: readonly FinishedFile[];
+  #finished: readonly FinishedEntry[];
+  /** Of all that is finished. */
+  readonly #sorted = new Set<number>();
   #openFileId: number | undefined;
   #nextFileId: number;
   #lastWrite: Promise<void> = Promise.resolve();
@@ -50,6 +67,7 @@ export class LiveFiles {
     this.#untilFits = untilFits;
     this.#checkpoint = found.checkpoint;
     this.#finished = found.finished;
+    for (const entry of found.finished) this.#noteSorted(entry);
     this.#openFileId = openFileId;
     this.#nextFileId = found.nextFileId;
   }
@@ -58,25 +76,35 @@ export class LiveFiles {
     return this.#checkpoint;
   }
 
-  get finished(): readonly FinishedFile[] {
+  get finished(): readonly FinishedEntry[] {
     return this.#finished;
   }
 
-  /** In the directory. */
-  nameOf(fileId: number): string {
-    return fileId === this.#checkpoint?.fileId ? checkpointName(fileId) : journalName(fileId);
+  /** Of journal files. */
+  get journalCount(): number {
+    const finished = this.#finished.filter(({ kind }) => kind === 'journal').length;
+    return finished + (this.#openFileId === undefined ? 0 : 1);
   }
 
-  /** Of journal files. */
-  get count(): number {
-    return this.#finished.length + (this.#openFileId === undefined ? 0 : 1);
+  get sortedCount(): number {
+    return this.#sorted.size;
   }
 
   /** Of all but the open file. */
   get bytes(): number {
     let bytes = this.#checkpoint?.bytes ?? 0;
-    for (const file of this.#finished) bytes += file.bytes;
+    for (const entry of this.#finished) bytes += entryBytes(entry);
     return bytes;
+  }
+
+  /** In the directory, of any file. */
+  nameOf(fileId: number): string {
+    if (fileId === this.#checkpoint?.fileId) return checkpointName(fileId);
+    return fileName(this.#sorted.has(fileId) ? 'sorted' : 'journal', fileId);
+  }
+
+  pathOf(fileId: number): string {
+    return this.#directory.file(this.nameOf(fileId));
   }
 
   /** For a file that is made now; no other gets it. */
@@ -87,7 +115,7 @@ export class LiveFiles {
 
   /** The next manifest says so. */
   finish(file: FinishedFile): void {
-    this.#finished = [...this.#finished, file];
+    this.#finished = [...this.#finished, journalEntry(file)];
     this.#openFileId = undefined;
   }
 
@@ -99,20 +127,43 @@ export class LiveFiles {
   }
 
   /** Resolves when the checkpoint durably stands for these, the oldest, and for the checkpoint before. */
-  drop(files: readonly FinishedFile[], checkpoint: FinishedCheckpoint): Promise<void> {
+  drop(entries: readonly FinishedEntry[], checkpoint: FinishedCheckpoint): Promise<void> {
     return this.#write(() => {
-      this.#finished = this.#finished.slice(files.length);
+      this.#finished = this.#finished.slice(entries.length);
+      for (const { fileId } of entries.flatMap(({ files }) => files)) this.#sorted.delete(fileId);
       this.#checkpoint = checkpoint;
     });
+  }
+
+  /** Resolves when the set durably stands for these, which follow each other. */
+  replace(entries: readonly FinishedEntry[], set: FinishedEntry): Promise<void> {
+    // Before the manifest names it: a part may be read as soon as that is durable.
+    this.#noteSorted(set);
+    return this.#write(() => {
+      const first = entries[0];
+      const at = first === undefined ? -1 : this.#finished.indexOf(first);
+      const follow = entries.every((entry, n) => this.#finished[at + n] === entry);
+      invariant(at >= 0 && follow, 'what a sorted set stands for is there, in log order');
+      this.#finished = this.#finished.toSpliced(at, entries.length, set);
+    });
+  }
+
+  /** Files that a set took the place of are no longer asked for. */
+  forget(fileIds: Iterable<number>): void {
+    for (const fileId of fileIds) this.#sorted.delete(fileId);
+  }
+
+  #noteSorted({ kind, files }: FinishedEntry): void {
+    if (kind === 'sorted') for (const { fileId } of files) this.#sorted.add(fileId);
   }
 
   #write(change: () => void): Promise<void> {
     const write = this.#lastWrite.then(() => {
       change();
-      const files: ManifestFile[] = this.#finished.map(named);
-      if (this.#openFileId !== undefined) files.push({ fileId: this.#openFileId });
+      const entries: ManifestEntry[] = this.#finished.map(({ kind, files }) => ({ kind, files: files.map(named) }));
+      if (this.#openFileId !== undefined) entries.push({ kind: 'journal', files: [{ fileId: this.#openFileId }] });
       const checkpoint = this.#checkpoint && { fileId: this.#checkpoint.fileId, footerAt: this.#checkpoint.footerAt };
-      return writeManifest(this.#directory, { checkpoint, files }, this.#untilFits);
+      return writeManifest(this.#directory, { checkpoint, entries }, this.#untilFits);
     });
     // It stays rejected, so that those after it are not written (V2); who asked for it is told.
     write.catch(() => undefined);

@@ -12,8 +12,8 @@
  */
 import type { LogId, Offset } from '@sluice/base';
 import { offset } from '@sluice/base';
-import { ExtentList } from './extents.ts';
-import { FileUse } from './file-use.ts';
+import { extentBytes, ExtentList } from './extents.ts';
+import { FileUse, type SegmentUse } from './file-use.ts';
 import type { LossyReport, RetentionLimits } from './log-store.ts';
 import type { LogIdRow, RunRow } from './rows.ts';
 import type { Section } from './section.ts';
@@ -49,12 +49,17 @@ export interface LogSummary {
   readonly end: number;
   /** First offset in this file, when it holds any. */
   readonly base: number | undefined;
+  /** One past the last in this file: `end`, unless it was rewritten after later files had cut the log. */
+  readonly segmentEnd: number;
   /** Of the segment, 0 when there is none. */
   readonly bytes: number;
   readonly appendedMs: number;
   readonly maxTimestampMs: number;
   readonly lossy: Omit<LossyReport, 'id'> | undefined;
 }
+
+/** In a summary whose file holds nothing of the log. */
+export const noSegment = { base: undefined, segmentEnd: 0, bytes: 0, appendedMs: 0, maxTimestampMs: 0 } as const;
 
 /** Where a row was found, or written. */
 export interface AppliedAt {
@@ -156,7 +161,7 @@ export class LogIndex {
     this.lastGroup = summary.lastGroup;
     this.deleted = summary.deleted;
     this.lossy = summary.lossy === undefined ? undefined : { id: this.id, ...summary.lossy };
-    const { base, end, bytes, appendedMs, maxTimestampMs } = summary;
+    const { base, segmentEnd: end, bytes, appendedMs, maxTimestampMs } = summary;
     if (base !== undefined) this.#seal({ fileId, base, end, bytes, appendedMs, maxTimestampMs, extents: section });
     this.#dropSealedBelow(this.start);
     this.#addSnapshots(snapshots);
@@ -173,6 +178,7 @@ export class LogIndex {
       start: this.start,
       end: this.end,
       base: this.open.base,
+      segmentEnd: this.end,
       bytes: this.open.bytes,
       appendedMs: this.#appendedMs,
       maxTimestampMs: this.open.maxTimestampMs,
@@ -196,14 +202,38 @@ export class LogIndex {
     this.#snapshots = movedPlaces(this.#snapshots, gone, taken);
   }
 
+  /** In their order. */
+  segmentsIn(files: ReadonlySet<number>): readonly Segment[] {
+    return this.#sealed.filter(({ fileId }) => files.has(fileId));
+  }
+
+  /**
+   * The segments in these files lie in others now. What was cut, dropped or deleted while they were copied stays away
+   * (X3): of what is new, only what the old ones still reach is taken.
+   */
+  moveSegments(from: ReadonlySet<number>, to: readonly Segment[]): void {
+    const first = this.#sealed.findIndex(({ fileId }) => from.has(fileId));
+    const old = this.segmentsIn(from);
+    const end = old.at(-1)?.end ?? 0;
+    const kept = to
+      .filter((segment) => segment.base < end && segment.end > this.start)
+      .map((segment) => (segment.end > end ? { ...segment, end } : segment));
+    for (const segment of kept) this.#count(segment);
+    for (const segment of old) this.#unseal(segment);
+    if (first >= 0) {
+      const others = this.#sealed.filter(({ fileId }) => !from.has(fileId));
+      this.#sealed = others.toSpliced(first, 0, ...kept);
+    }
+  }
+
   /**
    * What a checkpoint says of the log when everything so far was dropped; no bytes are left. Damage on the way needs no
    * word: the rows behind it name a group that is not `lastGroup` (X2).
    */
   droppedSummary(): LogSummary {
     const { id, lastGroup, start, end } = this;
-    const empty = { keepBelow: undefined, base: undefined, bytes: 0, appendedMs: 0, maxTimestampMs: 0, deleted: false };
-    return { id, previousGroup: 0, lastGroup, absolute: true, start, end, lossy: this.#summarizedLoss(), ...empty };
+    const kept = { start, end, lossy: this.#summarizedLoss(), deleted: false };
+    return { id, previousGroup: 0, lastGroup, absolute: true, keepBelow: undefined, ...kept, ...noSegment };
   }
 
   /** End of the newest segment that retention may remove with all before it; the start when there is none. */
@@ -317,6 +347,8 @@ export class LogIndex {
     this.#cutSealed(to);
     this.end = to;
     this.start = Math.min(this.start, to);
+    // What is left may be the dead part of a segment alone.
+    this.#dropSealedBelow(this.start);
   }
 
   #moveStart(to: number): void {
@@ -377,13 +409,17 @@ export class LogIndex {
 
   #seal(segment: Segment): void {
     this.#sealed.push(segment);
+    this.#count(segment);
+  }
+
+  #count(segment: Segment): void {
     this.#sealedBytes += segment.bytes;
-    this.#use.add(segment.fileId, segment.bytes, heldBytes(segment));
+    this.#use.add(segment.fileId, useOf(segment));
   }
 
   #unseal(segment: Segment): void {
     this.#sealedBytes -= segment.bytes;
-    this.#use.remove(segment.fileId, segment.bytes, heldBytes(segment));
+    this.#use.remove(segment.fileId, useOf(segment));
   }
 
   #unsealAll(): void {
@@ -392,4 +428,7 @@ export class LogIndex {
   }
 }
 
-const heldBytes = ({ extents }: Segment): number => (extents instanceof ExtentList ? extents.memoryBytes : 0);
+const useOf = ({ bytes, extents }: Segment): SegmentUse =>
+  extents instanceof ExtentList
+    ? { bytes, extents: extents.length, memoryBytes: extents.memoryBytes }
+    : { bytes, extents: extents.bytes / extentBytes, memoryBytes: 0 };

@@ -1,6 +1,6 @@
 /**
- * Which files are live: the journal files, and the checkpoint that stands for those before them. A file that it does not
- * name is deleted at start; one that it names and that is missing is damage.
+ * Which files are live: the checkpoint, then journal files and sorted sets in log order. A file that it does not name is
+ * deleted at start; one that it names and that is missing is damage.
  */
 import { isPosition } from '@sluice/base';
 import { type CheckedFile, damaged, readChecked, writeChecked } from './checked-file.ts';
@@ -13,16 +13,23 @@ export interface ManifestFile {
   readonly footerAt?: number;
 }
 
+/** Stands for a contiguous range of groups: a journal file, or a sorted set, whose parts stand for the same range. */
+export interface ManifestEntry<File extends ManifestFile = ManifestFile> {
+  readonly kind: 'journal' | 'sorted';
+  /** One of a journal file; of a set one at least, in order. */
+  readonly files: readonly File[];
+}
+
 export interface Manifest {
   /** Stands for all that was dropped; absent before anything was. */
   readonly checkpoint: { readonly fileId: number; readonly footerAt: number } | undefined;
-  /** In log order; never empty. */
-  readonly files: readonly ManifestFile[];
+  /** In log order; the last may be the open journal file. */
+  readonly entries: readonly ManifestEntry[];
 }
 
 const manifestFile: CheckedFile = {
   name: 'manifest',
-  formatVersion: 3,
+  formatVersion: 4,
   remedy:
     'Keep the directory as evidence and give the node an empty one: it copies its replicas from the others, and votes no more.',
 };
@@ -33,18 +40,30 @@ export const manifestRemedy = manifestFile.remedy;
 export async function readManifest(directory: DataDirectory): Promise<Manifest | undefined> {
   const value = await readChecked(directory, manifestFile);
   if (value === undefined) return undefined;
-  const files = typeof value === 'object' && value !== null && 'files' in value ? value.files : undefined;
-  if (!Array.isArray(files) || files.length === 0) throw wrong(directory, 'it names no files');
-  const named = files.map((file: unknown) => parseFile(directory, file));
-  for (const [at, file] of named.entries()) {
-    const before = named[at - 1];
-    if (before !== undefined && before.fileId >= file.fileId) throw wrong(directory, 'its files are out of order');
-  }
-  return { checkpoint: parseCheckpoint(directory, value), files: named };
+  const entries = typeof value === 'object' && value !== null && 'entries' in value ? value.entries : undefined;
+  if (!Array.isArray(entries) || entries.length === 0) throw wrong(directory, 'it names no files');
+  const named = entries.map((entry: unknown) => parseEntry(directory, entry));
+  const checkpoint = parseCheckpoint(directory, value);
+  const ids = named.flatMap(({ files }) => files.map(({ fileId }) => fileId));
+  if (checkpoint !== undefined) ids.push(checkpoint.fileId);
+  if (new Set(ids).size < ids.length) throw wrong(directory, 'it names a file twice');
+  return { checkpoint, entries: named };
 }
 
-export const writeManifest = (directory: DataDirectory, manifest: Manifest, untilFits?: UntilFits): Promise<void> =>
-  writeChecked(directory, manifestFile, manifest, untilFits);
+export function writeManifest(directory: DataDirectory, manifest: Manifest, untilFits?: UntilFits): Promise<void> {
+  const entries = manifest.entries.map(({ kind, files }) => (kind === 'sorted' ? { parts: files } : files[0]));
+  return writeChecked(directory, manifestFile, { checkpoint: manifest.checkpoint, entries }, untilFits);
+}
+
+function parseEntry(directory: DataDirectory, value: unknown): ManifestEntry {
+  if (typeof value !== 'object' || value === null || !('parts' in value)) {
+    return { kind: 'journal', files: [parseFile(directory, value)] };
+  }
+  if (!Array.isArray(value.parts) || value.parts.length === 0) throw wrong(directory, 'a sorted set has no parts');
+  const files = value.parts.map((part: unknown) => parseFile(directory, part));
+  if (files.some(({ footerAt }) => footerAt === undefined)) throw wrong(directory, 'a sorted file has no footer');
+  return { kind: 'sorted', files };
+}
 
 const wrong = (directory: DataDirectory, found: string): Error =>
   damaged(directory.file(manifestFile.name), manifestFile, found);

@@ -32,6 +32,10 @@ export interface NodeLogLimits {
   readonly zerosAheadBytes: number;
   /** Free space of the disk below which `disk` is low; default `auto`. */
   readonly diskReserveBytes: DiskReserveBytes;
+  /** What the background rewrite writes; 0: nothing is rewritten. Default 32 MiB. */
+  readonly rewriteBytesPerSecondMax: number;
+  /** All files together take at most so many times what lives, and a few journal files; default 1.5. */
+  readonly spaceAmplificationMax: number;
 }
 
 export interface GroupStats {
@@ -66,6 +70,11 @@ export interface NodeLogStats {
   /** In memory. */
   readonly indexBytes: number;
   readonly journalFiles: number;
+  readonly sortedFiles: number;
+  /** Sorted sets made since the start. */
+  readonly rewrites: number;
+  /** What was written for them. */
+  readonly rewrittenBytes: number;
   /** Of all files, without the space ahead. */
   readonly diskBytes: number;
   /** What logs hold of that. */

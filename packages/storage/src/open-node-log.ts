@@ -19,6 +19,7 @@ import { Reclaim } from './reclaim.ts';
 import { type Recovered, recover } from './recovery.ts';
 import { Removal } from './removal.ts';
 import type { Replay, Settled } from './replay.ts';
+import { Rewriter, type RewriterOptions } from './rewriter.ts';
 import { Scrubber } from './scrubber.ts';
 import { Tail } from './tail.ts';
 
@@ -36,6 +37,8 @@ export const defaultLimits: NodeLogLimits = {
   spaceAheadBytes: 16 * 1024 * 1024,
   zerosAheadBytes: 2 * 1024 * 1024,
   diskReserveBytes: 'auto',
+  rewriteBytesPerSecondMax: 32 * 1024 * 1024,
+  spaceAmplificationMax: 1.5,
 };
 
 /**
@@ -68,6 +71,7 @@ class JournalNodeLog implements NodeLog {
   readonly #cold: ColdReader;
   readonly #indexMemory: IndexMemory;
   readonly #reclaim: Reclaim;
+  readonly #rewriter: Rewriter;
   readonly #scrubber: Scrubber;
   readonly #removal: Removal;
   readonly #leftBehind: readonly string[];
@@ -135,16 +139,44 @@ class JournalNodeLog implements NodeLog {
       removal: this.#removal,
       logger: options.logger,
       isInDoubt: () => this.raft.doubtful || this.lossy.length > 0,
+      isHeld: (entry) => this.#rewriter.holds(entry),
       isStopped,
       onFailure,
       afterLook: (run) => reserve.afterLook(run),
     });
+    this.#rewriter = this.#makeRewriter({ isStopped, onFailure });
     this.#scrubber = new Scrubber({
       clock,
       limits: this.#limits,
       logs: () => this.#logs.values(),
       isStopped: () => this.#commit.failed !== undefined,
     });
+  }
+
+  #makeRewriter(fate: Pick<RewriterOptions, 'isStopped' | 'onFailure'>): Rewriter {
+    const { directory, clock, logger } = this.#options;
+    return new Rewriter({
+      directory,
+      clock,
+      logger,
+      files: this.#files,
+      replay: this.#replay,
+      cold: this.#cold,
+      limits: this.#limits,
+      isEvidence: (file) => this.#reclaim.isEvidence(file),
+      isDropped: (entry) => this.#reclaim.drops(entry),
+      onDamage: (id, damage) => this.#partition(id).damageFound(damage),
+      onDone: () => this.#reclaim.check(),
+      removal: this.#removal,
+      isDiskLow: () => this.#reserve.isLow,
+      afterLook: (run) => this.#reserve.afterLook(run),
+      ...fate,
+    });
+  }
+
+  #tidy(): void {
+    this.#reclaim.check();
+    this.#rewriter.check();
   }
 
   /** What was found damaged is written down first: the next recovery must not judge by bytes that follow the damage. */
@@ -160,7 +192,7 @@ class JournalNodeLog implements NodeLog {
     if (this.#commit.failed !== undefined) throw this.#commit.failed;
     this.#commit.whenIdle();
     this.#removal.add(this.#leftBehind);
-    this.#reclaim.check();
+    this.#tidy();
     this.#scrubber.start();
   }
 
@@ -225,7 +257,9 @@ class JournalNodeLog implements NodeLog {
       readBytes: this.#cold.readBytes,
       readsWaiting: this.#cold.waiting,
       indexBytes: this.#indexMemory.bytes(this.#journal.openRows, this.#cold.keptBytes),
-      journalFiles: this.#files.count,
+      journalFiles: this.#files.journalCount,
+      sortedFiles: this.#files.sortedCount,
+      ...this.#rewriter.stats,
       diskBytes: this.#files.bytes + this.#journal.openBytes,
       liveBytes: this.#replay.liveBytes,
       scrubbedBytes: this.#scrubber.stats.bytes,
@@ -241,6 +275,7 @@ class JournalNodeLog implements NodeLog {
   async #close(): Promise<void> {
     this.#reserve.close();
     await this.#commit.close();
+    await this.#rewriter.close();
     await this.#reclaim.close();
     await this.#scrubber.close();
     await this.#removal.close();
@@ -283,7 +318,7 @@ class JournalNodeLog implements NodeLog {
     this.#tail.evict(group);
     this.#reserve.wrote(stats.bytes);
     this.#cold.shrink();
-    this.#reclaim.check();
+    this.#tidy();
     this.#options.onGroup?.(stats);
     while (this.hasRoom) {
       const run = this.#waitingForRoom.shift();

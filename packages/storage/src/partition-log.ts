@@ -337,6 +337,11 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     this.#lastGroup = group.number;
   }
 
+  /** Met by others than readers of this log. */
+  damageFound(damage: DamagedRead): void {
+    if (!this.#deleted) this.#onFailedRead(damage);
+  }
+
   onGroupDurable(group: number): void {
     if (this.#deleted) return;
     if (group < this.#restartGroup) return;

@@ -8,7 +8,7 @@ import { writeCheckpoint } from './checkpoint.ts';
 import { RaftModel } from './crash-history.testing.ts';
 import { DataDirectory } from './data-directory.ts';
 import { LogModel } from './log-model.ts';
-import { writeManifest } from './manifest.ts';
+import { type ManifestEntry, writeManifest } from './manifest.ts';
 import { MemoryDisk } from './memory-disk.ts';
 import { foldFiles, recover, type Recovered } from './recovery.ts';
 import { openTestNode } from './test-node-log.ts';
@@ -75,6 +75,9 @@ async function recovered(disk: MemoryDisk): Promise<Recovered> {
   return found;
 }
 
+const openEntry = ({ open }: Recovered): ManifestEntry[] =>
+  open === undefined ? [] : [{ kind: 'journal', files: [{ fileId: open.fileId }] }];
+
 test('a checkpoint stands for any number of the oldest files, whole or damaged', async () => {
   let folds = 0;
   let damaged = 0;
@@ -85,13 +88,13 @@ test('a checkpoint stands for any number of the oldest files, whole or damaged',
     const expected = stateOf(whole);
     if (whole.replay.raft.doubtful) doubtful += 1;
     const { checkpoint, finished } = whole.files;
-    const last = whole.open === undefined ? [] : [{ fileId: whole.open.fileId }];
+    const last = openEntry(whole);
     for (let count = 1; count < finished.length + last.length; count += 1) {
       const copy = await copyOf(disk);
       const directory = await DataDirectory.open(copy, '/node');
       const folded = await foldFiles(directory, checkpoint, finished.slice(0, count));
       const { file: made } = await writeCheckpoint(directory, 1000, folded);
-      await writeManifest(directory, { checkpoint: made, files: [...finished.slice(count), ...last] });
+      await writeManifest(directory, { checkpoint: made, entries: [...finished.slice(count), ...last] });
       await directory.release();
       expect([seed, count, stateOf(await recovered(copy))]).toEqual([seed, count, expected]);
       folds += 1;

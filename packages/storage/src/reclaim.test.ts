@@ -5,31 +5,38 @@ import path from 'node:path';
 import type { Disk } from '@sluice/base';
 import { DiskError, logIndex, term } from '@sluice/base';
 import { expect, test } from 'vitest';
-import { FileUse } from './file-use.ts';
-import type { FinishedFile } from './live-files.ts';
+import { FileUse, type SegmentUse } from './file-use.ts';
+import { type FinishedFile, journalEntry } from './live-files.ts';
 import type { LogStore } from './log-store.ts';
 import { MemoryDisk } from './memory-disk.ts';
 import { NodeDisk } from './node-disk.ts';
-import { filesToDrop, type ReclaimView } from './reclaim.ts';
+import { entriesToDrop, type ReclaimView } from './reclaim.ts';
 import { at, testBatch, testSpan } from './test-batches.ts';
 import { TestClock } from './test-clock.ts';
 import { wrappedDisk } from './test-disk.ts';
 import { contents, durable, openTestNode, testLogId, type TestNode } from './test-node-log.ts';
 
-const file = (fileId: number, bytes = 100): FinishedFile => ({ fileId, bytes, footerAt: 50, damaged: false });
+const file = (fileId: number, bytes = 100): FinishedFile => ({
+  fileId,
+  bytes,
+  batchBytes: bytes,
+  footerAt: 50,
+  damaged: false,
+});
 
 const dropped = (
   view: Partial<ReclaimView>,
   live: readonly number[] = [],
   evidence: readonly number[] = [],
 ): number[] =>
-  filesToDrop({
-    finished: [file(1), file(2), file(4)],
+  entriesToDrop({
+    finished: [file(1), file(2), file(4)].map(journalEntry),
     checkpoint: undefined,
     lives: (fileId) => live.includes(fileId),
     isEvidence: ({ fileId }) => evidence.includes(fileId),
+    isHeld: () => false,
     ...view,
-  }).map(({ fileId }) => fileId);
+  }).flatMap(({ files }) => files.map(({ fileId }) => fileId));
 
 test('the oldest files go, up to the first that lives or is evidence', () => {
   expect(dropped({})).toEqual([1, 2, 4]);
@@ -47,15 +54,17 @@ test('what goes is no smaller than the checkpoint that is made anew for it (C5)'
   expect(dropped({ checkpoint: file(3, 201) })).toEqual([1, 2, 4]);
 });
 
+const used = (bytes: number): SegmentUse => ({ bytes, extents: 1, memoryBytes: 0 });
+
 test('a file lives as long as one segment in it does, with its bytes', () => {
   const use = new FileUse();
-  use.add(1, 10, 0);
-  use.add(1, 20, 0);
-  use.add(2, 5, 0);
+  use.add(1, used(10));
+  use.add(1, used(20));
+  use.add(2, used(5));
   expect([use.lives(1), use.liveBytesOf(1), use.liveBytesOf(2), use.liveBytes]).toEqual([true, 30, 5, 35]);
-  use.remove(1, 10, 0);
+  use.remove(1, used(10));
   expect([use.lives(1), use.liveBytesOf(1), use.liveBytes, use.changes]).toEqual([true, 20, 25, 0]);
-  use.remove(1, 20, 0);
+  use.remove(1, used(20));
   expect([use.lives(1), use.liveBytesOf(1), use.liveBytes, use.changes]).toEqual([false, 0, 5, 1]);
 });
 

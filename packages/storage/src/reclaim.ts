@@ -1,10 +1,10 @@
 /**
- * Gives the space of dead journal files back.
+ * Gives the space of the oldest files back once they are dead; what dies behind them is `Rewriter`'s to collect.
  *
  * Owns the drop that is in flight, and which files are evidence of damage. Called by the node log at start and after each
  * group; works beside the groups, and they wait for it at most where both name files in the manifest.
  *
- * C1 Only the oldest finished files go: what is left is the checkpoint and an unbroken end of the log, whose rows name the
+ * C1 Only the oldest finished files and sorted sets go: what is left is the checkpoint and an unbroken end of the log, whose rows name the
  *    same groups as ever. A file that is missing in between, or without a checkpoint for it, is damage.
  * C2 A file goes when no segment of any log lies in it, by rows that are durable (X4).
  * C3 What still counts of it, the Raft entries among that, is in a checkpoint that is durable with its name, before a
@@ -22,8 +22,13 @@ import { checkpointName } from './checkpoint-name.ts';
 import { type Folded, type WrittenCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import type { ColdReader } from './cold-reader.ts';
 import type { DataDirectory } from './data-directory.ts';
-import { journalName } from './journal-file.ts';
-import type { FinishedCheckpoint, FinishedFile, LiveFiles } from './live-files.ts';
+import {
+  entryBytes,
+  type FinishedCheckpoint,
+  type FinishedEntry,
+  type FinishedFile,
+  type LiveFiles,
+} from './live-files.ts';
 import type { LossyReport } from './log-store.ts';
 import { foldFiles } from './recovery.ts';
 import type { Removal } from './removal.ts';
@@ -32,21 +37,26 @@ import { isNoSpace } from './space-ahead.ts';
 
 export interface ReclaimView {
   /** In log order. */
-  readonly finished: readonly FinishedFile[];
+  readonly finished: readonly FinishedEntry[];
   readonly checkpoint: FinishedFile | undefined;
   /** Whether a segment lies in the file. */
   readonly lives: (fileId: number) => boolean;
   readonly isEvidence: (file: FinishedFile) => boolean;
+  /** Something else is done with it now. */
+  readonly isHeld: (entry: FinishedEntry) => boolean;
 }
 
-/** The files that go now, the oldest first; none when that is not worth it. */
-export function filesToDrop({ finished, checkpoint, lives, isEvidence }: ReclaimView): readonly FinishedFile[] {
+/** What goes now, the oldest first; nothing when that is not worth it. */
+export function entriesToDrop(view: ReclaimView): readonly FinishedEntry[] {
+  const { finished, checkpoint, lives, isEvidence, isHeld } = view;
   if (checkpoint !== undefined && isEvidence(checkpoint)) return [];
-  const first = finished.findIndex((file) => lives(file.fileId) || isEvidence(file));
-  const files = first < 0 ? finished : finished.slice(0, first);
+  const stays = (entry: FinishedEntry): boolean =>
+    isHeld(entry) || entry.files.some((file) => lives(file.fileId) || isEvidence(file));
+  const first = finished.findIndex(stays);
+  const entries = first < 0 ? finished : finished.slice(0, first);
   let bytes = 0;
-  for (const file of files) bytes += file.bytes;
-  return bytes < (checkpoint?.bytes ?? 0) ? [] : files;
+  for (const entry of entries) bytes += entryBytes(entry);
+  return bytes < (checkpoint?.bytes ?? 0) ? [] : entries;
 }
 
 export interface ReclaimOptions {
@@ -58,6 +68,7 @@ export interface ReclaimOptions {
   readonly logger: Logger;
   /** A log is lossy, or the Raft state doubtful. */
   readonly isInDoubt: () => boolean;
+  readonly isHeld: (entry: FinishedEntry) => boolean;
   readonly isStopped: () => boolean;
   readonly onFailure: (error: Error) => void;
   /** Calls `run` once, when the disk was asked again what is free. */
@@ -72,6 +83,8 @@ interface Damage {
 export class Reclaim {
   readonly #options: ReclaimOptions;
   #inFlight: Promise<void> | undefined;
+  /** What goes in it. */
+  #dropping: readonly FinishedEntry[] = [];
   /** `FileUse.changes` when it was last looked at. */
   #seen = -1;
   #closing = false;
@@ -86,23 +99,31 @@ export class Reclaim {
 
   /** Returns at once; begins a drop when there is something to drop and none is in flight. */
   check(): void {
-    const { replay, files, isStopped, onFailure } = this.#options;
+    const { replay, files, isHeld, isStopped, onFailure } = this.#options;
     const { use } = replay;
     if (this.#seen === use.changes || this.#inFlight !== undefined || this.#closing || isStopped()) return;
     this.#seen = use.changes;
-    const dropped = filesToDrop({
+    const dropped = entriesToDrop({
       finished: files.finished,
       checkpoint: files.checkpoint,
       lives: (fileId) => use.lives(fileId),
-      isEvidence: (file) => this.#isEvidence(file),
+      isEvidence: (file) => this.isEvidence(file),
+      isHeld,
     });
     if (dropped.length === 0) return;
+    this.#dropping = dropped;
     this.#inFlight = this.#drop(dropped)
       .catch((error: unknown) => onFailure(error instanceof Error ? error : new Error(String(error))))
       .then(() => {
         this.#inFlight = undefined;
+        this.#dropping = [];
         this.check();
       });
+  }
+
+  /** It goes in the drop that is in flight. */
+  drops(entry: FinishedEntry): boolean {
+    return this.#dropping.includes(entry);
   }
 
   /** The file is evidence until the log is healed or deleted. */
@@ -117,13 +138,14 @@ export class Reclaim {
     await this.#inFlight;
   }
 
-  #isEvidence(file: FinishedFile): boolean {
+  /** C4: what it holds must stay as it is. */
+  isEvidence(file: FinishedFile): boolean {
     if (file.damaged && this.#options.isInDoubt()) return true;
     this.#damage = this.#damage.filter(({ log }) => log.lossy !== undefined);
     return this.#damage.some(({ fileId }) => fileId === file.fileId);
   }
 
-  async #drop(dropped: readonly FinishedFile[]): Promise<void> {
+  async #drop(dropped: readonly FinishedEntry[]): Promise<void> {
     const { files, replay, cold, removal, logger, isStopped } = this.#options;
     const before = files.checkpoint;
     const folded = await this.#fold(before, dropped);
@@ -131,28 +153,27 @@ export class Reclaim {
     const written = await this.#checkpoint(folded);
     if (written === undefined || isStopped()) return;
     const { file: checkpoint, footer } = written;
-    await files.drop(dropped, checkpoint);
-    const ids = new Set(dropped.map(({ fileId }) => fileId));
+    const ids = new Set(dropped.flatMap((entry) => entry.files.map(({ fileId }) => fileId)));
     if (before !== undefined) ids.add(before.fileId);
+    const gone = Array.from(ids, (fileId) => files.nameOf(fileId));
+    await files.drop(dropped, checkpoint);
     replay.moveSnapshots(ids, checkpoint.fileId, footer);
-    const gone = dropped.map(({ fileId }) => journalName(fileId));
-    if (before !== undefined) gone.push(checkpointName(before.fileId));
     for (const fileId of ids) await cold.forget(fileId);
     removal.add(gone);
-    logger.debug('journal files dropped', { files: gone, checkpointBytes: checkpoint.bytes });
+    logger.debug('dead files dropped', { files: gone, checkpointBytes: checkpoint.bytes });
   }
 
   /** Undefined when they have to stay (C4, C6). */
-  async #fold(before: FinishedCheckpoint | undefined, files: readonly FinishedFile[]): Promise<Folded | undefined> {
+  async #fold(before: FinishedCheckpoint | undefined, entries: readonly FinishedEntry[]): Promise<Folded | undefined> {
     const { directory, logger } = this.#options;
     try {
-      const folded = await foldFiles(directory, before, files);
-      const isKnown = before?.damaged === true || files.some((file) => file.damaged);
+      const folded = await foldFiles(directory, before, entries);
+      const isKnown = before?.damaged === true || entries.some(({ files }) => files.some((file) => file.damaged));
       if (folded.damage === undefined || isKnown) return folded;
-      logger.error('dead journal files are damaged and stay', { where: folded.damage });
+      logger.error('dead files are damaged and stay', { where: folded.damage });
     } catch (error) {
       if (!(error instanceof DiskError)) throw error;
-      logger.error('dead journal files cannot be read and stay', { error: error.message });
+      logger.error('dead files cannot be read and stay', { error: error.message });
     }
     return undefined;
   }
@@ -168,7 +189,7 @@ export class Reclaim {
     } catch (error) {
       // A directory whose sync failed may have lost any name in it, also one that the log stands on.
       if (!isNoSpace(error) || error.path === directory.path) throw error;
-      if (!this.#hadNoRoom) logger.warn('no room to drop journal files', { error: error.message });
+      if (!this.#hadNoRoom) logger.warn('no room to drop dead files', { error: error.message });
       this.#hadNoRoom = true;
       this.#options.afterLook(() => {
         this.#seen = -1;

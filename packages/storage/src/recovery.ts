@@ -1,32 +1,38 @@
 /**
- * Brings the durable state back from the files that the manifest names: the checkpoint, footers of finished files, a scan
- * of the last.
+ * Brings the durable state back from the files that the manifest names: the checkpoint, footers of finished files and
+ * sorted sets, a scan of the last.
  * Safe to be interrupted anywhere and to run again: it changes files only by cutting a torn end, and zeros from behind a
  * footer. What it found in the last file is durable before anything is said of it.
  */
 import type { Disk, DiskFile, Logger } from '@sluice/base';
 import { DiskError, silentLogger, SluiceError } from '@sluice/base';
-import { crc32c } from '@sluice/record';
 import { checkpointFileId, checkpointName } from './checkpoint-name.ts';
 import type { Folded } from './checkpoint.ts';
 import type { DataDirectory } from './data-directory.ts';
-import { decodeFooter, decodeStored, type Footer } from './footer.ts';
-import { frameBytes, FrameKind, frameHeaderBytes, readFrameHeader } from './frame.ts';
 import {
   decodeJournalHeader,
   type JournalHeader,
   journalFileId,
   journalHeaderBytes,
   journalName,
+  sortedFileId,
+  sortedName,
 } from './journal-file.ts';
-import type { FilesFound, FinishedCheckpoint, FinishedFile } from './live-files.ts';
-import { type Manifest, type ManifestFile, manifestRemedy, readManifest } from './manifest.ts';
+import {
+  fileName,
+  type FilesFound,
+  type FinishedCheckpoint,
+  type FinishedEntry,
+  type FinishedFile,
+  journalEntry,
+} from './live-files.ts';
+import { type Manifest, type ManifestEntry, type ManifestFile, manifestRemedy, readManifest } from './manifest.ts';
+import { type FoundFooter, readFooter, readRaftEntries } from './read-footer.ts';
 import type { RaftEntry } from './raft-store.ts';
 import { removalStepBytes } from './removal.ts';
 import { Replay } from './replay.ts';
 import { type ScanEnd, scanJournal } from './scan.ts';
 import { readSnapshots } from './snapshot-reads.ts';
-import { readSpans } from './spans.ts';
 
 export interface Recovered {
   readonly replay: Replay;
@@ -57,7 +63,7 @@ export async function recover(directory: DataDirectory, logger: Logger): Promise
   const manifest = await readManifest(directory);
   if (manifest === undefined) {
     await refuseLostManifest(directory);
-    const none: Manifest = { checkpoint: undefined, files: [] };
+    const none: Manifest = { checkpoint: undefined, entries: [] };
     await removeUnnamed(directory, none);
     return { ...(await new Recovery(directory, logger).run(none)), leftBehind: [] };
   }
@@ -65,7 +71,7 @@ export async function recover(directory: DataDirectory, logger: Logger): Promise
   return { ...(await new Recovery(directory, logger).run(manifest)), leftBehind };
 }
 
-/** The checkpoint and the oldest journal files, none of them open; damage in them is reported in `damage` alone. */
+/** The checkpoint and the oldest journal files and sorted sets, none of them open; damage in them is reported in `damage` alone. */
 export interface FoldedFiles extends Folded {
   readonly damage: string | undefined;
 }
@@ -73,9 +79,9 @@ export interface FoldedFiles extends Folded {
 export function foldFiles(
   directory: DataDirectory,
   checkpoint: ManifestCheckpoint | undefined,
-  files: readonly ManifestFile[],
+  entries: readonly ManifestEntry[],
 ): Promise<FoldedFiles> {
-  return new Recovery(directory, silentLogger).fold(checkpoint, files);
+  return new Recovery(directory, silentLogger).fold(checkpoint, entries);
 }
 
 type ManifestCheckpoint = NonNullable<Manifest['checkpoint']>;
@@ -85,7 +91,7 @@ class Recovery {
   readonly #disk: Disk;
   readonly #logger: Logger;
   readonly #replay = new Replay();
-  readonly #finished: FinishedFile[] = [];
+  readonly #finished: FinishedEntry[] = [];
   #checkpoint: FinishedCheckpoint | undefined;
   /** The first damage that was met. */
   #damage: string | undefined;
@@ -104,14 +110,17 @@ class Recovery {
     this.#logger = logger;
   }
 
-  async run({ checkpoint, files }: Manifest): Promise<Omit<Recovered, 'leftBehind'>> {
+  async run({ checkpoint, entries }: Manifest): Promise<Omit<Recovered, 'leftBehind'>> {
     if (checkpoint !== undefined) this.#checkpoint = await this.#applyCheckpoint(checkpoint);
-    const last = files.at(-1);
-    for (const entry of files) await this.#file(entry, entry === last);
-    const newest = Math.max(checkpoint?.fileId ?? 0, last?.fileId ?? 0);
+    const last = entries.at(-1);
+    for (const entry of entries) await this.#entry(entry, entry === last);
     return {
       replay: this.#replay,
-      files: { checkpoint: this.#checkpoint, finished: this.#finished, nextFileId: newest + 1 },
+      files: {
+        checkpoint: this.#checkpoint,
+        finished: this.#finished,
+        nextFileId: newestOf({ checkpoint, entries }) + 1,
+      },
       open: this.#open,
       nextGroup: this.#nextGroup,
       checksum: this.#checksum ?? 0,
@@ -119,11 +128,12 @@ class Recovery {
     };
   }
 
-  async fold(checkpoint: ManifestCheckpoint | undefined, files: readonly ManifestFile[]): Promise<FoldedFiles> {
+  async fold(checkpoint: ManifestCheckpoint | undefined, entries: readonly ManifestEntry[]): Promise<FoldedFiles> {
     if (checkpoint !== undefined) await this.#applyCheckpoint(checkpoint);
-    for (const entry of files) await this.#file(entry, false);
-    const nameOf = (fileId: number): string =>
-      fileId === checkpoint?.fileId ? checkpointName(fileId) : journalName(fileId);
+    for (const entry of entries) await this.#entry(entry, false);
+    const names = new Map<number, string>();
+    for (const { kind, files } of entries) for (const { fileId } of files) names.set(fileId, fileName(kind, fileId));
+    const nameOf = (fileId: number): string => names.get(fileId) ?? checkpointName(fileId);
     return {
       snapshots: await readSnapshots(this.#directory, nameOf, this.#replay.carriedSnapshots()),
       replay: this.#replay,
@@ -138,7 +148,7 @@ class Recovery {
     const path = this.#directory.file(checkpointName(entry.fileId));
     const lost = (found: string): FinishedCheckpoint => {
       this.#hole(path, found);
-      return { ...entry, bytes: 0, damaged: true };
+      return { ...entry, bytes: 0, batchBytes: 0, damaged: true };
     };
     const file = await this.#openNamed(path);
     if (file === undefined) return lost('is missing');
@@ -147,7 +157,62 @@ class Recovery {
       if (footer === undefined) return lost('is damaged');
       const isWhole = await this.#applyFooter(file, entry.fileId, footer);
       if (!isWhole) this.#damage ??= path;
-      return { ...entry, bytes: footer.end, damaged: !isWhole };
+      return { ...entry, bytes: footer.end, batchBytes: 0, damaged: !isWhole };
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #entry({ kind, files }: ManifestEntry, isLast: boolean): Promise<void> {
+    if (kind === 'sorted') await this.#set(files);
+    else for (const file of files) await this.#file(file, isLast);
+  }
+
+  /**
+   * The parts of a sorted set stand for the same groups, each for its own logs. One that is missing or damaged is a hole;
+   * it comes before what the others say, which clears their logs of it. It stays named, so that every recovery sees it
+   * until the set is dropped.
+   */
+  async #set(parts: readonly ManifestFile[]): Promise<void> {
+    const found: FoundPart[] = [];
+    for (const part of parts) found.push(await this.#readPart(part));
+    const header = found.find((part) => part.header !== undefined)?.header;
+    this.#isBehindHole = false;
+    if (header !== undefined) this.#goOnFrom(header, this.#sortedPath(parts[0]));
+    for (const { file, lost } of found) if (lost !== undefined) this.#hole(this.#sortedPath(file), lost);
+    if (this.#endInDoubt !== undefined) {
+      this.#hole(this.#sortedPath(parts[0]), `cannot say how ${this.#endInDoubt} ended`);
+      this.#endInDoubt = undefined;
+    }
+    let isRead = false;
+    for (const { file, read } of found) {
+      if (read === undefined) continue;
+      isRead = true;
+      if (!this.#replayFooter(file.fileId, read)) this.#damage ??= this.#sortedPath(file);
+    }
+    if (!isRead) this.#checksum = undefined;
+    const isBehindHole = this.#isBehindHole;
+    const files = found.map(({ file }) => (isBehindHole ? { ...file, damaged: true } : file));
+    this.#finished.push({ kind: 'sorted', files });
+  }
+
+  async #readPart(entry: ManifestFile): Promise<FoundPart> {
+    const { fileId, footerAt } = entry;
+    const file = await this.#openNamed(this.#sortedPath(entry));
+    if (file === undefined) return { file: { ...entry, ...lostFile, bytes: 0 }, lost: 'is missing' };
+    try {
+      const header = await this.#readHeader(file, fileId, this.#sortedPath(entry));
+      const footer = await readFooter(file, fileId, footerAt ?? 0);
+      if (footer === undefined) {
+        return { file: { ...entry, ...lostFile, bytes: await file.size() }, header, lost: 'is damaged' };
+      }
+      const entries = await readRaftEntries(file, footer.footer);
+      const damaged = header === undefined || entries === undefined;
+      return {
+        file: { ...entry, bytes: footer.end, batchBytes: batchBytesOf(footer), damaged },
+        header,
+        read: { footer, entries },
+      };
     } finally {
       await file.close();
     }
@@ -172,7 +237,14 @@ class Recovery {
       if (footer !== undefined) {
         const isWhole = (await this.#applyFooter(file, entry.fileId, footer)) && header !== undefined;
         if (!isWhole) this.#damage ??= this.#path(entry.fileId);
-        this.#finished.push({ ...entry, bytes: footer.end, damaged: !isWhole || this.#isBehindHole });
+        this.#finished.push(
+          journalEntry({
+            ...entry,
+            bytes: footer.end,
+            batchBytes: (entry.footerAt ?? 0) - journalHeaderBytes,
+            damaged: !isWhole || this.#isBehindHole,
+          }),
+        );
       } else kept = await this.#scannedFile(file, { entry, header, isLast });
     } finally {
       if (!kept) await file.close();
@@ -190,24 +262,33 @@ class Recovery {
 
   /** Checks that the file goes on where the one before ended. */
   async #header(file: DiskFile, fileId: number): Promise<JournalHeader | undefined> {
+    const header = await this.#readHeader(file, fileId, this.#path(fileId));
+    if (header !== undefined) this.#goOnFrom(header, this.#path(fileId));
+    return header;
+  }
+
+  async #readHeader(file: DiskFile, fileId: number, path: string): Promise<JournalHeader | undefined> {
     const page = new Uint8Array(journalHeaderBytes);
     const read = await file.read(page, 0);
     const header = decodeJournalHeader(page.subarray(0, read), fileId);
-    if (header === undefined) {
-      this.#logger.error('journal file header damaged', { file: this.#path(fileId) });
-      return undefined;
-    }
-    if (header.firstGroup !== this.#nextGroup) this.#hole(this.#path(fileId), 'does not follow the file before');
+    if (header === undefined) this.#logger.error('journal file header damaged', { file: path });
+    return header;
+  }
+
+  #goOnFrom(header: JournalHeader, path: string): void {
+    if (header.firstGroup !== this.#nextGroup) this.#hole(path, 'does not follow the file before');
     this.#endInDoubt = undefined;
     this.#replay.raft.applyHeader(header.hardState);
     this.#nextGroup = header.firstGroup;
     this.#checksum = header.previousChecksum;
-    return header;
   }
 
   /** False when Raft entries that it speaks of are damaged. */
   async #applyFooter(file: DiskFile, fileId: number, footer: FoundFooter): Promise<boolean> {
-    const entries = await this.#raftEntries(file, footer.footer);
+    return this.#replayFooter(fileId, { footer, entries: await readRaftEntries(file, footer.footer) });
+  }
+
+  #replayFooter(fileId: number, { footer, entries }: ReadFooter): boolean {
     this.#replay.applyFooter(footer.footer, fileId, entries);
     this.#nextGroup = footer.group + 1;
     this.#checksum = footer.previousChecksum;
@@ -228,8 +309,9 @@ class Recovery {
       if ((await file.size()) > end.end) await file.truncate(end.end);
       await file.sync();
       this.#replay.finishFile(fileId, damage ? undefined : end.footer);
-      const found = { fileId, bytes: end.end, damaged: damage || this.#isBehindHole };
-      this.#finished.push(damage ? found : { ...found, footerAt: end.position });
+      const batchBytes = end.position - journalHeaderBytes;
+      const found = { fileId, bytes: end.end, batchBytes, damaged: damage || this.#isBehindHole };
+      this.#finished.push(journalEntry(damage ? found : { ...found, footerAt: end.position }));
       return false;
     }
     const whole = !damage && what.header !== undefined;
@@ -243,7 +325,8 @@ class Recovery {
     if (!what.isLast && end.kind === 'torn') this.#endInDoubt = this.#path(fileId);
     this.#damage ??= this.#path(fileId);
     this.#replay.finishFile(fileId, undefined);
-    this.#finished.push({ fileId, bytes: await file.size(), damaged: true });
+    const bytes = await file.size();
+    this.#finished.push(journalEntry({ fileId, bytes, batchBytes: bytes, damaged: true }));
     return false;
   }
 
@@ -277,24 +360,6 @@ class Recovery {
     await file.truncate(position);
   }
 
-  /** Undefined when any of them is damaged. */
-  async #raftEntries(file: DiskFile, footer: Footer): Promise<readonly RaftEntry[] | undefined> {
-    if (footer.raft === undefined) return [];
-    const { section } = footer.raft;
-    const bytes = new Uint8Array(section.bytes);
-    const read = await file.read(bytes, section.position);
-    if (read < bytes.length || crc32c(bytes) !== section.crc) return undefined;
-    const stored = decodeStored(bytes);
-    const payloads = await readSpans(file, stored);
-    const entries: RaftEntry[] = [];
-    for (const [at, { index, term, kind, crc }] of stored.entries()) {
-      const payload = payloads[at];
-      if (payload === undefined || crc32c(payload) !== crc) return undefined;
-      entries.push({ index, term, kind, payload: payload.slice() });
-    }
-    return entries;
-  }
-
   #hole(path: string, found: string): void {
     const where = `${path} ${found}`;
     this.#damage ??= where;
@@ -303,31 +368,32 @@ class Recovery {
     this.#replay.hole(where);
   }
 
+  #sortedPath(part: { readonly fileId: number } | undefined): string {
+    return this.#directory.file(sortedName(part?.fileId ?? 0));
+  }
+
   #path(fileId: number): string {
     return this.#directory.file(journalName(fileId));
   }
 }
 
-interface FoundFooter {
-  readonly footer: Footer;
-  readonly group: number;
-  readonly previousChecksum: number;
-  /** Where it ends. */
-  readonly end: number;
+const lostFile = { batchBytes: 0, damaged: true } as const;
+
+const batchBytesOf = ({ footer }: FoundFooter): number =>
+  footer.logs.reduce((sum, { summary }) => sum + summary.bytes, 0);
+
+interface ReadFooter {
+  readonly footer: FoundFooter;
+  /** Undefined when any of them is damaged. */
+  readonly entries: readonly RaftEntry[] | undefined;
 }
 
-async function readFooter(file: DiskFile, fileId: number, position: number): Promise<FoundFooter | undefined> {
-  const head = new Uint8Array(frameHeaderBytes);
-  await file.read(head, position);
-  const found = readFrameHeader(head, { fileId, position });
-  if (found === undefined || found.header.kind !== FrameKind.footer) return undefined;
-  if (position + frameHeaderBytes + found.header.tableBytes > (await file.size())) return undefined;
-  const table = new Uint8Array(found.header.tableBytes);
-  const read = await file.read(table, position + frameHeaderBytes);
-  const footer = read < table.length ? undefined : decodeFooter(found.header, table);
-  if (footer === undefined) return undefined;
-  const { number: group, previousChecksum } = found.header;
-  return { footer, group, previousChecksum, end: position + frameBytes(found.header) };
+interface FoundPart {
+  readonly file: FinishedFile;
+  readonly header?: JournalHeader | undefined;
+  readonly read?: ReadFooter;
+  /** What is wrong with it, when nothing can be read of it. */
+  readonly lost?: string;
 }
 
 /**
@@ -336,7 +402,7 @@ async function readFooter(file: DiskFile, fileId: number, position: number): Pro
  */
 async function refuseLostManifest(directory: DataDirectory): Promise<void> {
   for (const name of await directory.disk.list(directory.path)) {
-    if (journalFileId(name) === undefined && checkpointFileId(name) === undefined) continue;
+    if (fileIdOf(name) === undefined) continue;
     const file = await directory.disk.open(directory.file(name), 'existing');
     try {
       if ((await file.size()) <= journalHeaderBytes) continue;
@@ -350,16 +416,27 @@ async function refuseLostManifest(directory: DataDirectory): Promise<void> {
   }
 }
 
+/** No file got a higher id and lives. */
+function newestOf({ checkpoint, entries }: Manifest): number {
+  let newest = checkpoint?.fileId ?? 0;
+  for (const { files } of entries) for (const { fileId } of files) newest = Math.max(newest, fileId);
+  return newest;
+}
+
+/** Undefined when the name is not that of a file of the log. */
+const fileIdOf = (name: string): number | undefined =>
+  journalFileId(name) ?? sortedFileId(name) ?? checkpointFileId(name);
+
 /** Returns the names of those that are left: large, and older than what is named, so that no file gets their name. */
-async function removeUnnamed(directory: DataDirectory, { checkpoint, files }: Manifest): Promise<readonly string[]> {
+async function removeUnnamed(directory: DataDirectory, { checkpoint, entries }: Manifest): Promise<readonly string[]> {
   const { disk } = directory;
-  const named = new Set(files.map((entry) => journalName(entry.fileId)));
+  const named = new Set(entries.flatMap(({ kind, files }) => files.map(({ fileId }) => fileName(kind, fileId))));
   if (checkpoint !== undefined) named.add(checkpointName(checkpoint.fileId));
-  const newest = Math.max(checkpoint?.fileId ?? 0, files.at(-1)?.fileId ?? 0);
+  const newest = newestOf({ checkpoint, entries });
   const left: string[] = [];
   let removed = false;
   for (const name of await disk.list(directory.path)) {
-    const fileId = journalFileId(name) ?? checkpointFileId(name);
+    const fileId = fileIdOf(name);
     if (fileId === undefined || named.has(name)) continue;
     if (fileId < newest && (await sizeOf(disk, directory.file(name))) > removalStepBytes) {
       left.push(name);

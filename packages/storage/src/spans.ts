@@ -13,17 +13,25 @@ const spanBytesMax = 1024 * 1024;
 /** The bytes of each place, in their order; undefined where the file ends before. */
 export async function readSpans(file: DiskFile, places: readonly Place[]): Promise<(Uint8Array | undefined)[]> {
   const found: (Uint8Array | undefined)[] = [];
+  for await (const span of spansOf(file, places)) found.push(...span);
+  return found;
+}
+
+/** The same one read at a time: what it gives holds on to the gaps too. */
+export async function* spansOf(
+  file: DiskFile,
+  places: readonly Place[],
+): AsyncGenerator<readonly (Uint8Array | undefined)[], void, undefined> {
   for (let first = 0; first < places.length; ) {
     const span = spanFrom(places, first);
     const bytes = new Uint8Array(span.bytes);
     const read = await file.read(bytes, span.position);
-    for (const place of places.slice(first, span.next)) {
+    yield places.slice(first, span.next).map((place) => {
       const at = place.position - span.position;
-      found.push(at + place.bytes <= read ? bytes.subarray(at, at + place.bytes) : undefined);
-    }
+      return at + place.bytes <= read ? bytes.subarray(at, at + place.bytes) : undefined;
+    });
     first = span.next;
   }
-  return found;
 }
 
 /** What `readSpans` takes for them. */

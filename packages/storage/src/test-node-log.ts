@@ -31,8 +31,9 @@ export interface TestNodeOptions {
 
 export async function openTestNode(options: TestNodeOptions): Promise<TestNode> {
   const { disk, directory: path = '/node', clock = new TestClock() } = options;
-  // Zeros are writes and syncs of their own, a scrub reads: tests that count or fail those want none.
-  const limits = { spaceAheadBytes: 64 * 1024, zerosAheadBytes: 0, scrubBytesPerSecondMax: 0, ...options.limits };
+  // Zeros and rewrites are writes and syncs of their own, a scrub reads: tests that count or fail those want none.
+  const quiet = { zerosAheadBytes: 0, rewriteBytesPerSecondMax: 0, scrubBytesPerSecondMax: 0 };
+  const limits = { spaceAheadBytes: 64 * 1024, ...quiet, ...options.limits };
   const directory = await DataDirectory.open(disk, path);
   const halts: Error[] = [];
   const groups: GroupStats[] = [];

@@ -178,6 +178,12 @@ export const configTable = {
     scope: 'node',
     sentence: 'At least this long from the beginning of one scrub of all files to that of the next.',
   }),
+  rewriteBytesPerSecondMax: row(bytes({ min: 0, max: 16 * GiB }), {
+    defaultValue: 32 * MiB,
+    scope: 'node',
+    sentence:
+      'What the background rewrite into sorted files writes; four times that while files take more than they should; 0: nothing is rewritten.',
+  }),
   retentionCheckMs: row(duration({ min: 100, max: 3_600_000 }), {
     defaultValue: 30_000,
     scope: 'node',

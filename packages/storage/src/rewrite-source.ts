@@ -1,0 +1,236 @@
+/**
+ * The finished files that a rewrite reads: their header and footers, sections and batches. Owns a handle of each; every
+ * byte that comes out of here was checked.
+ */
+import type { Disk, DiskFile, LogId } from '@sluice/base';
+import { DiskError, offset } from '@sluice/base';
+import { crc32c } from '@sluice/record';
+import { ByteReader } from './binary.ts';
+import type { Extent } from './extents.ts';
+import { ExtentList } from './extents.ts';
+import type { StoredEntry } from './raft-index.ts';
+import { decodeStored } from './footer.ts';
+import { decodeJournalHeader, type JournalHeader, journalHeaderBytes } from './journal-file.ts';
+import type { FinishedFile } from './live-files.ts';
+import type { LogIndex, Segment } from './log-index.ts';
+import type { StateSnapshot } from './log-store.ts';
+import { type FoundFooter, readFooter } from './read-footer.ts';
+import type { SnapshotsByLog } from './snapshot-reads.ts';
+import { spansOf } from './spans.ts';
+import { wholeEnd } from './whole-batches.ts';
+
+/** What a rewrite was to read is not what was written there; of one log when its batches are. */
+export class DamagedSource extends Error {
+  override readonly name = 'DamagedSource';
+  readonly fileId: number;
+  readonly log: { readonly id: LogId; readonly intactEnd: number } | undefined;
+
+  constructor(where: string, fileId: number, log?: DamagedSource['log']) {
+    super(where);
+    this.fileId = fileId;
+    this.log = log;
+  }
+}
+
+/** The disk refused to give it. */
+export class UnreadableSource extends Error {
+  override readonly name = 'UnreadableSource';
+  readonly fileId: number;
+
+  constructor(fileId: number, cause: DiskError) {
+    super(cause.message, { cause });
+    this.fileId = fileId;
+  }
+}
+
+/** An extent to copy, and where its bytes go in memory. */
+export interface Piece {
+  readonly index: LogIndex;
+  readonly segment: Segment;
+  readonly extent: Extent;
+  /** In the slab. */
+  readonly at: number;
+}
+
+export interface Source {
+  readonly file: FinishedFile;
+  readonly path: string;
+  readonly handle: DiskFile;
+  readonly header: JournalHeader;
+  readonly footer: FoundFooter;
+}
+
+export class RewriteSources {
+  readonly #sources: Source[] = [];
+  readonly #byId = new Map<number, Source>();
+
+  /** In log order. */
+  get all(): readonly Source[] {
+    return this.#sources;
+  }
+
+  async open(disk: Disk, file: FinishedFile, path: string): Promise<void> {
+    const { fileId, footerAt } = file;
+    const handle = await reading(fileId, disk.open(path, 'existing'));
+    try {
+      const page = new Uint8Array(journalHeaderBytes);
+      const read = await reading(fileId, handle.read(page, 0));
+      const header = decodeJournalHeader(page.subarray(0, read), fileId);
+      if (header === undefined) throw new DamagedSource(`${path}: its header`, fileId);
+      const footer = footerAt === undefined ? undefined : await reading(fileId, readFooter(handle, fileId, footerAt));
+      if (footer === undefined) throw new DamagedSource(`${path}: its footer`, fileId);
+      const source = { file, path, handle, header, footer };
+      this.#sources.push(source);
+      this.#byId.set(fileId, source);
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const { handle } of this.#sources) await handle.close();
+  }
+
+  async raftEntries({ file, handle, footer, path }: Source): Promise<readonly StoredEntry[]> {
+    const { raft } = footer.footer;
+    if (raft === undefined) return [];
+    const bytes = new Uint8Array(raft.section.bytes);
+    const read = await reading(file.fileId, handle.read(bytes, raft.section.position));
+    if (read < bytes.length || crc32c(bytes) !== raft.section.crc) {
+      throw new DamagedSource(`${path}: its list of Raft entries`, file.fileId);
+    }
+    return decodeStored(bytes);
+  }
+
+  /** The payload of each, in their order. */
+  async *raftPayloads(
+    { file, handle, path }: Source,
+    entries: readonly StoredEntry[],
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    let at = 0;
+    for await (const span of readingEach(file.fileId, spansOf(handle, entries))) {
+      for (const payload of span) {
+        const entry = entries[at];
+        at += 1;
+        if (payload === undefined || crc32c(payload) !== entry?.crc) {
+          throw new DamagedSource(`${path}: a Raft entry at byte ${entry?.position}`, file.fileId);
+        }
+        yield payload;
+      }
+    }
+  }
+
+  /** The extents of segments of several logs, in their order. */
+  async extentsOf(segments: readonly { readonly index: LogIndex; readonly segment: Segment }[]): Promise<ExtentList[]> {
+    const found: ExtentList[] = [];
+    for (const { file, path, handle } of this.#sources) {
+      const wanted = segments
+        .map(({ index, segment }, at) => ({ index, segment, at }))
+        .filter(({ segment }) => segment.fileId === file.fileId)
+        .map(({ index, segment: { base, extents }, at }) => {
+          if (extents instanceof ExtentList) throw new DamagedSource(`${path}: it has no footer`, file.fileId);
+          return { ...extents, base, index, at };
+        })
+        .toSorted((one, other) => one.position - other.position);
+      let next = 0;
+      for await (const span of readingEach(file.fileId, spansOf(handle, wanted))) {
+        for (const bytes of span) {
+          const section = wanted[next];
+          next += 1;
+          if (section === undefined) continue;
+          if (bytes === undefined || crc32c(bytes) !== section.crc) {
+            const log = { id: section.index.id, intactEnd: section.base };
+            throw new DamagedSource(`${path}: the footer at byte ${section.position}`, file.fileId, log);
+          }
+          found[section.at] = ExtentList.read(new ByteReader(bytes));
+        }
+      }
+    }
+    return found;
+  }
+
+  /** State snapshots that lie in these files, oldest first; damaged ones are left out. */
+  async snapshotsOf(indexes: Iterable<LogIndex>): Promise<SnapshotsByLog> {
+    const found = new Map<LogIndex, StateSnapshot[]>();
+    const logs = [...indexes];
+    for (const { file, handle } of this.#sources) {
+      const wanted = logs
+        .flatMap((index) =>
+          index.snapshots.map(({ fileId, offset: at, section }) => ({ ...section, index, at, fileId })),
+        )
+        .filter(({ fileId }) => fileId === file.fileId)
+        .toSorted((one, other) => one.position - other.position);
+      let next = 0;
+      for await (const span of readingEach(file.fileId, spansOf(handle, wanted))) {
+        for (const bytes of span) {
+          const place = wanted[next];
+          next += 1;
+          if (place === undefined || bytes === undefined || crc32c(bytes) !== place.crc) continue;
+          const list = found.get(place.index) ?? [];
+          // Copied: it is kept for the footer, and what it was read with is not.
+          list.push({ offset: offset(place.at), bytes: bytes.slice() });
+          found.set(place.index, list);
+        }
+      }
+    }
+    for (const snapshots of found.values()) snapshots.sort((one, other) => one.offset - other.offset);
+    return found;
+  }
+
+  /** Fills the slab; checks nothing yet. Where a file ends too early, what was there before is left. */
+  async fill(slab: Uint8Array, pieces: readonly Piece[]): Promise<void> {
+    for (const { file, path, handle } of this.#sources) {
+      const wanted = pieces
+        .filter(({ segment }) => segment.fileId === file.fileId)
+        .map(({ index, at, extent }) => ({
+          position: extent.position,
+          bytes: extent.bytes,
+          base: extent.base,
+          index,
+          at,
+        }))
+        .toSorted((one, other) => one.position - other.position);
+      let next = 0;
+      for await (const span of readingEach(file.fileId, spansOf(handle, wanted))) {
+        for (const bytes of span) {
+          const place = wanted[next];
+          next += 1;
+          if (place === undefined) continue;
+          if (bytes === undefined) {
+            const log = { id: place.index.id, intactEnd: place.base };
+            throw new DamagedSource(`${path} at byte ${place.position}`, file.fileId, log);
+          }
+          slab.set(bytes, place.at);
+        }
+      }
+    }
+  }
+
+  /** The batches of a piece that was read into the slab; throws when a byte of them is another than when written. */
+  checked(slab: Uint8Array, { index, segment, extent, at }: Piece): Uint8Array {
+    const bytes = slab.subarray(at, at + extent.bytes);
+    const end = wholeEnd(bytes, extent);
+    if (end !== undefined && end >= extent.end) return bytes;
+    const path = this.#byId.get(segment.fileId)?.path ?? '';
+    const log = { id: index.id, intactEnd: offset(extent.base) };
+    throw new DamagedSource(`${path} at byte ${extent.position}`, segment.fileId, log);
+  }
+}
+
+/** Tells a disk that does not give from one that does not take. */
+async function reading<T>(fileId: number, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw error instanceof DiskError ? new UnreadableSource(fileId, error) : error;
+  }
+}
+
+async function* readingEach<T>(fileId: number, spans: AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
+  try {
+    yield* spans;
+  } catch (error) {
+    throw error instanceof DiskError ? new UnreadableSource(fileId, error) : error;
+  }
+}
