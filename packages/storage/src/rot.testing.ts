@@ -43,14 +43,18 @@ export async function writeDirectory(disk: MemoryDisk): Promise<Truth> {
   } catch (error) {
     if (!isTyped(error)) throw error;
     disk.killProcess();
-    return { ...script, isWhole: false };
+    return script.truth(false);
   }
-  return { ...script, isWhole: true };
+  return script.truth(true);
 }
 
 class Script {
   readonly logs = new Map<number, TrueLog>();
   raftEntries = 0;
+
+  truth(isWhole: boolean): Truth {
+    return { logs: this.logs, raftEntries: this.raftEntries, isWhole };
+  }
 
   async run(disk: MemoryDisk): Promise<void> {
     const clock = new TestClock(1_700_000_000_000);
