@@ -5,7 +5,7 @@
 import type { Halt, LogFields, Logger, Random } from '@sluice/base';
 import { assembleNode, loadConfig } from '@sluice/server';
 import type { Node, NodeConfig } from '@sluice/server';
-import { type DiskOperationKind, MemoryDisk } from '@sluice/storage';
+import { type CrashOptions, type DiskOperationKind, MemoryDisk } from '@sluice/storage';
 import { inlineZlib, MemoryNetwork, MemoryTransport } from '@sluice/wire';
 import { SimClock, Simulation } from './simulation.ts';
 import { lyingAboutLogSyncs } from './unsynced-disk.ts';
@@ -74,12 +74,12 @@ export class SimCluster {
   }
 
   /** SIGKILL and loss of power at once: the process ends, and with it whatever its disk had not synced. */
-  kill(id: number, keep: 'nothing' | 'everything' | Random = 'nothing'): void {
+  kill(id: number, keep: CrashOptions['keep'] = 'nothing', tearLastWrite?: Random): void {
     const machine = this.#at(id);
     machine.process?.clock.die();
     machine.process = undefined;
     this.network.crash(machine.name);
-    machine.disk.crash({ keep });
+    machine.disk.crash(tearLastWrite === undefined ? { keep } : { keep, tearLastWrite });
   }
 
   /** SIGTERM: the node stops in order, and its process is gone. */
