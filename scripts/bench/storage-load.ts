@@ -221,7 +221,9 @@ export class LoadRun {
       this.latenciesMs.push(nowMs - appended.dueMs);
       if (this.#load.isFresh !== true) this.#spare.push(appended.buffer);
     }
-    waiting.splice(0, done);
+    // Over many partitions that is one each time: no array for it.
+    if (done === waiting.length) waiting.length = 0;
+    else waiting.splice(0, done);
     this.#pending -= done;
     // After everybody in the group was told.
     queueMicrotask(this.#wake);
