@@ -12,6 +12,9 @@ const batchBytes = 64 * 1024;
 const bytesMax = 10_000_000_000;
 const settleMs = 1500;
 
+/** What reads payloads would find holes, and take them for damage. */
+const withoutReaders = { rewriteBytesPerSecondMax: 0, scrubBytesPerSecondMax: 0 };
+
 const say = (value: object): void => void fs.writeSync(1, `${JSON.stringify(value)}\n`);
 
 /** As the process is once it has nothing to do. */
@@ -45,7 +48,7 @@ const roles: Readonly<Record<string, (at: string) => Promise<void>>> = {
   async 'fill-sparse'(at) {
     const disk = new CountingDisk();
     disk.holesFromBytes = batchBytes / 2;
-    const { log, close } = await openLog(at, disk);
+    const { log, close } = await openLog(at, { disk, limits: withoutReaders });
     const run = new LoadRun(log, { batchBytes, partitions });
     await run.append(Math.floor(bytesMax / batchBytes));
     disk.holesFromBytes = Number.POSITIVE_INFINITY;
@@ -68,12 +71,15 @@ const roles: Readonly<Record<string, (at: string) => Promise<void>>> = {
 };
 
 async function recovered(at: string, isClosed: boolean): Promise<void> {
+  const cpu = process.cpuUsage();
   const startMs = performance.now();
-  const { log, disk, close } = await openLog(at);
+  const { log, disk, close } = await openLog(at, { limits: withoutReaders });
   const ms = performance.now() - startMs;
+  const { user, system } = process.cpuUsage(cpu);
   const read = [...disk.readBytes].map(([path, bytes]) => ({ bytes, size: fs.statSync(path).size }));
   say({
     ms,
+    cpuMs: (user + system) / 1000,
     partitions: log.logIds().length,
     readBytes: read.reduce((bytes, file) => bytes + file.bytes, 0),
     scannedFiles: read.filter(({ bytes, size }) => size > 1_000_000 && bytes > size / 2).length,

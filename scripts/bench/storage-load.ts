@@ -4,7 +4,13 @@ import path from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { LogKind, leaderEpoch, offset, partitionIndex, silentLogger, topicId } from '../../packages/base/src/mod.ts';
 import { BatchBuilder, draftOf, installCrc32c, patchBatch, unstamped } from '../../packages/record/src/mod.ts';
-import { DataDirectory, type LogStore, type NodeLog, openNodeLog } from '../../packages/storage/src/mod.ts';
+import {
+  DataDirectory,
+  type LogStore,
+  type NodeLog,
+  type NodeLogLimits,
+  openNodeLog,
+} from '../../packages/storage/src/mod.ts';
 import { nativeCrc32c } from '../../packages/wire/src/native-crc32c.ts';
 import { SystemClock } from '../../packages/wire/src/system-clock.ts';
 import { CountingDisk } from './counting-disk.ts';
@@ -26,7 +32,13 @@ export interface OpenLog {
   close(): Promise<void>;
 }
 
-export async function openLog(at: string, disk = new CountingDisk()): Promise<OpenLog> {
+export async function openLog(
+  at: string,
+  {
+    disk = new CountingDisk(),
+    limits = {},
+  }: { readonly disk?: CountingDisk; readonly limits?: Partial<NodeLogLimits> } = {},
+): Promise<OpenLog> {
   const native = nativeCrc32c();
   if (typeof native !== 'string') installCrc32c(native);
   const directory = await DataDirectory.open(disk, at);
@@ -35,7 +47,7 @@ export async function openLog(at: string, disk = new CountingDisk()): Promise<Op
       throw reason;
     },
   };
-  const log = await openNodeLog({ directory, clock: new SystemClock(), halt, logger: silentLogger });
+  const log = await openNodeLog({ directory, clock: new SystemClock(), halt, logger: silentLogger, limits });
   return {
     log,
     disk,

@@ -1,4 +1,5 @@
 /** The node log under loads, and the ratios that it is held to. */
+import type { NodeLogLimits } from '../../packages/storage/src/mod.ts';
 import { type BenchFigure, inTurn, median, ratioFigure, rounded } from './figure.ts';
 import { measureLevel, measureRaw } from './storage-limits.ts';
 import { LoadRun, type LogFigures, logOf, type Load, measureLoad, openLog, removeDirectory } from './storage-load.ts';
@@ -134,6 +135,49 @@ export async function* coldReads(directory: string): Figures {
 }
 
 const steadyMs = 2500;
+
+const rewriteLimits = { journalBytesMax: 64 * 1024 * 1024 };
+const withoutRewrite = { ...rewriteLimits, rewriteBytesPerSecondMax: 0 };
+
+/** Appends at a steady rate while files with short runs are rewritten, and while nothing is. */
+export async function* rewrite(directory: string): Figures {
+  const at = `${directory}/log`;
+  const filled = await openLog(at, { limits: withoutRewrite });
+  const short = { batchBytes: 1024, partitions: 1000 };
+  // More files than one rewrite takes; it begins anew with each start.
+  await new LoadRun(filled.log, short).append((6 * rewriteLimits.journalBytesMax) / short.batchBytes);
+  await filled.close();
+  const measure = async (limits: Partial<NodeLogLimits>): Promise<{ p99Ms: number; writtenMbPerSecond: number }> => {
+    const { log, disk, close } = await openLog(at, { limits });
+    const run = new LoadRun(log, steady);
+    await run.pass(500);
+    run.latenciesMs.length = 0;
+    const written = disk.writtenBytes;
+    await run.pass(steadyMs);
+    const writtenMbPerSecond = rounded((disk.writtenBytes - written) / steadyMs / 1000, 1);
+    await run.idle();
+    const p99Ms = rounded(
+      quantile(
+        run.latenciesMs.toSorted((a, b) => a - b),
+        0.99,
+      ),
+      3,
+    );
+    await close();
+    return { p99Ms, writtenMbPerSecond };
+  };
+  const pairs = await inTurn(
+    pairCount,
+    () => measure(rewriteLimits),
+    () => measure(withoutRewrite),
+  );
+  removeDirectory(at);
+  const name = 'p99 of appends at 1,000/s beside a rewrite by without';
+  const of = { ours: pairs.map((pair) => pair.ours.p99Ms), other: pairs.map((pair) => pair.other.p99Ms), unit: 'ms' };
+  yield ratioFigure(name, of, '<= 2');
+  const extra = pairs.map((pair) => rounded(pair.ours.writtenMbPerSecond - pair.other.writtenMbPerSecond, 1));
+  yield { name: 'written by the rewrite meanwhile', unit: 'MB/s', value: median(extra), ours: extra };
+}
 
 const groupBytesOf = ({ groupKib }: LogFigures): number => Math.max(4096, Math.round(groupKib * 1024));
 const ours = (pairs: readonly { readonly ours: number }[]): number[] => pairs.map((pair) => pair.ours);

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { filesystemOf } from '../../packages/server/src/filesystem.ts';
 import type { BenchFigure } from './figure.ts';
 import { rawDisk } from './storage-disk.ts';
-import { coldReads, loadGrid, loadRates, partitionRatio, rawRatio } from './storage-loads.ts';
+import { coldReads, loadGrid, loadRates, partitionRatio, rawRatio, rewrite } from './storage-loads.ts';
 import { idleLog, recovery } from './storage-processes.ts';
 
 type Part = (directory: string) => AsyncGenerator<BenchFigure, void, undefined>;
@@ -20,6 +20,7 @@ const parts: Readonly<Record<string, Part>> = {
   raw: rawRatio,
   partitions: partitionRatio,
   cold: coldReads,
+  rewrite,
   idle: idleLog,
   recovery,
 };
