@@ -17,7 +17,7 @@ import type {
 } from '@sluice/metadata';
 import { compressionOver } from '@sluice/record';
 import { DataDirectory, MemoryDisk, openNodeLog } from '@sluice/storage';
-import type { NodeLog, NodeLogLimits } from '@sluice/storage';
+import type { FaultPlan, NodeLog, NodeLogLimits } from '@sluice/storage';
 import {
   defaultLimits,
   Dispatcher,
@@ -123,6 +123,12 @@ export class BrokerCluster {
   /** What the controller says of the wall clocks. */
   clocksAgree = true;
   readonly alterations: AlterPartitionsRequest[] = [];
+  /** Of the disks of nodes. */
+  readonly faults = new Map<number, FaultPlan>();
+  /** How long the answer to such a report is under way; metadata is not. */
+  damageReplyMs = 0;
+  /** Who reported damage. */
+  readonly damageReports: NodeId[] = [];
   /** Of the node logs that are opened from now on. */
   logLimits: Partial<NodeLogLimits> = {};
   readonly #config: BrokerConfig;
@@ -261,6 +267,16 @@ export class BrokerCluster {
       if (this.refuseAlterations !== undefined) throw this.refuseAlterations;
       return { partitions: this.#alter(request).map(resultMessage) };
     });
+    peers.unary(controller.reportDamage, async (request) => {
+      const node = { nodeId: nodeId(request.identity?.nodeId ?? 0), brokerEpoch: brokerEpoch(request.brokerEpoch) };
+      const about = { topicId: topicId(request.topicId), partition: partitionIndex(request.partition) };
+      const { since } = this.decide({ type: 'reportDamage', ...node, ...about });
+      this.damageReports.push(node.nodeId);
+      if (this.damageReplyMs > 0) {
+        await new Promise<void>((resolve) => void this.clock.setTimer(this.damageReplyMs, resolve));
+      }
+      return since === null ? { stays: true } : { since };
+    });
     peers.unary(controller.allocateProducerIds, async (request) => {
       const id = nodeId(request.identity?.nodeId ?? 0);
       const epoch = brokerEpoch(request.brokerEpoch);
@@ -303,7 +319,11 @@ export class BrokerCluster {
         partition: partitionIndex(one.partition),
         leaderEpoch: leaderEpoch(one.leaderEpoch),
         partitionEpoch: partitionEpoch(one.partitionEpoch),
-        isr: one.isr.map((member) => ({ nodeId: nodeId(member.nodeId), brokerEpoch: brokerEpoch(member.brokerEpoch) })),
+        isr: one.isr.map((member) => ({
+          nodeId: nodeId(member.nodeId),
+          brokerEpoch: brokerEpoch(member.brokerEpoch),
+          statedEpoch: partitionEpoch(member.statedEpoch),
+        })),
       })),
     }).results;
   }
@@ -312,7 +332,12 @@ export class BrokerCluster {
     const { clock } = this;
     // What ends here is killed.
     const unclean = this.disks.has(id);
-    const disk = this.disks.get(id) ?? new MemoryDisk({ complete: (run) => clock.defer(run) });
+    const disk =
+      this.disks.get(id) ??
+      new MemoryDisk({
+        complete: (run) => clock.defer(run),
+        faults: (operation) => this.faults.get(id)?.(operation) ?? 'run',
+      });
     this.disks.set(id, disk);
     const directory = await this.settled(DataDirectory.open(disk, '/data'));
     const halts: Error[] = [];

@@ -16,6 +16,7 @@ import type { Dispatcher, RpcClient } from '@sluice/wire';
 import { AdminService } from './admin-service.ts';
 import { ControllerLink } from './controller-link.ts';
 import type { Registration } from './controller-link.ts';
+import { DamageReports } from './damage-reports.ts';
 import { FetchService } from './fetch-service.ts';
 import { IsrProposals } from './isr-proposals.ts';
 import type { NodeIdentity } from './node-identity.ts';
@@ -66,6 +67,9 @@ export interface BrokerOptions {
 
 const subscriptionsMax = 10_000;
 
+/** By what recovery found: damage that is met later is reported for each log (E6). */
+const isLossy = ({ damaged, lossy }: NodeLog): boolean => damaged || lossy.some(({ whileOpen }) => whileOpen !== true);
+
 export class BrokerNode {
   readonly hosts: PartitionHosts;
   readonly #options: BrokerOptions;
@@ -73,6 +77,7 @@ export class BrokerNode {
   readonly #liveness: NodeLiveness;
   readonly #replication: ReplicationService;
   readonly #proposals: IsrProposals;
+  readonly #damageReports: DamageReports;
   readonly #services: readonly { serve(clients: Dispatcher): void }[];
   readonly #admin: AdminService;
   readonly #retention: Retention;
@@ -84,21 +89,19 @@ export class BrokerNode {
     this.#options = options;
     const { identity, config, nodeLog, feed, rpc, clock, logger, halt, registration, stages } = options;
     const { heartbeatMs, sessionTimeoutMs } = config;
+    const shared = { identity, feed, rpc, clock, logger };
     this.#link = new ControllerLink({
-      identity,
+      ...shared,
       registration,
-      feed,
-      rpc,
-      clock,
-      logger,
       halt,
       heartbeatMs,
       sessionTimeoutMs,
-      isLossy: () => nodeLog.damaged || nodeLog.lossy.length > 0,
+      isLossy: () => isLossy(nodeLog),
       oldestUnsyncedMs: () => nodeLog.oldestUnsyncedMs(clock.monotonicMs()),
     });
     this.#liveness = new NodeLiveness(clock, this.#link);
     this.#proposals = new IsrProposals(identity, this.#link, clock);
+    this.#damageReports = new DamageReports(identity, this.#link, clock);
     this.#replication = new ReplicationService({
       identity,
       feed,
@@ -221,6 +224,7 @@ export class BrokerNode {
     this.#unsubscribe?.();
     this.#retention.stop();
     this.#link.stop();
+    this.#damageReports.stop();
     this.#replication.stop();
     this.#admin.stop();
     for (const host of this.hosts) host.close();
@@ -261,6 +265,7 @@ export class BrokerNode {
         stopPush: (host, to) => this.#replication.stopPush(host, to),
         ack: (host, ack) => this.#replication.ack(host, ack),
         proposeIsr: (host, proposal) => this.#proposals.propose(host, proposal),
+        reportDamage: (host) => this.#damageReports.report(host),
       },
     });
   }

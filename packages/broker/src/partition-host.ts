@@ -7,10 +7,12 @@
  * H3. After `delete` or a disk failure every call is answered at once and changes nothing.
  * H7. The log is given a snapshot of what the replica derived from it, of the very end that both have; also when the host
  *     is closed, since the files of the log are finished after that.
+ * H8. A log that is damaged while it is open is cut only once the controller has taken this replica out of the ISR for it
+ *     (E6): until then it serves what is intact. Reads that meet damage fail, and the node goes on.
  * H6. What the machine or the log throws stops the node, whoever called: the one may have taken what the other has not.
  */
 import { SluiceError, toSluiceError } from '@sluice/base';
-import type { Clock, ErrorCode, Halt, LogId, Logger, NodeId, Offset } from '@sluice/base';
+import type { Clock, ErrorCode, Halt, LogId, Logger, NodeId, Offset, PartitionEpoch } from '@sluice/base';
 import { encodeSnapshot, PartitionReplica, producerFactsOf } from '@sluice/partition';
 import type {
   Acks,
@@ -34,7 +36,7 @@ import type {
   TrimReply,
 } from '@sluice/partition';
 import { type BatchHeader, patchBatch } from '@sluice/record';
-import type { LogStore, StateSnapshot } from '@sluice/storage';
+import type { LogStore, LossyReport, StateSnapshot } from '@sluice/storage';
 import { readLog } from './log-reading.ts';
 
 /** What a host asks of the rest of the broker. */
@@ -46,6 +48,14 @@ export interface HostPorts {
   stopPush(host: PartitionHost, to: NodeId): void;
   ack(host: PartitionHost, ack: FollowerAck): void;
   proposeIsr(host: PartitionHost, proposal: IsrProposal): void;
+  /** Ask the controller to take this replica out of the ISR; answered by `damageReported`. */
+  reportDamage(host: PartitionHost): void;
+}
+
+/** What an open log lost; `since` when the controller knows, from the epoch on at which this replica is out. */
+interface Damage {
+  readonly intactEnd: Offset;
+  readonly since: PartitionEpoch | undefined;
 }
 
 export interface PartitionHostOptions {
@@ -115,7 +125,10 @@ export class PartitionHost {
   #assignment: AssignedEvent | undefined;
   #requestCount = 0;
   #role: PartitionRole = 'idle';
-  #cutAtLoad = false;
+  /** What was lost is cut away, and the controller knows. */
+  #isCut = false;
+  #damage: Damage | undefined;
+  #isReporting = false;
   #dead = false;
 
   constructor(options: PartitionHostOptions) {
@@ -130,19 +143,19 @@ export class PartitionHost {
     return this.#replica;
   }
 
-  /**
-   * What this log had lost was lost before this process registered, so the controller knows of it, and it was cut away:
-   * once the replica is in sync again, nothing is missing. Of damage found later neither holds.
-   */
+  /** What this log had lost is cut away, as the controller knows: once the replica is in sync again, nothing is missing. */
   get mayHeal(): boolean {
-    return this.#cutAtLoad && this.log.lossy !== undefined;
+    return this.#isCut && this.#damage === undefined && this.log.lossy !== undefined;
   }
 
   /** Reads epochs and producers from the log; damage cuts the log back to what is intact, to be refetched. */
   async load(): Promise<void> {
     try {
+      this.log.onLossy = (report) => this.#onLossy(report);
       const damage = this.log.lossy;
-      this.#cutAtLoad = damage !== undefined;
+      if (damage?.whileOpen === true && !this.#isCut) return this.#onLossy(damage);
+      // By recovery: the registration has said it (E3).
+      this.#isCut = damage !== undefined;
       if (damage !== undefined && damage.intactEnd < this.log.endOffset) this.log.truncate(damage.intactEnd);
       const scan = await this.#read();
       if (this.#dead) return;
@@ -155,14 +168,34 @@ export class PartitionHost {
         nowMs: this.#options.clock.monotonicMs(),
       });
     } catch (error) {
-      // A log that was deleted under the scan has nothing to read.
-      if (!this.#dead) this.#fail(error);
+      // A log that was deleted under the scan has nothing to read; one that is damaged is loaded once it is cut (H8).
+      if (!this.#dead && this.#damage === undefined) this.#fail(error);
     }
   }
 
   assigned(event: AssignedEvent): void {
     this.#assignment = event;
-    this.step(event);
+    // A position that knows that this replica is out must be of the cut log, and the answer says where that is (H8).
+    if (this.#isReporting) return;
+    this.#apply(event);
+    if (this.#damage !== undefined && this.#damage.since === undefined) this.#report();
+  }
+
+  #apply(event: AssignedEvent): void {
+    const damage = this.#damage;
+    const isOut = damage?.since !== undefined && event.partitionEpoch >= damage.since;
+    if (isOut) this.#refill(event, damage.intactEnd);
+    else this.step(event);
+  }
+
+  /** `since`: from this partition epoch on this replica is out of the ISR. Absent: nobody else can lead, so it stays. */
+  damageReported(since: PartitionEpoch | undefined): void {
+    this.#isReporting = false;
+    if (this.#damage === undefined || this.#dead) return;
+    this.#damage = { ...this.#damage, since };
+    const fields = { topic: this.topicName, partition: this.id.partition, intactEnd: this.#damage.intactEnd };
+    if (since === undefined) this.#options.logger.error('damaged log stays: no other replica can lead', fields);
+    if (this.#assignment !== undefined) this.#apply(this.#assignment);
   }
 
   /** Carries a protocol event into the replica; dropped while the log is loading (H2). */
@@ -237,6 +270,31 @@ export class PartitionHost {
     return this.#error(code);
   }
 
+  #onLossy({ intactEnd, where }: LossyReport): void {
+    if (this.#dead) return;
+    const { logger } = this.#options;
+    logger.error('log damaged', { topic: this.topicName, partition: this.id.partition, intactEnd, where });
+    this.#damage = { intactEnd, since: this.#damage?.since };
+    if (this.#damage.since === undefined) this.#report();
+  }
+
+  #report(): void {
+    if (this.#isReporting) return;
+    this.#isReporting = true;
+    this.#options.ports.reportDamage(this);
+  }
+
+  /** Out of the ISR: what is not intact goes, and comes again from the leader. */
+  #refill(event: AssignedEvent, intactEnd: Offset): void {
+    this.#damage = undefined;
+    this.#isCut = true;
+    if (this.#replica === undefined) {
+      void this.load();
+      return;
+    }
+    this.step({ ...event, intactEnd });
+  }
+
   #guard(run: () => void): void {
     if (this.#dead) return;
     try {
@@ -266,7 +324,7 @@ export class PartitionHost {
         start: this.log.durableStart,
         nowMs: clock.monotonicMs(),
       });
-    if (this.#assignment !== undefined) this.step(this.#assignment);
+    if (this.#assignment !== undefined) this.assigned(this.#assignment);
   }
 
   #read(): Promise<LogScan> {
@@ -340,7 +398,9 @@ export class PartitionHost {
       this.step({ kind: 'producersReloaded', generation: reload.generation, producers: scan.producers() });
     } catch (error) {
       // What was cut away or deleted under the scan was not to be read; a cut asks for a reload of its own.
-      if (!this.#dead && this.#replica?.generation === reload.generation) this.#fail(error);
+      // Damage cuts it again (H8).
+      const isCurrent = this.#replica?.generation === reload.generation && this.#damage === undefined;
+      if (!this.#dead && isCurrent) this.#fail(error);
     }
   }
 
@@ -373,6 +433,7 @@ export class PartitionHost {
     if (this.#dead) return;
     this.#dead = true;
     this.log.onDurable = undefined;
+    this.log.onLossy = undefined;
     const error = new SluiceError(code, { definite: false });
     for (const done of [...this.#parked.values(), ...this.#parkedTrims.values()]) done({ error });
     this.#parked.clear();

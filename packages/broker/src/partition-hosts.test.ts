@@ -24,6 +24,7 @@ async function opened(cluster: BrokerCluster, disk: MemoryDisk, halts: Error[]):
 async function hostOfOldLog() {
   const cluster = new BrokerCluster();
   const halts: Error[] = [];
+  const reports: LogId[] = [];
   const disk = new MemoryDisk({ complete: (run) => cluster.clock.defer(run) });
   const before = await opened(cluster, disk, halts);
   for (let at = 0; at < 3; at += 1) {
@@ -49,12 +50,13 @@ async function hostOfOldLog() {
       stopPush: () => undefined,
       ack: () => undefined,
       proposeIsr: () => undefined,
+      reportDamage: (damaged) => void reports.push(damaged.id),
     },
     clock: cluster.clock,
     logger: silentLogger,
     halt: { halt: (reason) => void halts.push(reason) },
   });
-  return { cluster, host, halts, nodeLog, disk };
+  return { cluster, host, halts, nodeLog, disk, reports };
 }
 
 const assignedTo = (leader: number, epoch: number) => ({
@@ -113,6 +115,26 @@ test('a leader stamps each batch once, with its epoch and offset, before anyone 
   const headers = [];
   for await (const header of host.log.headers(offset(3))) headers.push([header.baseOffset, header.leaderEpoch]);
   expect(headers).toEqual([[3, 4]]);
+});
+
+test('damage that loading meets stops nothing: it is reported, cut once metadata says so, and what is left is loaded (H8)', async () => {
+  const { cluster, host, halts, disk, reports } = await hostOfOldLog();
+  const second = producedBatch();
+  patchBatch(second, 0, { baseOffset: offset(1), leaderEpoch: leaderEpoch(0) });
+  const names = await cluster.settled(disk.list('/host'));
+  const path = `/host/${names.find((name) => name.startsWith('journal-'))}`;
+  disk.flipBit(path, Buffer.from(disk.durableBytes(path)).indexOf(second) + second.length - 3);
+  void host.load();
+  host.assigned(assignedTo(2, 1));
+  await cluster.clock.settle();
+  expect([host.replica, reports.length, halts]).toEqual([undefined, 1, []]);
+  host.damageReported(partitionEpoch(3));
+  host.assigned(assignedTo(2, 2));
+  await cluster.clock.settle();
+  expect([host.replica, host.log.endOffset]).toEqual([undefined, 3]);
+  host.assigned({ ...assignedTo(2, 3), isr: [nodeId(2)] });
+  await cluster.clock.settle();
+  expect([host.replica?.role, host.replica?.logEnd, host.mayHeal, halts]).toEqual(['follower', 1, true, []]);
 });
 
 test('a disk that fails stops the node, acks nothing, and whoever asks is still answered (H3, H6)', async () => {

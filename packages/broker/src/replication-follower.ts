@@ -124,6 +124,7 @@ export class LeaderLink {
       lastEpoch: message.lastEpoch ?? -1,
       durableOffset: message.durableOffset,
       durableStart: message.durableStart,
+      partitionEpoch: message.partitionEpoch,
     });
     this.#flushing.soon();
   }

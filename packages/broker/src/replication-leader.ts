@@ -18,7 +18,7 @@ import {
   offset,
   OncePerTurn,
 } from '@sluice/base';
-import { partitionIndex, sessionNumber, SluiceError, topicId, toSluiceError } from '@sluice/base';
+import { partitionEpoch, partitionIndex, sessionNumber, SluiceError, topicId, toSluiceError } from '@sluice/base';
 import type { BrokerEpoch, Clock, LogId, Logger, NodeId, Offset } from '@sluice/base';
 import type { ReplicationMessage, StartPush } from '@sluice/partition';
 import type { ReadResult } from '@sluice/storage';
@@ -182,6 +182,7 @@ export class FollowerSession {
       fetchOffset: offset(position.fetchOffset),
       durableOffset: offset(position.durableOffset),
       durableStart: offset(position.durableStart),
+      partitionEpoch: partitionEpoch(position.partitionEpoch),
       lastEpoch: position.lastEpoch < 0 ? undefined : leaderEpoch(position.lastEpoch),
       nowMs: this.#options.clock.monotonicMs(),
     });
@@ -401,8 +402,8 @@ function checkNumbers({ positions, acks }: ReplicateRequest): void {
   const whole =
     acks.every((ack) => isSmallPosition(ack.leaderEpoch)) &&
     positions.every(
-      ({ topicId: topic, partition, leaderEpoch: epoch }) =>
-        isIdentity(topic) && isSmallPosition(partition) && isSmallPosition(epoch),
+      ({ topicId: topic, ...position }) =>
+        isIdentity(topic) && [position.partition, position.leaderEpoch, position.partitionEpoch].every(isSmallPosition),
     );
   if (!whole)
     throw new SluiceError('INVALID_REQUEST', {

@@ -72,6 +72,20 @@ export class ControllerService {
       };
     });
     peers.unary(methods.controller.alterPartitions, (request) => this.#alterPartitions(request));
+    peers.unary(methods.controller.reportDamage, async (request) => {
+      const identity = this.#check(request.identity);
+      if (!isIdentity(request.topicId) || !isSmallPosition(request.partition)) {
+        throw new SluiceError('INVALID_REQUEST', { message: 'A report of damage names a partition.' });
+      }
+      const { since } = await decisions.ask({
+        type: 'reportDamage',
+        nodeId: nodeId(identity.nodeId),
+        brokerEpoch: brokerEpoch(request.brokerEpoch),
+        topicId: topicId(request.topicId),
+        partition: partitionIndex(request.partition),
+      });
+      return since === null ? { stays: true } : { since };
+    });
     peers.unary(methods.controller.allocateProducerIds, async (request) => {
       const identity = this.#check(request.identity);
       const block = await decisions.ask({
@@ -164,7 +178,7 @@ function alterationOf(message: PartitionAlteration): Alteration {
   const whole =
     isIdentity(message.topicId) &&
     [partition, leader, basedOn].every(isSmallPosition) &&
-    message.isr.every((member) => isNodeNumber(member.nodeId));
+    message.isr.every((member) => isNodeNumber(member.nodeId) && isSmallPosition(member.statedEpoch));
   if (!whole) {
     throw new SluiceError('INVALID_REQUEST', {
       message: 'A partition change names a partition, its epochs and its members.',
@@ -178,6 +192,7 @@ function alterationOf(message: PartitionAlteration): Alteration {
     isr: message.isr.map((member) => ({
       nodeId: nodeId(member.nodeId),
       brokerEpoch: brokerEpoch(member.brokerEpoch),
+      statedEpoch: partitionEpoch(member.statedEpoch),
     })),
   };
 }

@@ -11,7 +11,7 @@ import type {
   AlterPartitionResult,
   AlterPartitionsRequest,
   DecisionFor,
-  NodeIdentity,
+  ProposedMember,
   PartitionAlteration,
   PartitionAltered,
 } from './requests.ts';
@@ -86,8 +86,8 @@ function checkAlteration(image: MetadataImage, caller: NodeId, alteration: Parti
 
 function checkMembers(
   image: MetadataImage,
-  { replicas, leader }: PartitionState,
-  isr: readonly NodeIdentity[],
+  { replicas, leader, refilling }: PartitionState,
+  isr: readonly ProposedMember[],
 ): Failed | undefined {
   const ids = isr.map((member) => member.nodeId);
   const isLegal =
@@ -96,7 +96,7 @@ function checkMembers(
     const message = 'the proposed ISR must be replicas of the partition, each once, with the leader among them';
     return failed('INVALID_REQUEST', message, { isr: ids, replicas, leader });
   }
-  for (const { nodeId, brokerEpoch } of isr) {
+  for (const { nodeId, brokerEpoch, statedEpoch } of isr) {
     const node = image.node(nodeId);
     // A draining leader is still the leader, and without itself it could propose nothing.
     const isActive = node?.state === 'up' || (node?.state === 'draining' && nodeId === leader);
@@ -104,6 +104,11 @@ function checkMembers(
       const message = `node ${nodeId} cannot be in sync: it is fenced, shutting down or of another broker epoch`;
       const registered = node?.brokerEpoch ?? null;
       return failed('INELIGIBLE_REPLICA', message, { nodeId, brokerEpoch, registered, state: node?.state ?? null });
+    }
+    const since = refilling.find((each) => each.nodeId === nodeId)?.since ?? statedEpoch;
+    if (statedEpoch < since) {
+      const message = `node ${nodeId} cannot be in sync by what it acked before partition epoch ${since}: its log was damaged`;
+      return failed('INELIGIBLE_REPLICA', message, { nodeId, statedEpoch, since });
     }
   }
   return undefined;

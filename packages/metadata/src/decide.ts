@@ -16,6 +16,7 @@ import {
   decideRegisterNode,
   decideUnfenceNode,
 } from './nodes.ts';
+import { decideReportDamage } from './damage.ts';
 import { decideElectPreferred } from './preferred.ts';
 import { decideAllocateProducerIds } from './producer-ids.ts';
 import { featureLevelMax } from './records.ts';
@@ -47,6 +48,8 @@ export function decide(image: MetadataImage, request: MetadataRequest): Decision
       return decideDeleteTopic(image, request);
     case 'alterPartitions':
       return decideAlterPartitions(image, request);
+    case 'reportDamage':
+      return decideReportDamage(image, request);
     case 'allocateProducerIds':
       return decideAllocateProducerIds(image, request);
     case 'electPreferred':

@@ -135,6 +135,7 @@ test('M4: a change counts its epochs, no change is no record', () => {
     isr: ids(1, 2),
     elr: [],
     lossy: [],
+    refilling: [],
     leader: nodeId(1),
     leaderEpoch: leaderEpoch(4),
     partitionEpoch: partitionEpoch(7),

@@ -13,6 +13,9 @@
  * E5. Where durability is `replicated`, a replica whose node stopped uncleanly leaves the ISR as if it were lossy: it acked
  *     from memory what may not have been on its disk. The last one stays and may lead: its log has no holes, only an end
  *     that came too early, by what may be acked and not synced.
+ * E6. A replica that finds its log damaged while it runs leaves the ISR when one of the others can lead at once, else it
+ *     stays as it is and serves what is intact. Having left, it cuts its log, and joins again only by a position that it
+ *     stated knowing that it had left: what it acked before is of a log that is no more.
  */
 import { nextLeaderEpoch, nextPartitionEpoch } from '@sluice/base';
 import type { NodeId } from '@sluice/base';
@@ -73,7 +76,7 @@ export function partitionChange(before: PartitionState, after: Membership): Part
   if (!leaderChanged && !isrChanged && !lossyChanged) return undefined;
   return {
     type: 'partitionChanged',
-    version: 1,
+    version: 2,
     topicId: before.topicId,
     partition: before.partition,
     ...(leaderChanged && { leader: after.leader }),

@@ -119,7 +119,7 @@ describe('what an entry changed', () => {
     const next = logIndex(driver.image.appliedIndex + 1);
     const change = {
       type: 'partitionChanged',
-      version: 1,
+      version: 2,
       topicId: state.topicId,
       partition: state.partition,
     } as const;
@@ -173,7 +173,18 @@ test('10,000 partitions: one change costs what it changes, not what there is', (
     type: 'alterPartitions',
     nodeId: leader!,
     brokerEpoch: large.image.node(leader!)!.brokerEpoch,
-    partitions: [{ ...one, isr: [{ nodeId: leader!, brokerEpoch: large.image.node(leader!)!.brokerEpoch }] }],
+    partitions: [
+      {
+        ...one,
+        isr: [
+          {
+            nodeId: leader!,
+            brokerEpoch: large.image.node(leader!)!.brokerEpoch,
+            statedEpoch: one.partitionEpoch,
+          },
+        ],
+      },
+    ],
   });
   expect(alter.partitions).toEqual([{ topicId: one.topicId, partition: one.partition }]);
   // Fencing looks at the partitions of the lost node only: half of 10,000 with 3 replicas on 6 nodes.

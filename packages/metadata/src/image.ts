@@ -5,7 +5,7 @@
  * list `TopicState.partitions` is live: copy it to keep it.
  *
  * M1. The first record is `featureLevel`, once (R1).
- * M2. isr is not empty, isr ⊆ replicas, lossy ⊆ isr, no duplicates.
+ * M2. isr is not empty, isr ⊆ replicas, lossy ⊆ isr, refilling ⊆ replicas − isr, no duplicates.
  * M3. The leader is null or in isr, not in lossy, and not fenced.
  * M4. leaderEpoch grows by one exactly when the leader changes; partitionEpoch grows by one with every change.
  * M5. A node's broker epoch is the index of the entry that registered it, so it only grows.
@@ -238,7 +238,7 @@ export class MetadataImage {
     const { type: _type, version: _version, ...state } = record;
     const topic = this.#topics.get(record.topicId);
     invariant(topic?.partitions.length === record.partition, 'partitions are created in order', { record });
-    topic.partitions.push(this.#index(undefined, { ...state, elr: [], lossy: [] }));
+    topic.partitions.push(this.#index(undefined, { ...state, elr: [], lossy: [], refilling: [] }));
     this.#partitionCount += 1;
   }
 
@@ -247,7 +247,9 @@ export class MetadataImage {
     const topic = this.#topics.get(record.topicId);
     const before = topic?.partitions[record.partition];
     invariant(topic !== undefined && before !== undefined, 'a partition exists before it changes', { record });
-    const after = { ...before, ...changed };
+    const merged = { ...before, ...changed };
+    const refilling = merged.refilling.filter(({ nodeId }) => !merged.isr.includes(nodeId));
+    const after = { ...merged, refilling };
     const leaderChanged = after.leader !== before.leader;
     invariant(
       after.partitionEpoch === before.partitionEpoch + 1 &&

@@ -257,7 +257,11 @@ class Cluster {
       const isActive = (replica: NodeId): boolean => this.image.node(replica)?.state === 'up' && this.#acts(replica);
       const active = state.replicas.filter((replica) => replica === leader || isActive(replica));
       for (const replica of active) held.set(replica, held.get(leader) ?? 0);
-      const isr = active.map((replica) => ({ nodeId: replica, brokerEpoch: this.image.node(replica)!.brokerEpoch }));
+      const isr = active.map((replica) => ({
+        nodeId: replica,
+        brokerEpoch: this.image.node(replica)!.brokerEpoch,
+        statedEpoch: partitionEpoch,
+      }));
       this.ask({
         type: 'alterPartitions',
         nodeId: leader,

@@ -68,7 +68,7 @@ const samples: { readonly [Type in MetadataRecord['type']]: Extract<MetadataReco
   },
   partitionChanged: {
     type: 'partitionChanged',
-    version: 1,
+    version: 2,
     topicId: topic,
     partition: partitionIndex(0),
     leader: null,

@@ -100,10 +100,16 @@ export interface PartitionCreatedRecord {
   readonly partitionEpoch: PartitionEpoch;
 }
 
+/** What the replica acked before it knew of this partition epoch says nothing any more. */
+export interface Refilling {
+  readonly nodeId: NodeId;
+  readonly since: PartitionEpoch;
+}
+
 /** Absent fields keep their value. `leaderEpoch` grows exactly when the leader changes, `partitionEpoch` always by one. */
 export interface PartitionChangedRecord {
   readonly type: 'partitionChanged';
-  readonly version: 1;
+  readonly version: 2;
   readonly topicId: TopicId;
   readonly partition: PartitionIndex;
   readonly leader?: NodeId | null;
@@ -112,6 +118,8 @@ export interface PartitionChangedRecord {
   readonly replicas?: readonly NodeId[];
   /** Members of `isr` that may have lost acked records; see `lossy` of `PartitionState`. */
   readonly lossy?: readonly NodeId[];
+  /** Those who are members of the ISR after this drop out by themselves. */
+  readonly refilling?: readonly Refilling[];
   readonly leaderEpoch: LeaderEpoch;
   readonly partitionEpoch: PartitionEpoch;
 }
@@ -161,7 +169,7 @@ const versions: Readonly<Record<MetadataRecord['type'], number>> = {
   nodeDraining: 1,
   topicCreated: 3,
   partitionCreated: 1,
-  partitionChanged: 1,
+  partitionChanged: 2,
   topicDeleted: 1,
   producerIdsAllocated: 1,
 };

@@ -121,8 +121,25 @@ export interface PartitionAlteration {
   readonly partition: PartitionIndex;
   readonly leaderEpoch: LeaderEpoch;
   readonly partitionEpoch: PartitionEpoch;
-  /** The whole proposed ISR, each member with the broker epoch that the leader saw in its fetches. */
-  readonly isr: readonly NodeIdentity[];
+  /** The whole proposed ISR, each member as the leader saw it in its positions. */
+  readonly isr: readonly ProposedMember[];
+}
+
+/**
+ * A replica found its log damaged while it runs (E6). Errors: `STALE_BROKER_EPOCH`, `UNKNOWN_TOPIC`,
+ * `UNKNOWN_PARTITION`, `INVALID_REQUEST` when the node holds no replica.
+ */
+export interface ReportDamageRequest {
+  readonly type: 'reportDamage';
+  readonly nodeId: NodeId;
+  readonly brokerEpoch: BrokerEpoch;
+  readonly topicId: TopicId;
+  readonly partition: PartitionIndex;
+}
+
+export interface ReportDamageValue {
+  /** Null: it stays in sync, because nobody else can lead; else it may cut its log when it knows of this epoch. */
+  readonly since: PartitionEpoch | null;
 }
 
 /** Errors: `STALE_BROKER_EPOCH`. */
@@ -149,6 +166,7 @@ export type MetadataRequest =
   | CreateTopicRequest
   | DeleteTopicRequest
   | AlterPartitionsRequest
+  | ReportDamageRequest
   | AllocateProducerIdsRequest
   | ElectPreferredRequest;
 
@@ -156,6 +174,11 @@ export type MetadataRequest =
 export interface NodeIdentity {
   readonly nodeId: NodeId;
   readonly brokerEpoch: BrokerEpoch;
+}
+
+export interface ProposedMember extends NodeIdentity {
+  /** The partition epoch that it knew when it stated the position by which it is judged (E6). */
+  readonly statedEpoch: PartitionEpoch;
 }
 
 export type MetadataResponse<Value> =
@@ -244,6 +267,7 @@ export interface ResponseValues {
   readonly createTopic: CreateTopicValue;
   readonly deleteTopic: DeleteTopicValue;
   readonly alterPartitions: AlterPartitionsValue;
+  readonly reportDamage: ReportDamageValue;
   readonly allocateProducerIds: AllocateProducerIdsValue;
   readonly electPreferred: ElectPreferredValue;
 }

@@ -9,7 +9,7 @@ import type {
   PartitionIndex,
   TopicId,
 } from '@sluice/base';
-import type { ClientListener } from './records.ts';
+import type { ClientListener, Refilling } from './records.ts';
 import type { TopicConfig } from './topic-config.ts';
 
 /**
@@ -49,6 +49,8 @@ export interface PartitionState {
    * elected. A member leaves it by leaving the ISR; while it stays the partition has no leader.
    */
   readonly lossy: readonly NodeId[];
+  /** Replicas outside of the ISR that found their log damaged and begin it anew where it is intact. */
+  readonly refilling: readonly Refilling[];
   readonly leader: NodeId | null;
   readonly leaderEpoch: LeaderEpoch;
   readonly partitionEpoch: PartitionEpoch;

@@ -132,6 +132,11 @@ class Session {
         return { type: 'deleteTopic', namespace: 'default', name: first };
       case 'alter':
         return { type: 'alterPartitions', ...node(), partitions: words.slice(1).map((word) => this.#alteration(word)) };
+      case 'damage': {
+        const [name = '', partition = '0'] = (words[1] ?? '').split('/');
+        const named = this.#image.topicNamed('default', name)?.topicId ?? topicId(identity('gone'));
+        return { type: 'reportDamage', ...node(), topicId: named, partition: partitionIndex(+partition) };
+      }
       case 'producer-ids':
         return { type: 'allocateProducerIds', ...node() };
       case 'prefer':
@@ -191,8 +196,13 @@ class Session {
         .split(',')
         .filter((member) => member !== '')
         .map((member) => {
-          const [id = '0', epoch] = member.split('@');
-          return { nodeId: nodeId(+id), brokerEpoch: this.#epochOf(+id, new Map(epoch ? [['epoch', epoch]] : [])) };
+          const [who = '0', stated] = member.split('~');
+          const [id = '0', epoch] = who.split('@');
+          return {
+            nodeId: nodeId(+id),
+            brokerEpoch: this.#epochOf(+id, new Map(epoch ? [['epoch', epoch]] : [])),
+            statedEpoch: partitionEpoch(+(stated ?? state?.partitionEpoch ?? 0)),
+          };
         }),
     };
   }

@@ -44,6 +44,7 @@ export type ReplicationMessage =
       readonly fetchOffset: Offset;
       readonly durableOffset: Offset;
       readonly durableStart: Offset;
+      readonly partitionEpoch: PartitionEpoch;
       readonly lastEpoch: LeaderEpoch | undefined;
     }
   | {
@@ -101,6 +102,8 @@ export interface IsrProposal {
 export interface IsrMember {
   readonly nodeId: NodeId;
   readonly brokerEpoch: BrokerEpoch;
+  /** That it knew when it stated its position. */
+  readonly statedEpoch: PartitionEpoch;
 }
 
 /** Read the producers of the log below `logEnd` from its batch headers, then step `producersReloaded`. */

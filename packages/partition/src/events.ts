@@ -95,6 +95,11 @@ export interface AssignedEvent {
   readonly durability: Durability;
   /** Granted to this process; the replica neither leads nor follows while the controller knows another one. */
   readonly selfBrokerEpoch: BrokerEpoch;
+  /**
+   * The log was found damaged from here on, and this says that the replica has left the ISR for it: it is cut before any
+   * position is stated that knows this partition epoch (E6).
+   */
+  readonly intactEnd?: Offset;
   readonly nowMs: number;
 }
 
@@ -149,6 +154,8 @@ export interface FollowerPositionEvent {
   readonly fetchOffset: Offset;
   readonly durableOffset: Offset;
   readonly durableStart: Offset;
+  /** That it knew when it stated this. */
+  readonly partitionEpoch: PartitionEpoch;
   /** Leader epoch of its last batch; undefined when its log is empty. */
   readonly lastEpoch: LeaderEpoch | undefined;
   readonly nowMs: number;

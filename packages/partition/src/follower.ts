@@ -5,7 +5,7 @@ import { ackAppended, ackRestarted, ackTruncated, acksFromMemory } from './ack-e
 import type { EffectsDraft } from './effects-draft.ts';
 import type { BatchFacts, DivergedEvent, PositionRefusedEvent, PushedEvent } from './events.ts';
 import { raiseHighWatermark } from './high-watermark.ts';
-import { larger, smaller } from './replica-state.ts';
+import { assignmentOf, larger, smaller } from './replica-state.ts';
 import type { FollowerRole, ReplicaState } from './replica-state.ts';
 import { trimLog } from './trim.ts';
 
@@ -26,6 +26,7 @@ export function statePosition(state: ReplicaState, follower: FollowerRole, fx: E
     fetchOffset: state.logEnd,
     durableOffset: state.durableEnd,
     durableStart: state.durableStart,
+    partitionEpoch: assignmentOf(state).partitionEpoch,
     // What was trimmed away was the leader's too: an empty log has nothing that could differ.
     lastEpoch: state.logStart === state.logEnd ? undefined : state.epochs.latest,
   });
@@ -170,6 +171,17 @@ function takeBack(state: ReplicaState, shared: Offset, fx: EffectsDraft): void {
   const to = shared < state.logStart ? state.logStart : shared;
   fx.note({ kind: 'takenBack', from: state.highWatermark, to });
   state.highWatermark = to;
+  truncateLog(state, to, fx);
+}
+
+/**
+ * What follows `intactEnd` goes, committed or not: others have it, and what was acked of it no longer counts. The high
+ * watermark goes back.
+ */
+export function cutDamaged(state: ReplicaState, intactEnd: Offset, fx: EffectsDraft): void {
+  const to = larger(intactEnd, state.logStart);
+  if (to >= state.logEnd) return;
+  state.highWatermark = smaller(state.highWatermark, to);
   truncateLog(state, to, fx);
 }
 

@@ -51,6 +51,7 @@ test.each<Durability>(['fsync', 'replicated'])(
             fetchOffset: offset(0),
             durableOffset: offset(0),
             durableStart: offset(0),
+            partitionEpoch: partitionEpoch(1),
             lastEpoch: undefined,
           };
           replica.step({ kind: 'followerPosition', ...about, ...position });
@@ -88,7 +89,13 @@ test.each<Durability>(['fsync', 'replicated'])(
 test('10,000 parked requests end in order, each once', () => {
   const replica = leaderOf([1, 2]);
   const about = { replica: nodeId(2), brokerEpoch: life, leaderEpoch: epoch, session: sessionNumber(1), nowMs: 0 };
-  const position = { fetchOffset: offset(0), durableOffset: offset(0), durableStart: offset(0), lastEpoch: undefined };
+  const position = {
+    fetchOffset: offset(0),
+    durableOffset: offset(0),
+    durableStart: offset(0),
+    partitionEpoch: partitionEpoch(1),
+    lastEpoch: undefined,
+  };
   replica.step({ kind: 'followerPosition', ...about, ...position });
   const ended: number[] = [];
   for (let requestId = 1; requestId <= 10_000; requestId += 1) {

@@ -129,14 +129,15 @@ function propose(
   fx: EffectsDraft,
 ): void {
   const assignment = assignmentOf(state);
+  const { partitionEpoch } = assignment;
   const members: IsrMember[] = [];
   for (const nodeId of change.isr) {
     const brokerEpoch = assignment.replicas.find((one) => one.nodeId === nodeId)?.brokerEpoch;
     // Not known yet: metadata that names it is on its way.
     if (brokerEpoch === undefined) return;
-    members.push({ nodeId, brokerEpoch });
+    const statedEpoch = leader.followers.get(nodeId)?.statedEpoch ?? partitionEpoch;
+    members.push({ nodeId, brokerEpoch, statedEpoch });
   }
-  const { partitionEpoch } = assignment;
   leader.pendingIsr = { isr: change.isr, members, partitionEpoch, phase: 'asked' };
   ask(leader, leader.pendingIsr, change.reason, fx);
 }

@@ -108,6 +108,7 @@ function beginSession(leader: LeaderRole, event: FollowerPositionEvent, fx: Effe
   const follower: FollowerProgressState = {
     brokerEpoch: event.brokerEpoch,
     session: event.session,
+    statedEpoch: event.partitionEpoch,
     streaming: false,
     acked: offset(0),
     ackedStart: offset(0),

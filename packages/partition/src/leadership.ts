@@ -3,11 +3,11 @@ import { invariant } from '@sluice/base';
 import { CaughtUpMarks } from './caught-up-marks.ts';
 import type { EffectsDraft } from './effects-draft.ts';
 import type { AssignedEvent } from './events.ts';
-import { statePosition } from './follower.ts';
+import { cutDamaged, statePosition } from './follower.ts';
 import { maybeAdvanceHighWatermark } from './high-watermark.ts';
 import { maybeExpandAny } from './isr.ts';
 import { failWaitingBelowMinIsr } from './leader-append.ts';
-import type { LeaderRole, ReplicaState } from './replica-state.ts';
+import type { Assignment, LeaderRole, ReplicaState } from './replica-state.ts';
 import { maybeAnswerTrims } from './trim.ts';
 import { WaitingReplies } from './waiting-replies.ts';
 
@@ -31,11 +31,22 @@ export function onAssigned(state: ReplicaState, event: AssignedEvent, fx: Effect
   if (role.kind === 'failed') return;
   const next = roleIn(state, event);
   const same = role.kind === next && (role.kind === 'idle' || role.epoch === leaderEpoch);
-  if (!same) {
-    if (role.kind === 'leader') leaveLeadership(state, role, fx);
-    enter(state, { role: next, event }, fx);
+  if (!same && role.kind === 'leader') leaveLeadership(state, role, fx);
+  if (event.intactEnd !== undefined) {
+    invariant(next !== 'leader', 'E6: who leads cuts nothing', { leaderEpoch });
+    cutDamaged(state, event.intactEnd, fx);
+  }
+  if (!same) enter(state, { role: next, event }, fx);
+  else if (role.kind === 'follower' && (event.intactEnd !== undefined || isOutAnew(state, known))) {
+    statePosition(state, role, fx);
   }
   if (state.role.kind === 'leader') onMetadataAtLeader(state, state.role, fx);
+}
+
+/** Who is out of the ISR states its position for each partition epoch: by an older one it might not join (E6). */
+function isOutAnew({ self, assignment }: ReplicaState, before: Assignment | undefined): boolean {
+  if (assignment === undefined || assignment.isr.includes(self)) return false;
+  return assignment.partitionEpoch > (before?.partitionEpoch ?? -1);
 }
 
 /** The new ISR, liveness or broker epochs of the members, at the leader. */

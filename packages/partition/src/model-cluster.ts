@@ -8,7 +8,16 @@
  * may be lost.
  */
 import { SeededRandom, nodeId, offset, offsetAfter, producerEpoch, producerId } from '@sluice/base';
-import type { BrokerEpoch, Durability, NodeId, Offset, ProducerId, Random, SessionNumber } from '@sluice/base';
+import type {
+  BrokerEpoch,
+  Durability,
+  NodeId,
+  Offset,
+  PartitionEpoch,
+  ProducerId,
+  Random,
+  SessionNumber,
+} from '@sluice/base';
 import type { PartitionConfig } from './config.ts';
 import type {
   IsrProposal,
@@ -55,6 +64,8 @@ interface ModelNode {
   reloads: ReloadProducers[];
   /** It lost what was in memory, and did not register since. */
   unclean: boolean;
+  /** Its log is damaged from here on, and it has left the ISR at this partition epoch. */
+  damage: { readonly intactEnd: Offset; readonly since: PartitionEpoch } | undefined;
 }
 
 interface ModelProducer {
@@ -127,6 +138,7 @@ export class ModelCluster {
       requests: new Map(),
       reloads: [],
       unclean: false,
+      damage: undefined,
     }));
     this.#controller = new ModelController(ids, minIsr, (metadata) => {
       for (const node of this.#nodes) node.metadata.push(metadata);
@@ -171,7 +183,8 @@ export class ModelCluster {
     if (this.#random.below(this.#quietness) > 0) return this.#deliver();
     if (draw < 975) return this.#controller.move(node.id);
     if (draw < 983) return this.#crash(node);
-    if (draw < 986) return this.#fence(node);
+    if (draw < 985) return this.#fence(node);
+    if (draw < 986) return this.#damage(node);
     if (draw < 988) return this.#wipe(node);
     if (draw < 990) {
       if (this.#durability === 'replicated') return this.#stop(node);
@@ -233,6 +246,7 @@ export class ModelCluster {
 
   #end(node: ModelNode): void {
     node.replica = undefined;
+    node.damage = undefined;
     node.pushes.clear();
     node.requests.clear();
     if (this.#random.below(2) === 0) this.#fence(node);
@@ -263,6 +277,20 @@ export class ModelCluster {
     this.#start(node, true);
   }
 
+  /** A read meets damage somewhere. f = minISR − 1, as for a wipe. */
+  #damage(node: ModelNode): void {
+    const { isr } = this.#controller.metadata;
+    if (node.replica === undefined || node.damage !== undefined) return;
+    if (isr.includes(node.id) && isr.length <= minIsr) return;
+    if (this.#isLastWithMemory(node)) return;
+    const { batches } = node.log.current;
+    const at = batches[this.#random.below(batches.length + 1)];
+    const since = at && this.#controller.damage(node.id);
+    if (at === undefined || since === undefined) return;
+    this.#count('damage');
+    node.damage = { intactEnd: at.baseOffset, since };
+  }
+
   #unfence(node: ModelNode): void {
     if (node.brokerEpoch === undefined || !this.#controller.fenced(node.id)) return;
     this.#controller.unfence(node.id);
@@ -275,7 +303,10 @@ export class ModelCluster {
     const metadata = node.metadata.splice(0, upTo).at(-1);
     if (metadata === undefined) return;
     const before = node.replica.role;
-    this.#step(node, { kind: 'assigned', ...metadata, ...this.#topic(node.brokerEpoch) });
+    const damage = node.damage !== undefined && metadata.partitionEpoch >= node.damage.since ? node.damage : undefined;
+    if (damage !== undefined) node.damage = undefined;
+    const about = this.#topic(node.brokerEpoch);
+    this.#step(node, { kind: 'assigned', ...metadata, ...about, ...(damage && { intactEnd: damage.intactEnd }) });
     if (node.replica.role === 'leader' && before !== 'leader') {
       this.#count('elected');
       if (this.#controller.metadata.leaderEpoch === metadata.leaderEpoch) this.#history.complete(node.id, node.log);
@@ -491,16 +522,9 @@ export class ModelCluster {
     switch (message.kind) {
       case 'position': {
         if (node.brokerEpoch === undefined) return;
-        const { fetchOffset, durableOffset, durableStart, lastEpoch } = message;
-        const about = { replica: node.id, brokerEpoch: node.brokerEpoch, leaderEpoch, session, nowMs };
-        return this.#enqueue(to, {
-          kind: 'followerPosition',
-          ...about,
-          fetchOffset,
-          durableOffset,
-          durableStart,
-          lastEpoch,
-        });
+        const { kind: _kind, to: _to, ...stated } = message;
+        const about = { replica: node.id, brokerEpoch: node.brokerEpoch, nowMs };
+        return this.#enqueue(to, { kind: 'followerPosition', ...about, ...stated });
       }
       case 'divergence': {
         const { epoch, endOffset } = message;

@@ -21,6 +21,8 @@ export class ModelController {
   #partitionEpoch: PartitionEpoch = partitionEpoch(0);
   #isr: readonly NodeId[];
   #granted = 0;
+  /** Who left the ISR for damage, and when. */
+  #refilling: ReadonlyMap<NodeId, PartitionEpoch> = new Map();
 
   constructor(nodes: readonly NodeId[], minIsr: number, onChange: (metadata: ModelMetadata) => void) {
     this.#isr = nodes;
@@ -80,6 +82,19 @@ export class ModelController {
     this.#onChange(this.metadata);
   }
 
+  /** E6: it leaves, if another member can lead at once, and is told the epoch. */
+  damage(nodeId: NodeId): PartitionEpoch | undefined {
+    const others = this.#isr.filter((member) => member !== nodeId);
+    const stays = this.#isr.includes(nodeId) && !others.some((member) => !this.fenced(member));
+    if (stays) return undefined;
+    this.#isr = others;
+    if (this.#leader === nodeId) this.#elect();
+    else this.#partitionEpoch = nextPartitionEpoch(this.#partitionEpoch);
+    this.#refilling = new Map([...this.#refilling, [nodeId, this.#partitionEpoch]]);
+    this.#onChange(this.metadata);
+    return this.#partitionEpoch;
+  }
+
   /** D12. */
   alter(from: NodeId, proposal: IsrProposal): IsrChangeOutcome {
     const failed = (
@@ -92,10 +107,12 @@ export class ModelController {
     if (proposal.partitionEpoch !== this.#partitionEpoch) return failed('INVALID_UPDATE_VERSION');
     const ineligible = proposal.isr.some((member) => {
       const node = this.#node(member.nodeId);
-      return node.fenced || node.brokerEpoch !== member.brokerEpoch;
+      const since = this.#refilling.get(member.nodeId) ?? 0;
+      return node.fenced || node.brokerEpoch !== member.brokerEpoch || member.statedEpoch < since;
     });
     if (ineligible) return failed('INELIGIBLE_REPLICA');
     this.#isr = proposal.isr.map((member) => member.nodeId);
+    this.#refilling = new Map([...this.#refilling].filter(([id]) => !this.#isr.includes(id)));
     this.#partitionEpoch = nextPartitionEpoch(this.#partitionEpoch);
     this.#onChange(this.metadata);
     return { kind: 'applied', partitionEpoch: this.#partitionEpoch, isr: this.#isr };

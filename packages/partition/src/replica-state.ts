@@ -3,7 +3,8 @@
  * `high-watermark`, `isr`, `follower`), one step at a time, and read by `replica`.
  *
  * T1 durableStart ≤ logStart ≤ highWatermark ≤ logEnd, and durableEnd ≤ ackEnd ≤ logEnd.
- * T2 `highWatermark` never goes down: what it covers is committed for ever. The one exception is `takenBack`.
+ * T2 `highWatermark` never goes down: what it covers is committed for ever. The exceptions are `takenBack` and
+ *    damage.
  * T3 `generation` grows with every change that takes bytes out of the log.
  */
 import { invariant } from '@sluice/base';
@@ -34,6 +35,8 @@ export interface Assignment {
 export interface FollowerProgressState {
   brokerEpoch: BrokerEpoch;
   session: SessionNumber;
+  /** The partition epoch that it knew when the session began. */
+  statedEpoch: PartitionEpoch;
   /** The position of this session was found on the leader's log: pushes flow and acks count. */
   streaming: boolean;
   /** What the follower answers for, and equal to the leader's log. */

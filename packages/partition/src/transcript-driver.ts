@@ -196,7 +196,8 @@ function followerEvent(name: string, args: Arguments, nowMs: number): PartitionE
   }
   if (name !== 'position') throw new Error(`unknown command ${name}`);
   const lastEpoch = args.has('last') ? leaderEpoch(args.number('last')) : undefined;
-  return { kind: 'followerPosition', ...about, fetchOffset: offset(args.number('fetch')), lastEpoch };
+  const stated = { fetchOffset: offset(args.number('fetch')), partitionEpoch: partitionEpoch(args.number('pe', 0)) };
+  return { kind: 'followerPosition', ...about, ...stated, lastEpoch };
 }
 
 /** `lives=10,20,31`: the broker epoch of each of the replicas 1, 2, 3. */
@@ -219,6 +220,7 @@ function assigned(args: Arguments, nowMs: number): PartitionEvent {
     minIsr: args.number('min', 2),
     durability: args.text('durability', 'fsync') as Durability,
     selfBrokerEpoch: brokerEpoch(args.number('life', 10)),
+    ...(args.has('intact') && { intactEnd: offset(args.number('intact')) }),
     nowMs,
   };
 }

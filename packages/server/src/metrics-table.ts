@@ -55,6 +55,10 @@ export const metricsTable = {
     'What partitions hold of that; the rest goes with dead files, and by rewrites.',
   ),
   sluice_log_scrubbed_bytes_total: counter('bytes', 'Bytes of finished files that were read again and checked.'),
+  sluice_log_damage_total: counter(
+    'count',
+    'How often a log of this node was found damaged, by recovery, a reader or the scrubber.',
+  ),
   sluice_log_scrub_passes_total: counter('count', 'How often all finished files were read again and checked.'),
   sluice_disk_free_bytes: gauge('bytes', 'Free space of the file system of the data directory.'),
   sluice_disk_reserve_bytes: gauge('bytes', 'Free space below which records are refused.'),

@@ -144,6 +144,7 @@ class AssembledNode implements Node {
       sluice_log_live_bytes: stats.liveBytes,
       sluice_log_scrubbed_bytes_total: stats.scrubbedBytes,
       sluice_log_scrub_passes_total: stats.scrubPasses,
+      sluice_log_damage_total: stats.damages,
       sluice_disk_free_bytes: nodeLog.disk.freeBytes ?? Number.NaN,
       sluice_disk_reserve_bytes: nodeLog.disk.reserveBytes,
       sluice_disk_low: nodeLog.disk.isLow ? 1 : 0,

@@ -4,8 +4,8 @@
  * Owns the open handles of finished files, a cache of their extents and the memory that reads take; all are bounded.
  * Every batch read is checked against its CRC and its place before it is handed out.
  */
-import type { Offset } from '@sluice/base';
-import { offset, SluiceError } from '@sluice/base';
+import type { DiskFile, Offset } from '@sluice/base';
+import { DiskError, offset, SluiceError } from '@sluice/base';
 import { batchesIn, crc32c } from '@sluice/record';
 import { ByteReader } from './binary.ts';
 import type { DataDirectory } from './data-directory.ts';
@@ -169,12 +169,18 @@ export class ColdReader {
     const extents =
       segment.extents instanceof ExtentList
         ? segment.extents
-        : await this.#section(fileId, segment.extents, { from: start, lease, isFresh: start === base });
+        : await this.#section(fileId, segment.extents, {
+            from: Math.max(index.start, base),
+            lease,
+            isFresh: start === base,
+          });
     if (extents === 'over-budget') return extents;
     if (extents instanceof DamagedRead) throw extents;
     const places = placesFrom(extents, start, { end: segment.end, bytesMax, lease });
     if (places === 'over-budget') return places;
-    const read = await this.#files.use(fileId, (file) => readSpans(file, places));
+    const firstBase = Math.max(index.start, places[0]?.base ?? start);
+    const read = await this.#bytes(fileId, firstBase, (file) => readSpans(file, places));
+    if (read instanceof DamagedRead) throw read;
     let bytes = 0;
     for (const [at, extent] of places.entries()) {
       bytes += extent.bytes;
@@ -196,7 +202,8 @@ export class ColdReader {
 
   async #readSection(fileId: number, section: Section): Promise<Uint8Array | undefined> {
     const bytes = new Uint8Array(section.bytes);
-    const read = await this.#files.use(fileId, (file) => file.read(bytes, section.position));
+    const read = await this.#bytes(fileId, 0, (file) => file.read(bytes, section.position));
+    if (read instanceof DamagedRead) return undefined;
     return read < bytes.length || crc32c(bytes) !== section.crc ? undefined : bytes;
   }
 
@@ -240,15 +247,19 @@ export class ColdReader {
     const located = await this.#locate(index, range, lease);
     if (located === 'over-budget' || located instanceof DamagedRead) return located;
     const where = this.#path(located.fileId);
-    const read = await this.#files.use(located.fileId, (file) => readSpans(file, located.extents));
+    const { fileId } = located;
+    const startsAt = Math.max(index.start, located.extents[0]?.base ?? range.from);
+    const read = await this.#bytes(fileId, startsAt, (file) => readSpans(file, located.extents));
+    if (read instanceof DamagedRead) return read;
     const batches: Uint8Array[] = [];
     let bytes = 0;
     let next = range.from;
     for (const [at, extent] of located.extents.entries()) {
       const part = take(read[at], extent, { ...range, from: next, bytesMax: range.bytesMax - bytes });
-      if (part === undefined) {
+      if ('damagedAt' in part) {
         if (batches.length > 0) break;
-        return new DamagedRead(`${where} at byte ${extent.position}`, { fileId: located.fileId, intactEnd: next });
+        const intactEnd = Math.max(index.start, part.damagedAt);
+        return new DamagedRead(`${where} at byte ${extent.position}`, { fileId, intactEnd });
       }
       const fits = part.bytes.length > 0 && (part.withinLimit || (atLeastOne && batches.length === 0));
       if (!fits) break;
@@ -268,14 +279,19 @@ export class ColdReader {
         ? index.open
         : segment.extents instanceof ExtentList
           ? segment.extents
-          : await this.#section(segment.fileId, segment.extents, { from: range.from, lease, isFresh: false });
+          : await this.#section(segment.fileId, segment.extents, {
+              from: Math.max(index.start, segment.base),
+              lease,
+              isFresh: false,
+            });
     if (extents === 'over-budget' || extents instanceof DamagedRead) return extents;
     const end = Math.min(range.upTo, segment?.end ?? index.end);
     const chosen = placesFrom(extents, range.from, { end, bytesMax: range.bytesMax, lease });
     if (chosen === 'over-budget') return chosen;
     const fileId = segment?.fileId ?? this.#openFileId();
     if (chosen.length === 0) {
-      return new DamagedRead(`${this.#path(fileId)}: its index has a gap`, { fileId, intactEnd: range.from });
+      const intactEnd = Math.max(index.start, segment?.base ?? index.start);
+      return new DamagedRead(`${this.#path(fileId)}: its index has a gap`, { fileId, intactEnd });
     }
     return { fileId, extents: chosen };
   }
@@ -305,6 +321,16 @@ export class ColdReader {
     const extents = ExtentList.read(new ByteReader(bytes));
     this.#sections.put(fileId, section.position, extents);
     return extents;
+  }
+
+  /** A place that the disk cannot read is damage like one where it reads something else. */
+  async #bytes<T>(fileId: number, intactEnd: number, run: (file: DiskFile) => Promise<T>): Promise<T | DamagedRead> {
+    try {
+      return await this.#files.use(fileId, run);
+    } catch (error) {
+      if (!(error instanceof DiskError && error.code === 'EIO')) throw error;
+      return new DamagedRead(error.message, { fileId, intactEnd });
+    }
   }
 
   #path(fileId: number): string {
@@ -349,15 +375,15 @@ function placesFrom(
 }
 
 /**
- * The batches of an extent from the one that contains `from`. Undefined when they are not what the index says.
+ * The batches of an extent from the one that contains `from`, or the base of the first that is not what the index says.
  * `withinLimit` is false when even the first is over `bytesMax`; it is then returned alone.
  */
 function take(
   bytes: Uint8Array | undefined,
   extent: Extent,
   range: ColdRange,
-): { bytes: Uint8Array; end: number; withinLimit: boolean } | undefined {
-  if (bytes === undefined || !areHeadsOf(bytes, extent.headsCrc)) return undefined;
+): { bytes: Uint8Array; end: number; withinLimit: boolean } | { damagedAt: number } {
+  if (bytes === undefined || !areHeadsOf(bytes, extent.headsCrc)) return { damagedAt: extent.base };
   let next = extent.base;
   let first = -1;
   let last = 0;
@@ -368,7 +394,7 @@ function take(
     if (!found.ok || found.header.baseOffset !== next) {
       // What comes before the damage is good; the next read begins at it.
       if (first >= 0) break;
-      return undefined;
+      return { damagedAt: next };
     }
     next = found.header.baseOffset + found.header.lastOffsetDelta + 1;
     if (next <= range.from) continue;
@@ -382,7 +408,7 @@ function take(
     end = next;
     if (over) break;
   }
-  if (first < 0 && next < Math.min(extent.end, range.upTo)) return undefined;
+  if (first < 0 && next < Math.min(extent.end, range.upTo)) return { damagedAt: next };
   return { bytes: first < 0 ? bytes.subarray(0, 0) : bytes.subarray(first, last), end, withinLimit };
 }
 

@@ -3,6 +3,7 @@ import { DiskError, isSluiceError, logIndex, offset, SeededRandom, term } from '
 import { expect, test } from 'vitest';
 import { frameAlignment, FrameKind, readFrameHeader, writeFrameHeader } from './frame.ts';
 import { journalName } from './journal-file.ts';
+import type { ReadResult } from './log-store.ts';
 import { MemoryDisk } from './memory-disk.ts';
 import { concat, testBatch, testSpan } from './test-batches.ts';
 import { contents, durable, openTestNode, testLogId, type TestNode } from './test-node-log.ts';
@@ -213,6 +214,50 @@ test('decay in a finished file is found by the read, which serves what is good a
   expect(node.log.lossy).toHaveLength(1);
   await node.close();
 });
+
+test('damage that a read meets is told once, and again when it is further back, up to a batch boundary', async () => {
+  const disk = new MemoryDisk();
+  const node = await openTestNode({ disk, limits: { journalBytesMax: 20_000, tailBytesMax: 0 } });
+  const log = node.log.log(testLogId(1));
+  for (let n = 0; n < 12; n += 1) {
+    log.append(testBatch({ base: n * 10, records: 10, valueBytes: 300 }), testSpan(n * 10, n * 10 + 10));
+    await durable(log);
+  }
+  const told: unknown[] = [];
+  log.onLossy = ({ intactEnd, knownEnd, whileOpen }) => told.push([intactEnd, knownEnd, whileOpen]);
+  const fails = async (from: number): Promise<void> => {
+    await expect(log.read(offset(from), offset(120), 100_000)).rejects.toMatchObject({ code: 'STORAGE_FAILED' });
+  };
+  disk.flipBit(path, groupAt(3) + 1000);
+  await fails(25);
+  await fails(20);
+  expect([told, node.log.stats.damages]).toEqual([[[20, 120, true]], 1]);
+  disk.flipBit(path, groupAt(2) + 1000);
+  await fails(13);
+  expect([told.at(-1), told.length, node.log.stats.damages]).toEqual([[10, 120, true], 2, 2]);
+  log.truncate(offset(10));
+  log.append(testBatch({ base: 10, records: 10, valueBytes: 300 }), testSpan(10, 20));
+  await durable(log);
+  expect(batchEnd(await log.read(offset(0), offset(20), 100_000))).toBe(20);
+  log.healed();
+  expect([log.lossy, node.log.lossy, node.halts]).toEqual([undefined, [], []]);
+  await node.close();
+});
+
+test('a place that the disk cannot read is damage, and nothing halts', async () => {
+  let isBad = false;
+  const disk = new MemoryDisk({ faults: ({ kind }) => (isBad && kind === 'read' ? { fail: 'EIO' } : 'run') });
+  const node = await openTestNode({ disk, limits: { tailBytesMax: 0 } });
+  const log = node.log.log(testLogId(1));
+  log.append(testBatch({ base: 0, records: 10 }), testSpan(0, 10));
+  await durable(log);
+  isBad = true;
+  await expect(log.read(offset(5), offset(10), 100)).rejects.toMatchObject({ code: 'STORAGE_FAILED' });
+  expect([log.lossy?.intactEnd, node.halts]).toEqual([0, []]);
+  await node.close();
+});
+
+const batchEnd = (read: ReadResult): number => (read.kind === 'batches' ? read.endOffset : -1);
 
 test('random bytes as a journal file, and random bits in one, never hang and never throw but what is typed', async () => {
   const random = new SeededRandom(11);

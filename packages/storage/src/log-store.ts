@@ -46,6 +46,8 @@ export interface LossyReport {
   readonly knownEnd: Offset | undefined;
   /** File and byte position of the damage, for people. */
   readonly where: string;
+  /** Found by a read or the scrubber, not by recovery: the controller has not heard of it by the registration. */
+  readonly whileOpen?: true;
 }
 
 /** What the owner of a log derived from all its batches that end at or below `offset`, in a form of its own. */
@@ -76,6 +78,8 @@ export interface LogStore {
   readonly lossy: LossyReport | undefined;
   /** Called once for each group commit that made bytes of this log, or where it starts, durable. */
   onDurable: ((durableOffset: Offset) => void) | undefined;
+  /** Called when damage is found while the log is open, once, and again for damage further back; `lossy` says the same. */
+  onLossy: ((report: LossyReport) => void) | undefined;
 
   /**
    * Asked when a journal file that tells of this log is finished: what is derived from all that was appended so far, to be
@@ -92,7 +96,7 @@ export interface LogStore {
   /**
    * Whole batches from the one that contains `from`, about `bytesMax` at most but at least one, never past `upTo`.
    * Synchronous when served from the tail. Rejects with `STORAGE_FAILED` when the disk fails or the bytes are damaged;
-   * in the latter case `lossy` is set.
+   * in the latter case `lossy` is set, and its `intactEnd` is a batch boundary. What the disk cannot read counts as that.
    */
   read(from: Offset, upTo: Offset, bytesMax: number): ReadResult | Promise<ReadResult>;
   /**

@@ -82,6 +82,8 @@ export interface NodeLogStats {
   /** Read again and checked, and how often all of it was. */
   readonly scrubbedBytes: number;
   readonly scrubPasses: number;
+  /** How often damage was found: logs of which a part is lost, by recovery or later. */
+  readonly damages: number;
 }
 
 export interface NodeLog {

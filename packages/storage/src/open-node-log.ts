@@ -80,6 +80,8 @@ class JournalNodeLog implements NodeLog {
   readonly #deletions = new Map<string, number>();
   #waitingForRoom: (() => void)[] = [];
   readonly #settled: Settled;
+  /** Found since recovery. */
+  #damages = 0;
   #closed: Promise<void> | undefined;
 
   constructor(options: NodeLogOptions, recovered: Recovered) {
@@ -264,6 +266,7 @@ class JournalNodeLog implements NodeLog {
       liveBytes: this.#replay.liveBytes,
       scrubbedBytes: this.#scrubber.stats.bytes,
       scrubPasses: this.#scrubber.stats.passes,
+      damages: this.#settled.lossy.length + this.#damages,
     };
   }
 
@@ -285,7 +288,10 @@ class JournalNodeLog implements NodeLog {
 
   // One each for all logs: there may be ten thousand.
   readonly #indexOf: PartitionLogOptions['index'] = (id) => this.#replay.index(id);
-  readonly #onDamage: PartitionLogOptions['onDamage'] = (log, fileId) => this.#reclaim.damaged(fileId, log);
+  readonly #onDamage: PartitionLogOptions['onDamage'] = (log, fileId, isNews) => {
+    this.#damages += isNews ? 1 : 0;
+    this.#reclaim.damaged(fileId, log);
+  };
   readonly #onUnusableSnapshot: PartitionLogOptions['onUnusableSnapshot'] = ({ id }, reason) =>
     this.#options.logger.warn('state snapshot cannot be used', { ...id, reason });
   readonly #onDelete: PartitionLogOptions['onDelete'] = ({ id }, group) => {

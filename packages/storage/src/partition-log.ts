@@ -40,8 +40,8 @@ export interface PartitionLogOptions {
   /** The group that deletes the earlier life of this id, when that is not durable yet. */
   readonly deletedBy: number | undefined;
   readonly onDelete: (log: PartitionLog, group: number) => void;
-  /** A read met damage in this file; the log is lossy. */
-  readonly onDamage: (log: PartitionLog, fileId: number) => void;
+  /** Damage was met in this file, which the log knew of or not; it is lossy. */
+  readonly onDamage: (log: PartitionLog, fileId: number, isNews: boolean) => void;
   readonly onUnusableSnapshot: (log: PartitionLog, reason: string) => void;
 }
 
@@ -56,6 +56,7 @@ interface PendingCut {
 export class PartitionLog implements LogStore, GroupMember, CheckedLog {
   readonly id: LogId;
   onDurable: ((durableOffset: Offset) => void) | undefined;
+  onLossy: ((report: LossyReport) => void) | undefined;
   snapshot: (() => StateSnapshot | undefined) | undefined;
   readonly #indexOf: (id: LogId) => LogIndex;
   readonly #commit: GroupCommit;
@@ -385,9 +386,20 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
   }
 
   #onFailedRead(error: unknown): void {
-    if (!(error instanceof DamagedRead)) return;
-    this.#onDamage(this, error.fileId);
-    this.#lossy ??= { id: this.id, intactEnd: error.intactEnd, knownEnd: this.#end, where: error.message };
+    if (error instanceof DamagedRead) this.#damaged(error);
+  }
+
+  /** Damage was met, by whoever reads: the one way in which an open log becomes lossy. */
+  #damaged({ fileId, intactEnd: found, message }: DamagedRead): void {
+    const intactEnd = offset(Math.max(found, this.#start));
+    const before = this.#lossy;
+    const isNews = before === undefined || intactEnd < before.intactEnd;
+    this.#onDamage(this, fileId, isNews);
+    if (!isNews) return;
+    const knownEnd = before?.knownEnd ?? this.#end;
+    const isKnown = before !== undefined && before.whileOpen !== true;
+    this.#lossy = { id: this.id, intactEnd, knownEnd, where: message, ...(isKnown ? {} : { whileOpen: true }) };
+    this.onLossy?.(this.#lossy);
   }
 
   /** The batches are what the caller says they are. It has read their headers: this only looks at their bounds. */

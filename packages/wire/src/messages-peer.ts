@@ -107,6 +107,19 @@ export interface PartitionAlteration {
 export interface IsrMember {
   readonly nodeId: number;
   readonly brokerEpoch: number;
+  readonly statedEpoch: number;
+}
+
+export interface ReportDamageRequest {
+  readonly identity: Identity | null;
+  readonly brokerEpoch: number;
+  readonly topicId: string;
+  readonly partition: number;
+}
+
+export interface ReportDamageResponse {
+  readonly stays: boolean;
+  readonly since: number;
 }
 
 export interface AlterPartitionsResponse {
@@ -149,6 +162,7 @@ export interface ReplicaPosition {
   readonly lastEpoch: number;
   readonly durableOffset: number;
   readonly durableStart: number;
+  readonly partitionEpoch: number;
 }
 
 export interface ReplicaAck {

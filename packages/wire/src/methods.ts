@@ -96,6 +96,10 @@ export const methods = {
       '/sluice.peer.v1.Controller/AlterPartitions',
       'cluster:act',
     ),
+    reportDamage: peerUnary<peer.ReportDamageRequest, peer.ReportDamageResponse>(
+      '/sluice.peer.v1.Controller/ReportDamage',
+      'cluster:act',
+    ),
     allocateProducerIds: peerUnary<peer.AllocateProducerIdsRequest, peer.AllocateProducerIdsResponse>(
       '/sluice.peer.v1.Controller/AllocateProducerIds',
       'cluster:act',

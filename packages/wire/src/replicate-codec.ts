@@ -151,7 +151,8 @@ const positionBytes = (position: Partially<ReplicaPosition>): number =>
   uint64Bytes(position.fetchOffset) +
   sint32Bytes(position.lastEpoch) +
   uint64Bytes(position.durableOffset) +
-  uint64Bytes(position.durableStart);
+  uint64Bytes(position.durableStart) +
+  uint32Bytes(position.partitionEpoch);
 
 function writePosition(writer: ProtobufWriter, position: Partially<ReplicaPosition>): void {
   writer.begin(0o22, positionBytes(position));
@@ -165,6 +166,7 @@ function writePosition(writer: ProtobufWriter, position: Partially<ReplicaPositi
   writer.sint32(0o100, position.lastEpoch);
   writer.integer(0o110, position.durableOffset);
   writer.integer(0o120, position.durableStart);
+  writer.integer(0o130, position.partitionEpoch);
 }
 
 function readPosition(reader: ProtobufReader): ReplicaPosition {
@@ -178,6 +180,7 @@ function readPosition(reader: ProtobufReader): ReplicaPosition {
   let lastEpoch = 0;
   let durableOffset = 0;
   let durableStart = 0;
+  let partitionEpoch = 0;
   for (let tag = reader.tag(); tag !== 0; tag = reader.tag()) {
     if (tag === 0o10) slot = reader.uint32();
     else if (tag === 0o22) topicId = reader.text();
@@ -189,9 +192,11 @@ function readPosition(reader: ProtobufReader): ReplicaPosition {
     else if (tag === 0o100) lastEpoch = reader.sint32();
     else if (tag === 0o110) durableOffset = reader.uint64();
     else if (tag === 0o120) durableStart = reader.uint64();
-    else reader.skip(tag, 10);
+    else if (tag === 0o130) partitionEpoch = reader.uint32();
+    else reader.skip(tag, 11);
   }
-  return { slot, topicId, partition, kind, leaderEpoch, session, fetchOffset, lastEpoch, durableOffset, durableStart };
+  const durable = { durableOffset, durableStart };
+  return { slot, topicId, partition, kind, leaderEpoch, session, fetchOffset, lastEpoch, ...durable, partitionEpoch };
 }
 
 const ackBytes = (ack: Partially<ReplicaAck>): number =>

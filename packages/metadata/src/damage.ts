@@ -1,0 +1,48 @@
+/** A replica that finds its log damaged while it runs (E6). */
+import { nextPartitionEpoch } from '@sluice/base';
+import { partitionChange, withoutLossy } from './election.ts';
+import type { MetadataImage } from './image.ts';
+import { failed } from './metadata-error.ts';
+import { liveNode, phases } from './nodes.ts';
+import type { PartitionChangedRecord, Refilling } from './records.ts';
+import type { DecisionFor, ReportDamageRequest } from './requests.ts';
+import type { PartitionState } from './state.ts';
+
+export function decideReportDamage(
+  image: MetadataImage,
+  request: ReportDamageRequest,
+): DecisionFor<ReportDamageRequest> {
+  const { nodeId, topicId, partition } = request;
+  const caller = liveNode(image, nodeId, request.brokerEpoch);
+  if (!caller.ok) return { records: [], response: caller };
+  const topic = image.topic(topicId);
+  if (topic === undefined) {
+    return { records: [], response: failed('UNKNOWN_TOPIC', 'the topic is deleted or was never created', { topicId }) };
+  }
+  const before = topic.partitions[partition];
+  if (before === undefined) {
+    const message = `topic ${topic.name} has no partition ${partition}`;
+    return { records: [], response: failed('UNKNOWN_PARTITION', message, { topicId, partition }) };
+  }
+  if (!before.replicas.includes(nodeId)) {
+    const message = `node ${nodeId} holds no replica of the partition`;
+    return { records: [], response: failed('INVALID_REQUEST', message, { topicId, partition }) };
+  }
+  const after = withoutLossy(before, nodeId, phases(image));
+  const stays = before.isr.includes(nodeId) && (after.isr.includes(nodeId) || after.leader === null);
+  if (stays) return { records: [], response: { ok: true, value: { since: null } } };
+  const since = nextPartitionEpoch(before.partitionEpoch);
+  const others = before.refilling.filter((each) => each.nodeId !== nodeId);
+  const record = withRefilling(before, partitionChange(before, after), [...others, { nodeId, since }]);
+  return { records: [record], response: { ok: true, value: { since } } };
+}
+
+/** Also when nothing else changes: the epoch is what the replica's positions are told apart by. */
+function withRefilling(
+  { topicId, partition, leaderEpoch, partitionEpoch }: PartitionState,
+  change: PartitionChangedRecord | undefined,
+  refilling: readonly Refilling[],
+): PartitionChangedRecord {
+  const epochs = { leaderEpoch, partitionEpoch: nextPartitionEpoch(partitionEpoch) };
+  return { ...(change ?? { type: 'partitionChanged', version: 2, topicId, partition, ...epochs }), refilling };
+}
