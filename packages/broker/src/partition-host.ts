@@ -150,6 +150,7 @@ export class PartitionHost {
 
   /** Reads epochs and producers from the log; damage cuts the log back to what is intact, to be refetched. */
   async load(): Promise<void> {
+    if (this.#dead) return;
     try {
       this.log.onLossy = (report) => this.#onLossy(report);
       const damage = this.log.lossy;

@@ -11,6 +11,7 @@ import type { BrokerEpoch, Clock, LogId, LogIndex, NodeId, TopicId } from '@slui
 import type { ImageChange, MetadataFeed, PartitionState } from '@sluice/metadata';
 import type { AssignedEvent } from '@sluice/partition';
 import type { NodeLog } from '@sluice/storage';
+import { LogLoads } from './log-loads.ts';
 import type { PartitionHost } from './partition-host.ts';
 
 export interface PartitionHostsOptions {
@@ -27,6 +28,7 @@ export interface PartitionHostsOptions {
 export class PartitionHosts {
   readonly #options: PartitionHostsOptions;
   readonly #hosts = new Map<string, PartitionHost>();
+  readonly #loads = new LogLoads();
   /** The epoch under which everything was assigned last. */
   #assignedEpoch: BrokerEpoch | undefined;
 
@@ -99,7 +101,7 @@ export class PartitionHosts {
     if (host === undefined) {
       host = open(id, topic.name);
       this.#hosts.set(key, host);
-      void host.load();
+      this.#loads.add(host);
     }
     const event: AssignedEvent = {
       kind: 'assigned',

@@ -5,7 +5,7 @@ import type { Admin } from './admin.ts';
 import { metricsTable } from './metrics-table.ts';
 import { Metrics, processFigures } from './metrics.ts';
 
-const readiness = { registered: false, unfenced: false, caughtUp: true, listenersOpen: true };
+const readiness = { recovered: true, registered: false, unfenced: false, caughtUp: true, listenersOpen: true };
 const opened: { close(): unknown }[] = [];
 afterEach(async () => {
   Object.assign(readiness, { registered: false, unfenced: false });
@@ -35,9 +35,11 @@ test('live at once; ready and started when everything holds; started stays', asy
   expect((await get(admin, '/startupz')).status).toBe(503);
   expect(await get(admin, '/readyz?verbose')).toEqual({
     status: 503,
-    body: 'waiting registered\nwaiting unfenced\nok caughtUp\nok listenersOpen\nnot ready\n',
+    body: 'ok recovered\nwaiting registered\nwaiting unfenced\nok caughtUp\nok listenersOpen\nnot ready\n',
   });
-  Object.assign(readiness, { registered: true, unfenced: true });
+  readiness.recovered = false;
+  expect(await get(admin, '/readyz')).toEqual({ status: 503, body: 'recovering\n' });
+  Object.assign(readiness, { recovered: true, registered: true, unfenced: true });
   expect(await get(admin, '/readyz')).toEqual({ status: 200, body: 'ok\n' });
   readiness.unfenced = false;
   expect((await get(admin, '/readyz')).status).toBe(503);

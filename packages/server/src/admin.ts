@@ -78,7 +78,7 @@ function answers({ readiness, metrics }: AdminOptions): (request: IncomingMessag
     if (pathname === '/readyz') {
       const now = look();
       const ready = isReady(now);
-      const word = ready ? 'ok\n' : 'not ready\n';
+      const word = ready ? 'ok\n' : now.recovered ? 'not ready\n' : 'recovering\n';
       return { status: ready ? 200 : 503, body: searchParams.has('verbose') ? readinessLines(now) + word : word };
     }
     if (pathname === '/metrics') return { status: 200, body: await metrics.scrape(), type: metrics.contentType };

@@ -1,7 +1,7 @@
 /** What the health endpoints say. The node answers the questions; this turns them into a status and words. */
 
 /** Each must hold before clients and load balancers may count on the node. */
-export const readinessChecks = ['registered', 'unfenced', 'caughtUp', 'listenersOpen'] as const;
+export const readinessChecks = ['recovered', 'registered', 'unfenced', 'caughtUp', 'listenersOpen'] as const;
 export type ReadinessCheck = (typeof readinessChecks)[number];
 export type Readiness = Readonly<Record<ReadinessCheck, boolean>>;
 

@@ -71,7 +71,13 @@ describe('a node over memory ports', () => {
   test('becomes ready, stops, and opens its directory again', async () => {
     const world = newWorld();
     const { node, halted } = assemble(world);
-    expect(node.readiness()).toEqual({ registered: false, unfenced: false, caughtUp: false, listenersOpen: false });
+    expect(node.readiness()).toEqual({
+      recovered: false,
+      registered: false,
+      unfenced: false,
+      caughtUp: false,
+      listenersOpen: false,
+    });
     await node.start();
     await untilReady(node);
     expect(node.figures()).toMatchObject({

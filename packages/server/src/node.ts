@@ -105,6 +105,7 @@ class AssembledNode implements Node {
     const self = parts?.controller.feed.image.node(nodeId);
     const serves = parts !== undefined && (parts.broker === undefined || parts.broker.ready);
     return {
+      recovered: parts !== undefined,
       registered: parts?.broker === undefined ? parts !== undefined : self !== undefined,
       unfenced: parts?.broker === undefined ? parts !== undefined : self?.state === 'up',
       caughtUp: serves,

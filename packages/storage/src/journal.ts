@@ -25,6 +25,7 @@ import type { LiveFiles } from './live-files.ts';
 import type { StateSnapshot } from './log-store.ts';
 import type { FoundOpen, Recovered } from './recovery.ts';
 import type { Replay } from './replay.ts';
+import { takeSnapshots } from './snapshot-taking.ts';
 import { SpaceAhead, type SpaceAheadLimits } from './space-ahead.ts';
 
 interface MadeFile {
@@ -206,7 +207,10 @@ export class Journal {
 
   async #finish(open: OpenFile): Promise<void> {
     const { fileId, position } = open;
-    const source = this.#replay.footerSource(this.#lastGroup, this.#snapshotOf);
+    const snapshotOf = this.#snapshotOf;
+    const snapshots = await takeSnapshots(this.#replay.touched(), { snapshotOf, clock: this.#clock, fileId });
+    this.#assertWhole();
+    const source = this.#replay.footerSource(this.#lastGroup, snapshots);
     const place = { fileId, position, previousChecksum: this.#checksum, appendedMs: this.#appendedMs };
     const { frame, footer } = encodeFooter(source, place);
     await open.ahead.stop();

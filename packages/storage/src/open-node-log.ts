@@ -16,6 +16,7 @@ import { LiveFiles } from './live-files.ts';
 import { PartitionLog, type PartitionLogOptions } from './partition-log.ts';
 import { RaftLog } from './raft-log.ts';
 import { Reclaim } from './reclaim.ts';
+import { RecoveryProgress } from './recovery-progress.ts';
 import { type Recovered, recover } from './recovery.ts';
 import { Removal } from './removal.ts';
 import type { Replay, Settled } from './replay.ts';
@@ -47,7 +48,8 @@ export const defaultLimits: NodeLogLimits = {
  * fails.
  */
 export async function openNodeLog(options: NodeLogOptions): Promise<NodeLog> {
-  const recovered = await recover(options.directory, options.logger);
+  const progress = new RecoveryProgress(options.clock, options.logger);
+  const recovered = await recover(options.directory, options.logger, progress);
   const log = new JournalNodeLog(options, recovered);
   try {
     await log.start();

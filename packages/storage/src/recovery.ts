@@ -32,6 +32,7 @@ import type { RaftEntry } from './raft-store.ts';
 import { removalStepBytes } from './removal.ts';
 import { Replay } from './replay.ts';
 import { type ScanEnd, scanJournal } from './scan.ts';
+import type { RecoveryProgress } from './recovery-progress.ts';
 import { readSnapshots } from './snapshot-reads.ts';
 
 export interface Recovered {
@@ -59,16 +60,20 @@ export interface FileRows {
   readonly firstAppendedMs: number;
 }
 
-export async function recover(directory: DataDirectory, logger: Logger): Promise<Recovered> {
+export async function recover(
+  directory: DataDirectory,
+  logger: Logger,
+  progress?: RecoveryProgress,
+): Promise<Recovered> {
   const manifest = await readManifest(directory);
   if (manifest === undefined) {
     await refuseLostManifest(directory);
     const none: Manifest = { checkpoint: undefined, entries: [] };
     await removeUnnamed(directory, none);
-    return { ...(await new Recovery(directory, logger).run(none)), leftBehind: [] };
+    return { ...(await new Recovery(directory, logger, progress).run(none)), leftBehind: [] };
   }
   const leftBehind = await removeUnnamed(directory, manifest);
-  return { ...(await new Recovery(directory, logger).run(manifest)), leftBehind };
+  return { ...(await new Recovery(directory, logger, progress).run(manifest)), leftBehind };
 }
 
 /** The checkpoint and the oldest journal files and sorted sets, none of them open; damage in them is reported in `damage` alone. */
@@ -90,6 +95,7 @@ class Recovery {
   readonly #directory: DataDirectory;
   readonly #disk: Disk;
   readonly #logger: Logger;
+  readonly #progress: RecoveryProgress | undefined;
   readonly #replay = new Replay();
   readonly #finished: FinishedEntry[] = [];
   #checkpoint: FinishedCheckpoint | undefined;
@@ -104,8 +110,9 @@ class Recovery {
   #open: Recovered['open'];
   #lastIsEmpty = true;
 
-  constructor(directory: DataDirectory, logger: Logger) {
+  constructor(directory: DataDirectory, logger: Logger, progress?: RecoveryProgress) {
     this.#directory = directory;
+    this.#progress = progress;
     this.#disk = directory.disk;
     this.#logger = logger;
   }
@@ -113,7 +120,11 @@ class Recovery {
   async run({ checkpoint, entries }: Manifest): Promise<Omit<Recovered, 'leftBehind'>> {
     if (checkpoint !== undefined) this.#checkpoint = await this.#applyCheckpoint(checkpoint);
     const last = entries.at(-1);
-    for (const entry of entries) await this.#entry(entry, entry === last);
+    this.#progress?.begin(entries.reduce((count, entry) => count + entry.files.length, 0));
+    for (const entry of entries) {
+      await this.#entry(entry, entry === last);
+      this.#progress?.filesDone(entry.files.length);
+    }
     return {
       replay: this.#replay,
       files: {
@@ -345,6 +356,7 @@ class Recovery {
         if (rows.rows === 0) rows = { rows: 0, firstAppendedMs: found.appendedMs };
         rows = { ...rows, rows: rows.rows + found.rows.length };
         this.#replay.applyFound(found, where);
+        this.#progress?.scannedTo(found.position);
         this.#lastIsEmpty = found.rows.length === 0;
       },
       hole: (hole) => {

@@ -98,13 +98,18 @@ export class Replay {
     this.raft.suspect();
   }
 
-  /** What the footer of the open file says; `snapshotOf` is asked for each log that the file tells of. */
-  footerSource(group: number, snapshotOf: (id: LogId) => StateSnapshot | undefined): FooterSource {
+  /** The logs that the open file tells of. */
+  touched(): readonly LogIndex[] {
+    return [...this.logs.values()].filter((index) => index.touched);
+  }
+
+  /** What the footer of the open file says. */
+  footerSource(group: number, snapshots: ReadonlyMap<LogIndex, StateSnapshot>): FooterSource {
     const logs: FooterSourceLog[] = [];
     for (const index of this.logs.values()) {
       const summary = index.summary();
       if (summary === undefined) continue;
-      const snapshot = snapshotOf(index.id);
+      const snapshot = snapshots.get(index);
       logs.push({ summary, extents: index.open, snapshots: snapshot === undefined ? [] : [snapshot] });
     }
     const raft = this.raft.summary();

@@ -31,6 +31,11 @@ const aheadMax = 2;
 export function withNewer(places: SnapshotPlaces, newer: SnapshotPlaces, end: number): SnapshotPlaces {
   const [first] = newer;
   if (first === undefined) return places;
+  const last = places.at(-1);
+  // By far the most: one more, and the log has reached them all.
+  if (newer.length === 1 && first.offset <= end && (last === undefined || last.offset < first.offset)) {
+    return last === undefined ? newer : [last, first];
+  }
   const all = [...places.filter((place) => place.offset < first.offset), ...newer];
   return [...reached(all, end).slice(-reachedMax), ...ahead(all, end).slice(0, aheadMax)];
 }

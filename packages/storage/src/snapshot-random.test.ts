@@ -107,11 +107,11 @@ const persisted = (node: NodeLog): Promise<void> => new Promise((resolve) => nod
 test('over crash after crash a snapshot is of the batches that the log holds, and of no others', async () => {
   const wrong: string[] = [];
   let loaded = 0;
-  for (let seed = 1; seed <= 150; seed += 1) {
+  for (let seed = 1; seed <= 60; seed += 1) {
     const found = await lives(seed);
     loaded += found.loaded;
     if (found.wrong !== undefined) wrong.push(found.wrong);
   }
   expect(wrong.slice(0, 3)).toEqual([]);
-  expect(loaded).toBeGreaterThan(1000);
+  expect(loaded).toBeGreaterThan(400);
 }, 60_000);
