@@ -43,6 +43,7 @@ export const layers: Readonly<Record<string, Layer>> = {
       'grpc-listener.ts',
       'grpc-probe.ts',
       'grpc-server-tuning.ts',
+      'key-hash.ts',
       'lane-classifier.ts',
       'manual-clock.ts',
       'native-crc32c.ts',

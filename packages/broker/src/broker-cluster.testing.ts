@@ -46,6 +46,8 @@ export const testBrokerConfig: BrokerConfig = {
   fetchWindowBytesMax: 256 * 1024,
   replicateWindowBytes: 256 * 1024,
   retentionCheckMs: 30_000,
+  compactionMemoryBytesMax: 1024 * 1024,
+  compactionReadBytesPerSecondMax: 1024 * 1024 * 1024,
 };
 
 const cluster = clusterId('c'.repeat(32));

@@ -11,9 +11,11 @@ import type { MetadataFeed } from '@sluice/metadata';
 import type { PartitionConfig } from '@sluice/partition';
 import type { Compression } from '@sluice/record';
 import type { NodeLog } from '@sluice/storage';
-import { CreditBudget } from '@sluice/wire';
+import { CreditBudget, keyHash } from '@sluice/wire';
 import type { Dispatcher, RpcClient } from '@sluice/wire';
 import { AdminService } from './admin-service.ts';
+import { Compaction } from './compaction.ts';
+import type { CompactionStats } from './compaction.ts';
 import { ControllerLink } from './controller-link.ts';
 import type { Registration } from './controller-link.ts';
 import { DamageReports } from './damage-reports.ts';
@@ -44,8 +46,10 @@ export interface BrokerConfig {
   readonly produceWindowBytesMax: number;
   readonly fetchWindowBytesMax: number;
   readonly replicateWindowBytes: number;
-  /** Between two looks at what retention may remove. */
+  /** Between two looks at what retention may remove and what is to be compacted. */
   readonly retentionCheckMs: number;
+  readonly compactionMemoryBytesMax: number;
+  readonly compactionReadBytesPerSecondMax: number;
 }
 
 export interface BrokerOptions {
@@ -65,6 +69,10 @@ export interface BrokerOptions {
   readonly diskBytes: () => Promise<number>;
 }
 
+interface Service {
+  serve(clients: Dispatcher): void;
+}
+
 const subscriptionsMax = 10_000;
 
 /** By what recovery found: damage that is met later is reported for each log (E6). */
@@ -78,16 +86,17 @@ export class BrokerNode {
   readonly #replication: ReplicationService;
   readonly #proposals: IsrProposals;
   readonly #damageReports: DamageReports;
-  readonly #services: readonly { serve(clients: Dispatcher): void }[];
+  readonly #services: readonly Service[];
   readonly #admin: AdminService;
   readonly #retention: Retention;
+  readonly #compaction: Compaction;
   #tick: Timer | undefined;
   #unsubscribe: (() => void) | undefined;
   #stopped = false;
 
   constructor(options: BrokerOptions) {
     this.#options = options;
-    const { identity, config, nodeLog, feed, rpc, clock, logger, halt, registration, stages } = options;
+    const { identity, config, nodeLog, feed, rpc, clock, logger, halt, registration } = options;
     const { heartbeatMs, sessionTimeoutMs } = config;
     const shared = { identity, feed, rpc, clock, logger };
     this.#link = new ControllerLink({
@@ -125,33 +134,9 @@ export class BrokerNode {
       onRemoved: (host) => this.#replication.release(host),
     });
     this.#retention = this.#makeRetention();
+    this.#compaction = this.#makeCompaction();
     this.#admin = new AdminService({ identity, feed, rpc, clock, link: this.#link, diskBytes: options.diskBytes });
-    const budget = new CreditBudget({ totalBytes: config.receiveBudgetBytes });
-    this.#services = [
-      new ProduceService({
-        identity,
-        feed,
-        hosts: this.hosts,
-        nodeLog,
-        clock,
-        budget,
-        windowBytesMax: config.produceWindowBytesMax,
-        ackTimeoutMs: config.ackTimeoutMs,
-        stages,
-        compression: options.compression,
-      }),
-      new FetchService({
-        identity,
-        hosts: this.hosts,
-        clock,
-        logger,
-        windowBytesMax: config.fetchWindowBytesMax,
-        subscriptionsMax,
-      }),
-      new OffsetsService(this.hosts, new ProducerIds(identity, this.#link), clock),
-      new TrimService(this.hosts, clock),
-      this.#admin,
-    ];
+    this.#services = this.#makeServices();
   }
 
   /** Registered, let in by the controller, and every replica that metadata places here is loaded. */
@@ -168,6 +153,10 @@ export class BrokerNode {
 
   get retention(): RetentionStats {
     return this.#retention.stats;
+  }
+
+  get compaction(): CompactionStats {
+    return this.#compaction.stats;
   }
 
   /** Registers the services; one dispatcher for each client listener. */
@@ -189,6 +178,7 @@ export class BrokerNode {
     this.#link.start();
     this.#replication.start();
     this.#retention.start();
+    this.#compaction.start();
     this.#tickLater();
   }
 
@@ -223,11 +213,42 @@ export class BrokerNode {
     this.#tick?.cancel();
     this.#unsubscribe?.();
     this.#retention.stop();
+    this.#compaction.stop();
     this.#link.stop();
     this.#damageReports.stop();
     this.#replication.stop();
     this.#admin.stop();
     for (const host of this.hosts) host.close();
+  }
+
+  #makeServices(): readonly Service[] {
+    const { identity, config, nodeLog, feed, clock, logger, stages, compression } = this.#options;
+    const budget = new CreditBudget({ totalBytes: config.receiveBudgetBytes });
+    return [
+      new ProduceService({
+        identity,
+        feed,
+        hosts: this.hosts,
+        nodeLog,
+        clock,
+        budget,
+        windowBytesMax: config.produceWindowBytesMax,
+        ackTimeoutMs: config.ackTimeoutMs,
+        stages,
+        compression,
+      }),
+      new FetchService({
+        identity,
+        hosts: this.hosts,
+        clock,
+        logger,
+        windowBytesMax: config.fetchWindowBytesMax,
+        subscriptionsMax,
+      }),
+      new OffsetsService(this.hosts, new ProducerIds(identity, this.#link), clock),
+      new TrimService(this.hosts, clock),
+      this.#admin,
+    ];
   }
 
   #makeRetention(): Retention {
@@ -240,6 +261,24 @@ export class BrokerNode {
       random,
       logger,
       intervalMs: config.retentionCheckMs,
+    });
+  }
+
+  #makeCompaction(): Compaction {
+    const { feed, nodeLog, compression, clock, random, logger, config } = this.#options;
+    return new Compaction({
+      hosts: this.hosts,
+      configOf: (topic) => feed.image.topic(topic)?.config,
+      clocksAgree: () => this.#link.clocksAgree,
+      nodeLog,
+      compression,
+      hash: keyHash,
+      clock,
+      random,
+      logger,
+      intervalMs: config.retentionCheckMs,
+      memoryBytesMax: config.compactionMemoryBytesMax,
+      readBytesPerSecondMax: config.compactionReadBytesPerSecondMax,
     });
   }
 

@@ -33,6 +33,7 @@ async function compacted(log: readonly Uint8Array[], end: number): Promise<reado
     newHorizonMs: 0,
     batchBytesMax: 1000,
     compression,
+    turn: () => Promise.resolve(),
   });
   const out: Uint8Array[] = [];
   for (const batch of log) {

@@ -130,12 +130,19 @@ export class PartitionHost {
   #damage: Damage | undefined;
   #isReporting = false;
   #dead = false;
+  /** How often batches were taken off the end of the log, or all of it was given up. */
+  #cuts = 0;
 
   constructor(options: PartitionHostOptions) {
     this.#options = options;
     this.id = options.id;
     this.topicName = options.topicName;
     this.log = options.log;
+  }
+
+  /** Goes up when batches go from the end of the log, or all of it: what was found out of them is void. */
+  get cuts(): number {
+    return this.#cuts;
   }
 
   /** Undefined until the log is loaded. */
@@ -369,9 +376,11 @@ export class PartitionHost {
         }
         return;
       case 'truncate':
+        this.#cuts += 1;
         this.log.truncate(change.to);
         return;
       case 'restartAt':
+        this.#cuts += 1;
         this.#restartLog(change.to);
         return;
     }

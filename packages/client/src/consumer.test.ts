@@ -1,5 +1,5 @@
 import { SluiceError } from '@sluice/base';
-import { BatchBuilder, draftOf, unstamped } from '@sluice/record';
+import { BatchBuilder, draftOf, emptyBatch, unstamped } from '@sluice/record';
 import { describe, expect, test } from 'vitest';
 import type { ConsumerOptions, StartPosition } from './consumer-options.ts';
 import type { Consumer } from './consumer.ts';
@@ -266,6 +266,26 @@ describe('going on', () => {
     const reading = new Reading(cluster, consumerOf(cluster.client()));
     expect(await reading.until(2)).toEqual(['a', 'b']);
     expect(reading.offsets).toEqual([0, 2]);
+  });
+
+  test('where compaction left no records the application hears how far it is', async () => {
+    const cluster = await ScriptedCluster.start();
+    cluster.createTopic('orders');
+    write(cluster, 'orders', ['a', 'b']);
+    write(cluster, 'orders', ['c']);
+    const log = cluster.log('orders');
+    const end = log.highWatermark;
+    log.batches.splice(
+      0,
+      log.batches.length,
+      emptyBatch({ baseOffset: 0, endOffset: end, leaderEpoch: 0, maxTimestamp: 5 }),
+    );
+    for (const from of [0, 1, 'start', { sinceMs: 4 }] as const) {
+      const consumer = cluster.client().consumer({ assignments: [{ topic: 'orders', partition: 0, from }] });
+      const first = await cluster.clock.outcome(consumer.batches()[Symbol.asyncIterator]().next());
+      expect(first.value).toMatchObject({ nextOffset: end, highWatermark: end });
+      expect([...(first.value?.records() ?? [])]).toEqual([]);
+    }
   });
 
   test('a deleted topic ends it', async () => {

@@ -3,7 +3,10 @@ import { batchError, readRecords } from '@sluice/record';
 
 export type ConsumedRecord = DecodedRecord;
 
-/** Records of one partition, checked against their checksum, decoded when asked for. */
+/**
+ * Records of one partition, checked against their checksum, decoded when asked for. None where compaction left none: the
+ * offsets are passed all the same.
+ */
 export interface ConsumedBatch {
   readonly topic: string;
   readonly partition: number;

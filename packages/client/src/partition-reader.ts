@@ -22,7 +22,7 @@ import type { ClientPorts } from './ports.ts';
 import { unknownPartition } from './producer-topic.ts';
 import type { OnStatus } from './status.ts';
 
-/** Something read: a batch for the application, or only a new position (a control batch, an emptied one). */
+/** Something read: a batch for the application, or only a new position (a control batch). */
 export interface ReadItem {
   readonly reader: PartitionReader;
   readonly batch: FetchedBatch | undefined;
@@ -262,7 +262,7 @@ export class PartitionReader implements Subscriber {
     const nextOffset = offsetAfterBatch(header);
     // Stored whole and sent whole: what lies before was asked for by nobody, or read before.
     if (nextOffset <= (this.#wanted ?? 0)) return link.release(bytes.byteLength);
-    if (header.control || header.recordCount === 0 || nextOffset <= this.#skipBelow) {
+    if (header.control || nextOffset <= this.#skipBelow) {
       return this.#pass(nextOffset, bytes.byteLength, link);
     }
     const { topic, partition } = this;
@@ -271,7 +271,7 @@ export class PartitionReader implements Subscriber {
     const from = (baseOffset: number): FetchedBatch =>
       new FetchedBatch({ topic, partition, baseOffset, nextOffset, highWatermark }, bytes, decompress);
     let batch = from(Math.max(header.baseOffset, this.#skipBelow));
-    if (this.#sinceMs !== undefined) {
+    if (this.#sinceMs !== undefined && header.recordCount > 0) {
       const first = firstSince(batch, this.#sinceMs);
       if (first === undefined) return this.#pass(nextOffset, bytes.byteLength, link);
       this.#sinceMs = undefined;

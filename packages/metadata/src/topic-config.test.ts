@@ -58,6 +58,12 @@ describe('what becomes of old records', () => {
     expect([isCompacted(resolved.config), expires(resolved.config)]).toEqual([compacted, expiring]);
   });
 
+  test('they give way to newer ones only where those are synced', () => {
+    const refused = resolveTopicConfig({ cleanupPolicy: 'compact,delete', durability: 'replicated' }, 3);
+    expect(refused).toMatchObject({ ok: false, error: { code: 'INVALID_CONFIG' } });
+    expect(resolveTopicConfig({ cleanupPolicy: 'delete', durability: 'replicated' }, 3).ok).toBe(true);
+  });
+
   test.each(['Compact', 'delete,compact', '', 'none'])('%j is no cleanupPolicy', (text) => {
     expect(resolveTopicConfig({ cleanupPolicy: text }, 3)).toMatchObject({
       error: {

@@ -95,7 +95,7 @@ export const topicConfigTable = {
     choices: ['delete', 'compact', 'compact,delete'],
     defaultValue: () => 'delete',
     sentence:
-      'delete: records go by retentionMs and retentionBytes; compact: when their key has a newer one, and not otherwise; a record needs a key then.',
+      'delete: records go by retentionMs and retentionBytes; compact: when their key has a newer one, and not otherwise; a record needs a key then, and durability fsync.',
   },
   tombstoneRetentionMs: {
     kind: 'integer',
@@ -145,6 +145,12 @@ export function resolveTopicConfig(given: Readonly<Record<string, string>>, repl
     return invalid(
       `minIsr ${minIsr} is more than the replication factor ${replication}: no record could ever be acked`,
       { key: 'minIsr', minIsr, replication },
+    );
+  }
+  if (durability !== 'fsync' && isCompacted(config)) {
+    return invalid(
+      `cleanupPolicy ${cleanupPolicy} needs durability fsync: a record may go for a newer one only when no power cut takes that back`,
+      { key: 'cleanupPolicy', durability },
     );
   }
   return { ok: true, config };

@@ -136,6 +136,13 @@ export class ProducerStates {
     }));
   }
 
+  /** Base offsets of all remembered batches. */
+  windowOffsets(): ReadonlySet<Offset> {
+    const offsets = new Set<Offset>();
+    for (const { batches } of this.#windows.values()) for (const { baseOffset } of batches) offsets.add(baseOffset);
+    return offsets;
+  }
+
   clear(): void {
     this.#windows.clear();
     this.#cut.clear();

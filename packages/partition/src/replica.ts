@@ -239,6 +239,15 @@ export class PartitionReplica {
     return removableEnd(this.#state);
   }
 
+  /**
+   * Base offsets of the batches that the producers' windows hold: a repetition is told by their headers. Undefined while
+   * windows wait to be reloaded.
+   */
+  producerWindows(): ReadonlySet<Offset> | undefined {
+    const { producers } = this.#state;
+    return producers.reloadNeeded ? undefined : producers.windowOffsets();
+  }
+
   /** `name` needs what is at or above `from`; replaces its earlier claim. */
   registerHolder(name: string, from: Offset): void {
     this.#state.holders.set(name, from);

@@ -36,7 +36,7 @@ export interface CompactionRule {
   isNewest(key: Uint8Array, offset: number): boolean;
   /** Delete horizons up to here have passed: wall clock, or less while it is in doubt. */
   readonly passedMs: number;
-  /** The horizon of tombstones that have none yet. */
+  /** The horizon of tombstones that have none yet, in whole ms. */
   readonly newHorizonMs: number;
 }
 
@@ -49,21 +49,29 @@ export interface CompactedRecords {
   readonly deleteHorizon: boolean;
 }
 
+/** About a millisecond, most of it for the hashes of keys. */
+const recordsPerTurn = 512;
+
 interface Kept {
   readonly record: DecodedRecord;
   readonly start: number;
   readonly end: number;
 }
 
-/** `unchanged` when all records stay as they are. `reader` stands before the first record of the batch. */
-export function compactRecords(
+/**
+ * `unchanged` when all records stay as they are. `reader` stands before the first record of the batch; `turn` is awaited
+ * after some of them, so that no batch holds up the event loop.
+ */
+export async function compactRecords(
   reader: RecordReader,
   header: BatchHeader,
   rule: CompactionRule,
-): Result<CompactedRecords | 'unchanged'> {
+  turn: () => Promise<void>,
+): Promise<Result<CompactedRecords | 'unchanged'>> {
   const horizonPassed = header.deleteHorizon && header.baseTimestamp <= rule.passedMs;
   const kept: Kept[] = [];
   let hasTombstone = false;
+  let seen = 0;
   for (let start = reader.position, record = reader.next(); record !== undefined; record = reader.next()) {
     const end = reader.position;
     if (stays(record, rule, horizonPassed)) {
@@ -71,6 +79,8 @@ export function compactRecords(
       hasTombstone ||= isTombstone(record);
     }
     start = end;
+    seen += 1;
+    if (seen % recordsPerTurn === 0) await turn();
   }
   if (reader.problem !== undefined) return { ok: false, problem: reader.problem };
   const setsHorizon = hasTombstone && !header.deleteHorizon;

@@ -50,6 +50,7 @@ async function compacted(
     newHorizonMs: 1_000_000,
     batchBytesMax: 100_000,
     compression: testCompression,
+    turn: () => Promise.resolve(),
     ...options,
   });
   const out: Uint8Array[] = [];
@@ -208,9 +209,30 @@ test('a batch that cannot be read stays as it is, and is counted', async () => {
     newHorizonMs: 0,
     batchBytesMax: 100_000,
     compression: testCompression,
+    turn: () => Promise.resolve(),
   });
   expect(await compaction.next(broken, headerOf(broken))).toEqual([broken]);
-  expect(compaction.counts).toEqual({ recordsBefore: 1, recordsAfter: 1, unreadable: 1 });
+  expect(compaction.counts).toEqual({ recordsBefore: 1, recordsAfter: 1, leftAlone: 1, nextHorizonMs: Infinity });
+});
+
+test('behind a batch that was left alone no tombstone goes: what it put an end to is still there', async () => {
+  const broken = resealed(keyedBatch([at('a', 'x'.repeat(500))], { baseOffset: 0, codec: 'gzip' }), (view) =>
+    view.setInt32(61, -1),
+  );
+  const tombstone = keyedBatch([at('a', null)], { baseOffset: 1 });
+  const rule = { isNewest: (_key: Uint8Array, offset: number) => offset === 1, newHorizonMs: 5 };
+  const run = async (log: readonly Uint8Array[], passedMs: number) => {
+    const options = { ...rule, end: 2, inProducerWindow: () => false, passedMs, batchBytesMax: 1000 };
+    const compaction = new LogCompaction({ ...options, compression: testCompression, turn: () => Promise.resolve() });
+    const out: Uint8Array[] = [];
+    for (const batch of log) out.push(...(await compaction.next(batch, headerOf(batch))));
+    return [...out, ...compaction.finish()];
+  };
+  const once = await run([broken, tombstone], 0);
+  expect(headerOf(once[1]!)).toMatchObject({ deleteHorizon: true, recordCount: 1 });
+  expect(await run(once, 1_000)).toEqual(once);
+  // Without it before, the tombstone would have gone.
+  expect(headerOf((await run(once.slice(1), 1_000))[0]!).recordCount).toBe(0);
 });
 
 test('a batch that a delete horizon would make larger than a replica takes stays as it is', async () => {

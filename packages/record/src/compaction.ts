@@ -3,10 +3,12 @@
  * offsets. Owns the empty span that the next batch may prolong. Called by who rewrites the log, one object a rewrite.
  *
  * C4. The batches that come out follow each other without a gap, from the first offset put in to the last.
- * C5. A batch at or past `end`, a control batch and one of a transaction come out as they went in.
+ * C5. A batch that reaches past `end`, a control batch and one of a transaction come out as they went in.
  * C6. An emptied batch whose producer's window still holds it keeps its header: duplicates are told by it.
+ * C7. Behind a batch that was left alone no tombstone goes: what it put an end to may still be in there.
  */
 import type { BatchHeader } from './batch-header.ts';
+import { offsetAfterBatch } from './batch-header.ts';
 import type { Compression } from './codec.ts';
 import { compactRecords, sealCompacted } from './compacted-records.ts';
 import type { CompactionRule } from './compacted-records.ts';
@@ -15,26 +17,30 @@ import { emptyBatch, emptySpanOf, joinedSpan } from './empty-batch.ts';
 import { readRecordsLater } from './record-decoder.ts';
 
 export interface LogCompactionOptions extends CompactionRule {
-  /** A batch boundary: what lies below may change. */
+  /** Batches that end here or before may change. */
   readonly end: number;
   /** Whether the batch that begins there is among the last of a producer that may go on. */
   inProducerWindow(baseOffset: number): boolean;
   /** A batch that would grow past this, by the deltas to a delete horizon, stays as it is: replicas take no larger one. */
   readonly batchBytesMax: number;
   readonly compression: Compression;
+  /** Resolves in a later turn of the event loop. */
+  turn(): Promise<void>;
 }
 
 export interface CompactionCounts {
   readonly recordsBefore: number;
   readonly recordsAfter: number;
-  /** Batches that could not be read and were left alone. */
-  readonly unreadable: number;
+  /** Batches that could not be read, or would have grown too large, and stayed as they were. */
+  readonly leftAlone: number;
+  /** The first delete horizon that is still to pass; `Infinity` when there is none. */
+  readonly nextHorizonMs: number;
 }
 
 export class LogCompaction {
   readonly #options: LogCompactionOptions;
   #span: EmptySpan | undefined;
-  #counts = { recordsBefore: 0, recordsAfter: 0, unreadable: 0 };
+  #counts = { recordsBefore: 0, recordsAfter: 0, leftAlone: 0, nextHorizonMs: Infinity };
 
   constructor(options: LogCompactionOptions) {
     this.#options = options;
@@ -63,28 +69,43 @@ export class LogCompaction {
 
   async #compact(batch: Uint8Array, header: BatchHeader): Promise<Uint8Array | EmptySpan> {
     const { end, inProducerWindow, batchBytesMax } = this.#options;
-    if (header.baseOffset >= end || header.control || header.transactional) return batch;
+    if (offsetAfterBatch(header) > end || header.control || header.transactional) return batch;
     const records = header.recordCount === 0 ? 'unchanged' : await this.#records(batch, header);
     const recordCount = records === 'unchanged' ? header.recordCount : records.recordCount;
     this.#counts.recordsBefore += header.recordCount;
     this.#counts.recordsAfter += recordCount;
     const isRemembered = header.producerId >= 0 && inProducerWindow(header.baseOffset);
     if (recordCount === 0 && !isRemembered) return emptySpanOf(header);
+    this.#noteHorizon(records === 'unchanged' ? header : records);
     if (records === 'unchanged') return batch;
     if (recordCount === 0) return emptied(batch, header);
     const sealed = await this.#sealed(batch, header, records);
-    return sealed.length > Math.max(batchBytesMax, header.batchBytes) ? batch : sealed;
+    if (sealed.length <= Math.max(batchBytesMax, header.batchBytes)) return sealed;
+    this.#leftAlone();
+    return batch;
   }
 
   async #records(batch: Uint8Array, header: BatchHeader) {
     const opened = await readRecordsLater(batch, header, this.#options.compression);
-    const compacted = opened.ok ? compactRecords(opened.value, header, this.#options) : opened;
+    const { turn } = this.#options;
+    const compacted = opened.ok ? await compactRecords(opened.value, header, this.#rule, turn) : opened;
     return compacted.ok ? compacted.value : this.#leftAlone();
+  }
+
+  /** C7 */
+  get #rule(): CompactionRule {
+    const { isNewest, passedMs, newHorizonMs } = this.#options;
+    return { isNewest, newHorizonMs, passedMs: this.#counts.leftAlone > 0 ? -Infinity : passedMs };
+  }
+
+  #noteHorizon({ deleteHorizon, baseTimestamp }: Pick<BatchHeader, 'deleteHorizon' | 'baseTimestamp'>): void {
+    if (!deleteHorizon || baseTimestamp <= this.#options.passedMs) return;
+    this.#counts.nextHorizonMs = Math.min(this.#counts.nextHorizonMs, baseTimestamp);
   }
 
   /** C3 */
   #leftAlone(): 'unchanged' {
-    this.#counts.unreadable += 1;
+    this.#counts.leftAlone += 1;
     return 'unchanged';
   }
 

@@ -65,6 +65,8 @@ export const metricsTable = {
   sluice_disk_low: gauge('boolean', '1 while records are refused, because less than the reserve is free.'),
   sluice_retention_paused: gauge('boolean', '1 while retention by time waits, because wall clocks are in doubt.'),
   sluice_retention_records_total: counter('count', 'Records of partitions led here that retention removed.'),
+  sluice_compaction_passes_total: counter('count', 'Passes of compaction that wrote a partition anew.'),
+  sluice_compaction_records_total: counter('count', 'Records that compaction removed here, tombstones among them.'),
   sluice_log_oldest_unsynced_seconds: gauge('seconds', 'Age of the oldest write that is not durable.'),
   sluice_data_filesystem: {
     type: 'gauge',

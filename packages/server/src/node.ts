@@ -151,6 +151,8 @@ class AssembledNode implements Node {
       sluice_disk_low: nodeLog.disk.isLow ? 1 : 0,
       sluice_retention_paused: broker?.retention.paused === true ? 1 : 0,
       sluice_retention_records_total: broker?.retention.records ?? 0,
+      sluice_compaction_passes_total: broker?.compaction.passes ?? 0,
+      sluice_compaction_records_total: broker?.compaction.records ?? 0,
       sluice_log_oldest_unsynced_seconds: nodeLog.oldestUnsyncedMs(this.#ports.clock.monotonicMs()) / 1000,
     };
   }

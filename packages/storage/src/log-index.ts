@@ -250,6 +250,15 @@ export class LogIndex {
     return end;
   }
 
+  finishedBytes(from: number, to: number): number {
+    let bytes = 0;
+    for (const segment of this.#sealed) {
+      const offsets = Math.min(to, segment.end) - Math.max(from, segment.base);
+      if (offsets > 0) bytes += (segment.bytes * offsets) / (segment.end - segment.base);
+    }
+    return bytes;
+  }
+
   /** Damage that may hide rows of this log: only a row that follows in order clears it of that. */
   suspect(where: string): void {
     this.#suspect ??= where;

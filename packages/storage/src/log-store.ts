@@ -113,6 +113,8 @@ export interface LogStore {
    * further. `startOffset` when there is none. Never past `durableOffset`; the granule is what the log has in one file.
    */
   expiredEnd(limits: RetentionLimits): Offset;
+  /** Bytes that finished files hold of the range, as far as it is known without a read: a part of a file counts by its offsets. */
+  finishedBytes(from: Offset, to: Offset): number;
   /** Drops what is below `to`, a batch that contains it excepted. `to` past the end leaves the log empty, to go on from it. */
   restartAt(to: Offset): void;
   /**

@@ -14,6 +14,7 @@ export type {
   StateSnapshot,
 } from './log-store.ts';
 export type { GroupStats, NodeLog, NodeLogLimits, NodeLogOptions, NodeLogStats } from './node-log.ts';
+export type { AskedLog } from './asked-log.ts';
 export type { RaftEntry, RaftHardState, RaftState, RaftStore, RaftWrite } from './raft-store.ts';
 export {
   type DiskFault,

@@ -4,6 +4,7 @@ import type { DataDirectory } from './data-directory.ts';
 import type { DiskReserveBytes, DiskState } from './disk-reserve.ts';
 import type { LogStore, LossyReport } from './log-store.ts';
 import type { RaftStore } from './raft-store.ts';
+import type { AskedLog } from './asked-log.ts';
 
 export interface NodeLogLimits {
   /** A journal file is finished before it grows past this; default 256 MiB. */
@@ -106,6 +107,13 @@ export interface NodeLog {
   readonly disk: DiskState;
   /** Calls `run` once, at once unless the disk is low, else when it is no more. */
   whenDiskRoom(run: () => void): void;
+  /**
+   * Writes the finished files that hold these logs below their offsets anew, in the background at the rate of any rewrite,
+   * with what the transforms make of their batches, and the oldest first. A transform is called for every batch of its log
+   * in those files, and again for some when a rewrite is given up. False when not all was written anew: the log was closed
+   * or failed, there was no room, or a file could not be read.
+   */
+  rewrite(logs: readonly AskedLog[]): Promise<boolean>;
   /** Age of the oldest accepted write that is not durable; 0 when there is none. Heartbeats carry it. */
   oldestUnsyncedMs(nowMs: number): number;
   /** The error that stopped the log for good. */

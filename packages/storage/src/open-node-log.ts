@@ -3,6 +3,7 @@
  *
  * Owns the wiring; see `Replay` for what is durable, `GroupCommit` for what is on its way, `Tail` for what is in memory.
  */
+import type { AskedLog } from './asked-log.ts';
 import type { LogId } from '@sluice/base';
 import { logKey } from '@sluice/base';
 import { ColdReader } from './cold-reader.ts';
@@ -270,6 +271,11 @@ class JournalNodeLog implements NodeLog {
       scrubPasses: this.#scrubber.stats.passes,
       damages: this.#settled.lossy.length + this.#damages,
     };
+  }
+
+  rewrite(logs: readonly AskedLog[]): Promise<boolean> {
+    for (const { id, upTo } of logs) this.#logs.get(logKey(id))?.forgetTailBelow(upTo);
+    return this.#rewriter.rewrite(logs);
   }
 
   close(): Promise<void> {

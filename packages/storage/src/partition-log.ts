@@ -147,8 +147,7 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     }
     const limit = Math.min(upTo, this.#end);
     if (from >= limit) return { kind: 'batches', batches: [], bytes: 0, endOffset: from };
-    const tailBase = this.#tail.base ?? this.#end;
-    if (from < tailBase) return this.#readCold(from, offset(Math.min(limit, tailBase)), bytesMax);
+    if (from < (this.#tail.base ?? this.#end)) return this.#readCold(from, offset(limit), bytesMax);
     const { batches, bytes, end } = this.#tail.read(from, limit, bytesMax);
     return { kind: 'batches', batches, bytes, endOffset: offset(end) };
   }
@@ -221,6 +220,10 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     // What waits to be durable bounds it: a cut takes bytes away that the index still holds (L5).
     const end = Math.min(this.#index().expiredEnd(limits), this.#durable, this.#end);
     return offset(Math.max(end, this.#start));
+  }
+
+  finishedBytes(from: Offset, to: Offset): number {
+    return this.#deleted ? 0 : this.#index().finishedBytes(from, to);
   }
 
   async loadSnapshot(): Promise<StateSnapshot | undefined> {
@@ -303,6 +306,16 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     }
   }
 
+  /**
+   * What lies below, which is in finished files, is about to change there: a batch may come to reach over where the tail
+   * begins, and a read of the file could neither give it nor go on.
+   */
+  forgetTailBelow(to: number): void {
+    this.#tail.evictBelow(to);
+    // A read that is under way stops where the tail began.
+    this.#cutCount += 1;
+  }
+
   healed(): void {
     this.#assertAlive();
     const group = this.#commit.gathering(0);
@@ -372,14 +385,15 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     return this.#extentSince(from, sinceMs);
   }
 
-  async #readCold(from: Offset, upTo: Offset, bytesMax: number): Promise<ReadResult> {
+  async #readCold(from: Offset, limit: Offset, bytesMax: number): Promise<ReadResult> {
     const cuts = this.#cutCount;
+    const upTo = offset(Math.min(limit, this.#tail.base ?? this.#end));
     try {
       const read = await this.#cold.read(this.#index(), { from, upTo, bytesMax });
-      return cuts === this.#cutCount ? read : await this.read(from, upTo, bytesMax);
+      return cuts === this.#cutCount ? read : await this.read(from, limit, bytesMax);
     } catch (error) {
       // What was cut away under the read is no damage, and its file may be gone by now.
-      if (cuts !== this.#cutCount) return this.read(from, upTo, bytesMax);
+      if (cuts !== this.#cutCount) return this.read(from, limit, bytesMax);
       this.#onFailedRead(error);
       throw readFailed(error);
     }

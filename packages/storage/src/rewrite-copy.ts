@@ -9,6 +9,7 @@
 import type { Clock, LogId } from '@sluice/base';
 import { invariant, logKey } from '@sluice/base';
 import { baseOffsetOf, batchBytesAt, endOffsetOf } from '@sluice/record';
+import type { BatchTransform } from './asked-log.ts';
 import { composeLogs, composeRaft, continued, keptEntries } from './compose.ts';
 import type { DataDirectory } from './data-directory.ts';
 import type { FooterLog } from './footer.ts';
@@ -26,13 +27,6 @@ import { isNoSpace } from './space-ahead.ts';
 const slabBytes = 16 * 1024 * 1024;
 /** Logs whose extents are looked up at a time. */
 const logsAtOnce = 256;
-
-/**
- * What becomes of the batches of one log in a rewrite. Called with whole batches that follow each other, in offset order,
- * some at a time; what it gives takes their place: whole batches over the same offsets without a gap. The buffer that it
- * is given is used again afterwards, what it gives belongs to the rewrite.
- */
-export type BatchTransform = (batches: Uint8Array) => Uint8Array | Promise<Uint8Array>;
 
 export interface CopyOptions {
   readonly directory: DataDirectory;

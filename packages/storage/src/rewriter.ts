@@ -18,6 +18,7 @@
  *    that are durable one by one. An interrupted rewrite leaves nothing and begins anew.
  */
 import type { Clock, LogId, Logger } from '@sluice/base';
+import type { AskedLog, BatchTransform } from './asked-log.ts';
 import { invariant, logKey } from '@sluice/base';
 import { type ColdReader, DamagedRead } from './cold-reader.ts';
 import type { DataDirectory } from './data-directory.ts';
@@ -26,7 +27,7 @@ import type { LogIndex, Segment } from './log-index.ts';
 import type { NodeLogLimits } from './node-log.ts';
 import type { Removal } from './removal.ts';
 import type { Replay } from './replay.ts';
-import { type BatchTransform, type CopiedSet, copySet, isHarmless, RewriteStopped } from './rewrite-copy.ts';
+import { type CopiedSet, copySet, isHarmless, RewriteStopped } from './rewrite-copy.ts';
 import { RewritePace } from './rewrite-pace.ts';
 import { type EntryState, isOverBound, planRewrite, type RewritePlan, wholePlan } from './rewrite-policy.ts';
 import { noPlaces } from './snapshot-places.ts';
@@ -42,14 +43,6 @@ type Limits = Pick<
   NodeLogLimits,
   'journalBytesMax' | 'journalAgeMsMax' | 'rewriteBytesPerSecondMax' | 'spaceAmplificationMax'
 >;
-
-/** Of a log that is to be written anew up to an offset, whether or not space is wanted. */
-export interface AskedLog {
-  readonly id: LogId;
-  /** The files that hold what lies below it are rewritten. */
-  readonly upTo: number;
-  readonly transform: BatchTransform;
-}
 
 export interface RewriterOptions {
   readonly directory: DataDirectory;
@@ -267,7 +260,7 @@ export class Rewriter {
     const gone = plan.files.map(({ fileId }) => files.nameOf(fileId));
     await files.replace(plan.entries, set);
     await this.#move(old, { moved, snapshots });
-    for (const asked of this.#asked) for (const fileId of old) asked.fileIds.delete(fileId);
+    this.#noteRewritten(plan, old, parts);
     for (const fileId of old) await cold.forget(fileId);
     files.forget(old);
     replay.use.changes += 1;
@@ -276,6 +269,15 @@ export class Rewriter {
     removal.add(gone);
     const bytes = parts.reduce((sum, file) => sum + file.bytes, 0);
     logger.debug('files rewritten', { why: plan.why, files: gone, parts: parts.length, bytes, batchBytes });
+  }
+
+  /** What was not asked for went by without the transform of those who did ask: they want the parts now. */
+  #noteRewritten({ why }: RewritePlan, old: ReadonlySet<number>, parts: readonly FinishedFile[]): void {
+    const done = why === 'asked for' ? this.#asked[0] : undefined;
+    for (const asked of this.#asked) {
+      const wanted = [...old].filter((fileId) => asked.fileIds.delete(fileId));
+      if (asked !== done && wanted.length > 0) for (const { fileId } of parts) asked.fileIds.add(fileId);
+    }
   }
 
   /** All that lives in the files is in the parts. What dies meanwhile does no harm; nothing is added to finished files. */

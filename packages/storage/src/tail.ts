@@ -206,6 +206,18 @@ export class LogTail {
     }
   }
 
+  /** What begins below `to` is read from its file from now on: all of it is durable. */
+  evictBelow(to: number): void {
+    for (
+      let chunk = this.#chunks[this.#first];
+      chunk !== undefined && chunk.base < to;
+      chunk = this.#chunks[this.#first]
+    ) {
+      this.evictFirst(chunk);
+      this.#tail.drop(chunk);
+    }
+  }
+
   evictFirst(chunk: TailChunk): void {
     if (this.#chunks[this.#first] !== chunk) return;
     this.#chunks[this.#first] = undefined;

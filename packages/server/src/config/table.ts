@@ -187,13 +187,23 @@ export const configTable = {
   retentionCheckMs: row(duration({ min: 100, max: 3_600_000 }), {
     defaultValue: 30_000,
     scope: 'node',
-    sentence: 'How often the partitions led here are looked at for what retention may remove.',
+    sentence: 'How often partitions are looked at for what retention may remove, and for what is to be compacted.',
   }),
   diskReserveBytes: row(bytesOrAuto({ min: 1 * MiB, max: 1024 * GiB }), {
     defaultValue: 'auto',
     scope: 'node',
     sentence:
       'Free space of the disk below which records are refused; auto: 2 GiB, or a twentieth of the disk where that is less.',
+  }),
+  compactionMemoryBytesMax: row(bytes({ min: 1 * MiB, max: 4 * GiB }), {
+    defaultValue: 64 * MiB,
+    scope: 'node',
+    sentence: 'Memory for the keys of the one partition that is compacted; 32 bytes a key, more keys take more passes.',
+  }),
+  compactionReadBytesPerSecondMax: row(bytes({ min: 0, max: 16 * GiB }), {
+    defaultValue: 32 * MiB,
+    scope: 'node',
+    sentence: 'How fast compacted topics are read for their keys; 0: nothing is compacted.',
   }),
   tailBytesMax: row(bytes({ min: 1 * MiB, max: 16 * GiB }), {
     defaultValue: 64 * MiB,
