@@ -9,6 +9,8 @@
  * D2 A step frees what was written since the step before and half as much again, beside its own size: what waits does not
  *    grow, however fast files are filled. There are no pauses while the disk is low: whoever appends waits for space then.
  * D3 A file that is cut, or left behind by a stop, is one that no manifest names: the next start goes on with it.
+ * D4 Who still reads in such a file may find less than the index said. Its log was cut since, or its bytes lie in another
+ *    file: it looks again (`PartitionLog`, `ColdReader`), and takes what it found for no damage.
  */
 import type { Clock, Timer } from '@sluice/base';
 import type { DataDirectory } from './data-directory.ts';
