@@ -17,7 +17,7 @@ import { ReadBudget, type ReadLease } from './read-budget.ts';
 import type { Checked } from './scrubber.ts';
 import { SectionCache } from './section-cache.ts';
 import type { Section } from './section.ts';
-import { readSpans, spanBytes } from './spans.ts';
+import { readSpans, roomFor, spanBytes } from './spans.ts';
 import { areHeadsOf, wholeEnd } from './whole-batches.ts';
 
 /** Taken beside what is asked for: runs are not cut where a reader would like it, and places are kept while they are read. */
@@ -201,10 +201,12 @@ export class ColdReader {
   }
 
   async #readSection(fileId: number, section: Section): Promise<Uint8Array | undefined> {
-    const bytes = new Uint8Array(section.bytes);
-    const read = await this.#bytes(fileId, 0, (file) => file.read(bytes, section.position));
-    if (read instanceof DamagedRead) return undefined;
-    return read < bytes.length || crc32c(bytes) !== section.crc ? undefined : bytes;
+    const read = await this.#bytes(fileId, 0, async (file) => {
+      const bytes = await roomFor(file, section);
+      const length = await file.read(bytes, section.position);
+      return length < section.bytes || crc32c(bytes) !== section.crc ? undefined : bytes;
+    });
+    return read instanceof DamagedRead ? undefined : read;
   }
 
   /** The file is dropped, or what lives of it lies in another: reads that are in it go on, and no new one begins. */

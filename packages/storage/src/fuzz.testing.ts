@@ -50,6 +50,9 @@ export async function fuzz({ samples, decode, allocation }: FuzzTarget, run: Fuz
       if (counter.bytes > mayAllocate) {
         problems.push(`input ${number} of ${input.length} bytes allocates ${counter.bytes}, ${mayAllocate} at most`);
       }
+      if (counter.atOnce > (allocation.atOnceMax ?? mayAllocate)) {
+        problems.push(`input ${number} of ${input.length} bytes makes room for ${counter.atOnce} at once`);
+      }
       if ((done + 1) % progressEvery > 0) continue;
       onProgress?.(done + 1);
       // A process that runs this hears that it is to end.
@@ -76,11 +79,14 @@ async function attempt(decode: () => string | undefined | Promise<string | undef
 /** Counts the bytes of every `Uint8Array` that is made by length, while it is there: what a wrong length field would ask for. */
 class AllocationCounter {
   bytes = 0;
+  /** The largest of them. */
+  atOnce = 0;
   readonly #original = globalThis.Uint8Array;
 
   constructor() {
     const count = (length: number): void => {
       this.bytes += length;
+      this.atOnce = Math.max(this.atOnce, length);
     };
     globalThis.Uint8Array = new Proxy(this.#original, {
       construct(target, args: unknown[], newTarget) {
@@ -92,6 +98,7 @@ class AllocationCounter {
 
   reset(): void {
     this.bytes = 0;
+    this.atOnce = 0;
   }
 
   stop(): void {

@@ -24,7 +24,7 @@ export async function* spansOf(
 ): AsyncGenerator<readonly (Uint8Array | undefined)[], void, undefined> {
   for (let first = 0; first < places.length; ) {
     const span = spanFrom(places, first);
-    const bytes = new Uint8Array(span.bytes);
+    const bytes = await roomFor(file, span);
     const read = await file.read(bytes, span.position);
     yield places.slice(first, span.next).map((place) => {
       const at = place.position - span.position;
@@ -43,6 +43,12 @@ export function spanBytes(places: readonly Place[]): number {
     first = span.next;
   }
   return bytes;
+}
+
+/** For the bytes of this place; where a damaged index says more than a span has, for what is in the file, at most. */
+export async function roomFor(file: DiskFile, { position, bytes }: Place): Promise<Uint8Array> {
+  if (bytes <= spanBytesMax) return new Uint8Array(bytes);
+  return new Uint8Array(Math.max(0, Math.min(bytes, (await file.size()) - position)));
 }
 
 function spanFrom(places: readonly Place[], first: number): Place & { readonly next: number } {
