@@ -62,6 +62,8 @@ export const addressOf = (node: number): string => `node-${node}:7650`;
 export class ScriptedCluster {
   /** Called after the offsets were read for an answer, before it is sent. */
   onOffsetsListed: () => void = () => undefined;
+  /** What a leader does with a trim beside doing it. */
+  onTrim: (partition: number) => SluiceError | undefined = () => undefined;
   readonly clock = new ManualClock();
   readonly network: MemoryNetwork;
   readonly nodes = new Map<number, ScriptedNode>();
@@ -294,6 +296,13 @@ export class ScriptedNode {
       cluster.onOffsetsListed();
       return { partitions: answer };
     });
+    dispatcher.unary(methods.broker.trimPartitions, async ({ partitions }) => ({
+      partitions: partitions.map(({ partition, before }) => {
+        const led = cluster.led(this.id, partition ?? { topicId: '', partition: 0 });
+        const error = isSluiceError(led) ? led : cluster.onTrim(partition?.partition ?? 0);
+        return error === undefined ? { partition, logStart: before } : { partition, error: encodeError(error) };
+      }),
+    }));
     dispatcher.unary(methods.admin.createTopic, async ({ name, partitions }) => {
       if (cluster.topics.has(name)) throw new SluiceError('TOPIC_EXISTS');
       cluster.createTopic(
