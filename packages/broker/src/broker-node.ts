@@ -5,7 +5,7 @@
  * Order of a start: `serve` registers the services, `start` begins to register with the controller; replicas open as
  * metadata names them. Order of a stop: `drain` (leaderships move away), then `stop`.
  */
-import type { Clock, Halt, Logger, Random, Timer } from '@sluice/base';
+import type { Clock, ErrorCode, Halt, Logger, Random, Timer } from '@sluice/base';
 import { hasAnotherReplica } from '@sluice/metadata';
 import type { MetadataFeed } from '@sluice/metadata';
 import type { PartitionConfig } from '@sluice/partition';
@@ -24,7 +24,7 @@ import { IsrProposals } from './isr-proposals.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import { NodeLiveness } from './node-liveness.ts';
 import { OffsetsService } from './offsets-service.ts';
-import { PartitionHost } from './partition-host.ts';
+import { type HostPorts, PartitionHost } from './partition-host.ts';
 import { PartitionHosts } from './partition-hosts.ts';
 import { ProduceService } from './produce-service.ts';
 import { ProducerIds } from './producer-ids.ts';
@@ -90,6 +90,18 @@ export class BrokerNode {
   readonly #admin: AdminService;
   readonly #retention: Retention;
   readonly #compaction: Compaction;
+  readonly #partitionConfig: PartitionConfig;
+  // Shared by all hosts, of which there may be 10,000.
+  readonly #hostPorts: HostPorts = {
+    send: (host, message) => this.#replication.send(host, message),
+    stopFollowing: (host) => this.#replication.release(host),
+    startPush: (host, push) => this.#replication.startPush(host, push),
+    stopPush: (host, to) => this.#replication.stopPush(host, to),
+    ack: (host, ack) => this.#replication.ack(host, ack),
+    proposeIsr: (host, proposal) => this.#proposals.propose(host, proposal),
+    reportDamage: (host) => this.#damageReports.report(host),
+  };
+  readonly #refusal = (): ErrorCode | undefined => (this.#options.nodeLog.disk.isLow ? 'STORAGE_FULL' : undefined);
   #tick: Timer | undefined;
   #unsubscribe: (() => void) | undefined;
   #stopped = false;
@@ -97,7 +109,8 @@ export class BrokerNode {
   constructor(options: BrokerOptions) {
     this.#options = options;
     const { identity, config, nodeLog, feed, rpc, clock, logger, halt, registration } = options;
-    const { heartbeatMs, sessionTimeoutMs } = config;
+    const { heartbeatMs, sessionTimeoutMs, replicaLagMsMax, producerExpiryMs, producerCountMax } = config;
+    this.#partitionConfig = { sessionTimeoutMs, replicaLagMsMax, producerExpiryMs, producerCountMax };
     const shared = { identity, feed, rpc, clock, logger };
     this.#link = new ControllerLink({
       ...shared,
@@ -283,29 +296,19 @@ export class BrokerNode {
   }
 
   #openHost(id: PartitionHost['id'], topicName: string): PartitionHost {
-    const { identity, config, nodeLog, clock, logger, halt } = this.#options;
-    const { sessionTimeoutMs, replicaLagMsMax, producerExpiryMs, producerCountMax } = config;
-    const partitionConfig: PartitionConfig = { sessionTimeoutMs, replicaLagMsMax, producerExpiryMs, producerCountMax };
+    const { identity, nodeLog, clock, logger, halt } = this.#options;
     return new PartitionHost({
       self: identity.nodeId,
       id,
       topicName,
       log: nodeLog.log(id),
-      config: partitionConfig,
+      config: this.#partitionConfig,
       liveness: this.#liveness,
       clock,
       logger,
       halt,
-      refusal: () => (nodeLog.disk.isLow ? 'STORAGE_FULL' : undefined),
-      ports: {
-        send: (host, message) => this.#replication.send(host, message),
-        stopFollowing: (host) => this.#replication.release(host),
-        startPush: (host, push) => this.#replication.startPush(host, push),
-        stopPush: (host, to) => this.#replication.stopPush(host, to),
-        ack: (host, ack) => this.#replication.ack(host, ack),
-        proposeIsr: (host, proposal) => this.#proposals.propose(host, proposal),
-        reportDamage: (host) => this.#damageReports.report(host),
-      },
+      refusal: this.#refusal,
+      ports: this.#hostPorts,
     });
   }
 

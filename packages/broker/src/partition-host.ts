@@ -118,9 +118,10 @@ export class PartitionHost {
   readonly topicName: string;
   readonly log: LogStore;
   readonly #options: PartitionHostOptions;
-  readonly #watchers = new Set<LogWatcher>();
-  readonly #parked = new Map<number, (outcome: AppendOutcome) => void>();
-  readonly #parkedTrims = new Map<number, (outcome: TrimOutcome) => void>();
+  // Made when they are needed: most of thousands of partitions have nobody waiting.
+  #watchers: Set<LogWatcher> | undefined;
+  #parked: Map<number, (outcome: AppendOutcome) => void> | undefined;
+  #parkedTrims: Map<number, (outcome: TrimOutcome) => void> | undefined;
   #replica: PartitionReplica | undefined;
   #assignment: AssignedEvent | undefined;
   #requestCount = 0;
@@ -218,6 +219,7 @@ export class PartitionHost {
     if (replica === undefined || this.#dead) return done({ error: this.#error('NOT_LEADER') });
     this.#requestCount += 1;
     const nowMs = this.#options.clock.monotonicMs();
+    this.#parked ??= new Map();
     this.#parked.set(this.#requestCount, done);
     this.#guard(() => {
       const effects = replica.step({
@@ -239,6 +241,7 @@ export class PartitionHost {
     if (this.#replica === undefined || this.#dead) return done({ error: this.#error('NOT_LEADER') });
     this.#requestCount += 1;
     const nowMs = this.#options.clock.monotonicMs();
+    this.#parkedTrims ??= new Map();
     this.#parkedTrims.set(this.#requestCount, done);
     const requestId = this.#requestCount;
     this.step({ kind: 'trimRequest', requestId, before, deadlineMs: nowMs + timeoutMs, nowMs });
@@ -255,11 +258,12 @@ export class PartitionHost {
   }
 
   watch(watcher: LogWatcher): void {
+    this.#watchers ??= new Set();
     this.#watchers.add(watcher);
   }
 
   unwatch(watcher: LogWatcher): void {
-    this.#watchers.delete(watcher);
+    this.#watchers?.delete(watcher);
   }
 
   /** The topic is gone: forgets the log. */
@@ -415,19 +419,20 @@ export class PartitionHost {
   }
 
   #reply(reply: ProduceReply): void {
-    const done = this.#parked.get(reply.requestId);
-    this.#parked.delete(reply.requestId);
+    const done = this.#parked?.get(reply.requestId);
+    this.#parked?.delete(reply.requestId);
     if (done === undefined) return;
     done(reply.error === undefined ? { baseOffset: reply.baseOffset } : { error: this.#error(reply.error) });
   }
 
   #replyToTrim(reply: TrimReply): void {
-    const done = this.#parkedTrims.get(reply.requestId);
-    this.#parkedTrims.delete(reply.requestId);
+    const done = this.#parkedTrims?.get(reply.requestId);
+    this.#parkedTrims?.delete(reply.requestId);
     done?.(reply.error === undefined ? { logStart: reply.logStart } : { error: this.#error(reply.error) });
   }
 
   #tell(event: 'onAppended' | 'onReadable' | 'onTrimmed' | 'onLeadershipEnd'): void {
+    if (this.#watchers === undefined) return;
     for (const watcher of this.#watchers) watcher[event]();
   }
 
@@ -445,11 +450,11 @@ export class PartitionHost {
     this.log.onDurable = undefined;
     this.log.onLossy = undefined;
     const error = new SluiceError(code, { definite: false });
-    for (const done of [...this.#parked.values(), ...this.#parkedTrims.values()]) done({ error });
-    this.#parked.clear();
-    this.#parkedTrims.clear();
+    for (const done of [...(this.#parked?.values() ?? []), ...(this.#parkedTrims?.values() ?? [])]) done({ error });
+    this.#parked = undefined;
+    this.#parkedTrims = undefined;
     this.#tell('onLeadershipEnd');
-    this.#watchers.clear();
+    this.#watchers = undefined;
   }
 
   #error(code: ErrorCode): SluiceError {

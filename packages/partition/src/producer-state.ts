@@ -31,7 +31,7 @@ export class ProducerStates {
   readonly #windows = new Map<ProducerId, ProducerWindow>();
   readonly #countMax: number;
   /** Producers whose window a truncation cut, and that wait for a reload. */
-  readonly #cut = new Set<ProducerId>();
+  #cut: Set<ProducerId> | undefined;
 
   constructor(countMax: number) {
     this.#countMax = countMax;
@@ -43,7 +43,7 @@ export class ProducerStates {
 
   /** True from a truncation that cut a window to the reload: nothing may be judged or recorded meanwhile. */
   get reloadNeeded(): boolean {
-    return this.#cut.size > 0;
+    return this.#cut !== undefined;
   }
 
   /** May this batch of a client be appended? */
@@ -98,6 +98,7 @@ export class ProducerStates {
       const last = window.batches.at(-1);
       if (last !== undefined && last.endOffset <= logEnd) continue;
       this.#windows.delete(window.producerId);
+      this.#cut ??= new Set();
       this.#cut.add(window.producerId);
     }
   }
@@ -105,9 +106,9 @@ export class ProducerStates {
   /** Takes from `producers`, read from the log, those that a truncation cut; the others are known better here. */
   reload(producers: readonly ProducerSnapshot[], logEnd: Offset, nowMs: number): void {
     for (const snapshot of producers) {
-      if (this.#cut.has(snapshot.producerId)) this.load(snapshot, logEnd, nowMs);
+      if (this.#cut?.has(snapshot.producerId) === true) this.load(snapshot, logEnd, nowMs);
     }
-    this.#cut.clear();
+    this.#cut = undefined;
   }
 
   load(snapshot: ProducerSnapshot, logEnd: Offset, nowMs: number): void {
@@ -145,7 +146,7 @@ export class ProducerStates {
 
   clear(): void {
     this.#windows.clear();
-    this.#cut.clear();
+    this.#cut = undefined;
   }
 
   #insert(window: ProducerWindow): void {

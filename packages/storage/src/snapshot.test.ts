@@ -130,7 +130,17 @@ test('a log that goes on elsewhere, or lives again, has nothing of what it was',
   let node = await openTestNode({ disk, limits });
   await fill(owned(node), 14);
   await fill(owned(node, 2), 14);
+  await fill(owned(node, 3), 14);
+  await fill(owned(node, 4), 6);
   const [moved, reborn] = [node.log.log(testLogId(1)), node.log.log(testLogId(2))];
+  // As a replica does whose log is not its leader's: the same place, and not the same batches below it.
+  const replaced = node.log.log(testLogId(3));
+  const { endOffset } = replaced;
+  expect((await replaced.loadSnapshot())?.offset).toBe(endOffset);
+  replaced.truncate(replaced.startOffset);
+  replaced.restartAt(endOffset);
+  replaced.snapshot = undefined;
+  expect(await replaced.loadSnapshot()).toBeUndefined();
   moved.restartAt(at(moved.endOffset + 1));
   moved.snapshot = undefined;
   reborn.delete();
@@ -141,6 +151,7 @@ test('a log that goes on elsewhere, or lives again, has nothing of what it was',
   for (let round = 0; round < 2; round += 1) {
     expect(await node.log.log(testLogId(1)).loadSnapshot()).toBeUndefined();
     expect(await node.log.log(testLogId(2)).loadSnapshot()).toBeUndefined();
+    expect(await node.log.log(testLogId(3)).loadSnapshot()).toBeUndefined();
     node = await reopened(node, disk);
   }
   await node.close();
