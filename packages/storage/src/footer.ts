@@ -10,6 +10,7 @@ import { ByteReader, ByteWriter } from './binary.ts';
 import type { ExtentList } from './extents.ts';
 import { aligned, FrameKind, type FrameHeader, frameHeaderBytes, writeFrameHeader } from './frame.ts';
 import type { GroupPlace } from './group.ts';
+import { atOnce, logsInTurn } from './in-turns.ts';
 import type { LogSummary } from './log-index.ts';
 import type { StateSnapshot } from './log-store.ts';
 import type { RaftSummary, StoredEntry } from './raft-index.ts';
@@ -59,31 +60,31 @@ const flag = { absolute: 1, deleted: 2, keepBelow: 4, base: 8, lossy: 16, knownE
 const none: readonly FooterSnapshot[] = [];
 const rowKind = { log: 0, raft: 1, damaged: 2 };
 
+export interface EncodedFooter {
+  readonly frame: Uint8Array;
+  readonly footer: Footer;
+}
+
 /** The frame, and what it says with positions in the file. */
-export function encodeFooter(source: FooterSource, place: GroupPlace): { frame: Uint8Array; footer: Footer } {
+export const encodeFooter = (source: FooterSource, place: GroupPlace): EncodedFooter =>
+  atOnce(encodingFooter(source, place));
+
+/** The same in slices; the source must stay as it is meanwhile. */
+export function* encodingFooter(source: FooterSource, place: GroupPlace): Generator<void, EncodedFooter, undefined> {
   const sections = new ByteWriter(64 * 1024);
-  const add = (write: () => void): Section => {
-    const position = sections.length;
-    write();
-    const bytes = sections.length - position;
-    return { position, bytes, crc: crc32c(sections.written().subarray(position)) };
-  };
-  const located = Array.from(source.logs, (log) => ({ log, section: add(() => log.extents.write(sections)) }));
-  // Side by side, so that a node that starts reads those of many logs at once.
-  const logs = located.map(({ log, section }) => ({
-    summary: log.summary,
-    section,
-    snapshots: log.snapshots.map(({ offset, bytes }) => ({ offset, section: add(() => sections.bytes(bytes)) })),
-  }));
+  const logs = yield* writeSections(sections, source.logs);
   const { raft: raftSource } = source;
   const raft = raftSource && {
     summary: raftSource.summary,
-    section: add(() => {
+    section: addSection(sections, () => {
       for (const entry of raftSource.stored) writeStored(sections, entry);
     }),
   };
   const table = new ByteWriter(1024 + logs.length * 128);
-  for (const log of logs) writeLog(table, log);
+  for (const [at, log] of logs.entries()) {
+    if (at % logsInTurn === logsInTurn - 1) yield;
+    writeLog(table, log);
+  }
   if (raft !== undefined) writeRaft(table, raft);
   if (source.damaged) table.u8(rowKind.damaged);
 
@@ -103,17 +104,25 @@ export function encodeFooter(source: FooterSource, place: GroupPlace): { frame: 
     appendedMs: place.appendedMs,
   });
   const payloadPosition = place.position + frameHeaderBytes + table.length;
-  return { frame, footer: placed({ logs, raft, damaged: source.damaged }, payloadPosition) };
+  return { frame, footer: yield* placed({ logs, raft, damaged: source.damaged }, payloadPosition) };
 }
 
 /** The directory of a footer whose frame header was found; undefined when the table is damaged. */
-export function decodeFooter(header: FrameHeader, table: Uint8Array): Footer | undefined {
+export const decodeFooter = (header: FrameHeader, table: Uint8Array): Footer | undefined =>
+  atOnce(decodingFooter(header, table));
+
+/** The same in slices. */
+export function* decodingFooter(
+  header: FrameHeader,
+  table: Uint8Array,
+): Generator<void, Footer | undefined, undefined> {
   if (crc32c(table) !== header.tableCrc) return undefined;
   const reader = new ByteReader(table);
   const logs: FooterLog[] = [];
   let raft: FooterRaft | undefined;
   let isDamaged = false;
   for (let row = 0; row < header.rowCount && !reader.failed; row += 1) {
+    if (row % logsInTurn === logsInTurn - 1) yield;
     const kind = reader.u8();
     if (kind === rowKind.log) logs.push(readLog(reader));
     else if (kind === rowKind.raft) raft = readRaft(reader);
@@ -121,7 +130,34 @@ export function decodeFooter(header: FrameHeader, table: Uint8Array): Footer | u
     else reader.fail();
   }
   if (reader.failed) return undefined;
-  return placed({ logs, raft, damaged: isDamaged }, header.position + frameHeaderBytes + header.tableBytes);
+  return yield* placed({ logs, raft, damaged: isDamaged }, header.position + frameHeaderBytes + header.tableBytes);
+}
+
+function addSection(sections: ByteWriter, write: () => void): Section {
+  const position = sections.length;
+  write();
+  const bytes = sections.length - position;
+  return { position, bytes, crc: crc32c(sections.written().subarray(position)) };
+}
+
+function* writeSections(
+  sections: ByteWriter,
+  source: Iterable<FooterSourceLog>,
+): Generator<void, readonly FooterLog[], undefined> {
+  const located: { readonly log: FooterSourceLog; readonly section: Section }[] = [];
+  for (const log of source) {
+    if (located.length % logsInTurn === logsInTurn - 1) yield;
+    located.push({ log, section: addSection(sections, () => log.extents.write(sections)) });
+  }
+  // Side by side, so that a node that starts reads those of many logs at once.
+  return located.map(({ log, section }) => ({
+    summary: log.summary,
+    section,
+    snapshots: log.snapshots.map(({ offset, bytes }) => ({
+      offset,
+      section: addSection(sections, () => sections.bytes(bytes)),
+    })),
+  }));
 }
 
 export function decodeStored(section: Uint8Array): readonly StoredEntry[] {
@@ -150,13 +186,18 @@ function writeStored(writer: ByteWriter, entry: StoredEntry): void {
 }
 
 /** Sections know their place in the payload; callers want it in the file. */
-function placed(footer: Footer, payloadPosition: number): Footer {
+function* placed(footer: Footer, payloadPosition: number): Generator<void, Footer, undefined> {
   const move = <T extends { readonly section: Section }>(item: T): T => ({
     ...item,
     section: { ...item.section, position: item.section.position + payloadPosition },
   });
-  const moveLog = (log: FooterLog): FooterLog => ({ ...move(log), snapshots: log.snapshots.map(move) });
-  return { ...footer, logs: footer.logs.map(moveLog), raft: footer.raft && move(footer.raft) };
+  const logs: FooterLog[] = [];
+  for (const log of footer.logs) {
+    if (logs.length % logsInTurn === logsInTurn - 1) yield;
+    const snapshots = log.snapshots.length === 0 ? none : log.snapshots.map(move);
+    logs.push({ ...move(log), snapshots });
+  }
+  return { ...footer, logs, raft: footer.raft && move(footer.raft) };
 }
 
 function writeLog(writer: ByteWriter, { summary, section, snapshots }: FooterLog): void {

@@ -1,8 +1,9 @@
 /** Footers of finished files, read back from the disk. */
-import type { DiskFile } from '@sluice/base';
+import type { Clock, DiskFile } from '@sluice/base';
 import { crc32c } from '@sluice/record';
-import { decodeFooter, decodeStored, type Footer } from './footer.ts';
+import { decodeStored, decodingFooter, type Footer } from './footer.ts';
 import { frameBytes, FrameKind, frameHeaderBytes, readFrameHeader } from './frame.ts';
+import { atOnce, inTurns } from './in-turns.ts';
 import type { RaftEntry } from './raft-store.ts';
 import { readSpans } from './spans.ts';
 
@@ -16,8 +17,13 @@ export interface FoundFooter {
   readonly end: number;
 }
 
-/** Undefined when it is not there, or its table is damaged. */
-export async function readFooter(file: DiskFile, fileId: number, position: number): Promise<FoundFooter | undefined> {
+/** Undefined when it is not there, or its table is damaged. With a clock it is decoded in slices. */
+export async function readFooter(
+  file: DiskFile,
+  fileId: number,
+  position: number,
+  clock?: Clock,
+): Promise<FoundFooter | undefined> {
   const head = new Uint8Array(frameHeaderBytes);
   await file.read(head, position);
   const found = readFrameHeader(head, { fileId, position });
@@ -25,7 +31,9 @@ export async function readFooter(file: DiskFile, fileId: number, position: numbe
   if (position + frameHeaderBytes + found.header.tableBytes > (await file.size())) return undefined;
   const table = new Uint8Array(found.header.tableBytes);
   const read = await file.read(table, position + frameHeaderBytes);
-  const footer = read < table.length ? undefined : decodeFooter(found.header, table);
+  if (read < table.length) return undefined;
+  const decoding = decodingFooter(found.header, table);
+  const footer = clock === undefined ? atOnce(decoding) : await inTurns(clock, decoding);
   if (footer === undefined) return undefined;
   const { number: group, previousChecksum, appendedMs } = found.header;
   return { footer, group, previousChecksum, appendedMs, end: position + frameBytes(found.header) };

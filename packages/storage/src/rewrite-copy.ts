@@ -13,6 +13,7 @@ import type { BatchTransform } from './asked-log.ts';
 import { composeLogs, composeRaft, continued, keptEntries } from './compose.ts';
 import type { DataDirectory } from './data-directory.ts';
 import type { FooterLog } from './footer.ts';
+import { logsInTurn, turnOf } from './in-turns.ts';
 import type { FinishedFile } from './live-files.ts';
 import type { LogIndex, LogSummary, Segment } from './log-index.ts';
 import type { StateSnapshot } from './log-store.ts';
@@ -75,7 +76,7 @@ interface OpenLog {
 
 /** Rejects with `DamagedSource`, `UnreadableSource`, what `mayWrite` rejects with, or `DiskError` when it cannot write. */
 export async function copySet(options: CopyOptions): Promise<CopiedSet> {
-  const sources = new RewriteSources();
+  const sources = new RewriteSources(options.clock);
   const copy = new SetCopy(options, sources);
   try {
     for (const file of options.files) await sources.open(options.directory.disk, file, options.pathOf(file.fileId));
@@ -143,7 +144,8 @@ class SetCopy {
   async #composedLogs(): Promise<readonly ComposedLog[]> {
     const composed = new Map<string, ComposedLog>();
     for (const { footer, path, file } of this.#sources.all) {
-      for (const { summary } of footer.footer.logs) {
+      for (const [at, { summary }] of footer.footer.logs.entries()) {
+        if (at % logsInTurn === logsInTurn - 1) await turnOf(this.#options.clock);
         const key = logKey(summary.id);
         const before = composed.get(key);
         if (before === undefined) {
@@ -154,7 +156,6 @@ class SetCopy {
         if (both === undefined) throw new DamagedSource(`${path}: it does not follow the file before`, file.fileId);
         before.summary = both;
       }
-      await this.#turn();
     }
     return [...composed.values()].toSorted((one, other) => (one.key < other.key ? -1 : 1));
   }
@@ -294,14 +295,14 @@ class SetCopy {
   }
 
   async #beginPart(): Promise<SortedPart> {
-    const { directory, takeFileId, mayWrite } = this.#options;
+    const { directory, clock, takeFileId, mayWrite } = this.#options;
     const header = this.#sources.all[0]?.header;
     invariant(header !== undefined, 'a set has a file to stand for');
     const fileId = takeFileId();
     const part = await SortedPart.begin(
       directory,
       { ...header, fileId },
-      { onPath: (path) => this.#made.push(path), mayWrite },
+      { clock, onPath: (path) => this.#made.push(path), mayWrite },
     );
     this.#part = part;
     return part;
@@ -316,7 +317,10 @@ class SetCopy {
     const { file, footer } = await part.finish(place);
     this.#part = undefined;
     this.#parts.push(file);
-    for (const log of footer.logs) this.#note(file.fileId, log);
+    for (const [at, log] of footer.logs.entries()) {
+      if (at % logsInTurn === logsInTurn - 1) await turnOf(this.#options.clock);
+      this.#note(file.fileId, log);
+    }
   }
 
   #note(fileId: number, { summary, section, snapshots }: FooterLog): void {
@@ -331,10 +335,6 @@ class SetCopy {
     const segments = this.#moved.get(index) ?? [];
     segments.push({ fileId, base, end, bytes, appendedMs, maxTimestampMs, extents: section });
     this.#moved.set(index, segments);
-  }
-
-  #turn(): Promise<void> {
-    return new Promise((resolve) => this.#options.clock.defer(resolve));
   }
 }
 

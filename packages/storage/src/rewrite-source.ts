@@ -2,7 +2,7 @@
  * The finished files that a rewrite reads: their header and footers, sections and batches. Owns a handle of each; every
  * byte that comes out of here was checked.
  */
-import type { Disk, DiskFile, LogId } from '@sluice/base';
+import type { Clock, Disk, DiskFile, LogId } from '@sluice/base';
 import { DiskError, offset } from '@sluice/base';
 import { crc32c } from '@sluice/record';
 import { ByteReader } from './binary.ts';
@@ -63,6 +63,11 @@ export interface Source {
 export class RewriteSources {
   readonly #sources: Source[] = [];
   readonly #byId = new Map<number, Source>();
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
   /** In log order. */
   get all(): readonly Source[] {
@@ -77,7 +82,8 @@ export class RewriteSources {
       const read = await reading(fileId, handle.read(page, 0));
       const header = decodeJournalHeader(page.subarray(0, read), fileId);
       if (header === undefined) throw new DamagedSource(`${path}: its header`, fileId);
-      const footer = footerAt === undefined ? undefined : await reading(fileId, readFooter(handle, fileId, footerAt));
+      const footer =
+        footerAt === undefined ? undefined : await reading(fileId, readFooter(handle, fileId, footerAt, this.#clock));
       if (footer === undefined) throw new DamagedSource(`${path}: its footer`, fileId);
       const source = { file, path, handle, header, footer };
       this.#sources.push(source);

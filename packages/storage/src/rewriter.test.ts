@@ -208,6 +208,9 @@ for (const [what, copied] of cuts.flatMap((cut) => [[cut, false] as const, [cut,
     expect(node.log.stats.rewrites).toBeGreaterThan(0);
     for (let round = 0; round < 2; round += 1) {
       expect(bounds().slice(0, 2)).toEqual(expected[what]);
+      // Nothing counts as alive that no log holds.
+      const held = node.log.logIds().reduce((sum, id) => sum + node.log.log(id).bytes, 0);
+      expect(node.log.stats.liveBytes).toBe(held);
       const whole = await contents(log2(), 3000);
       const marks = [expected[what][0] ?? 0, expected[what][1] ?? 0];
       expect([whole.length > 0, node.log.lossy]).toEqual([(marks[1] ?? 0) > (marks[0] ?? 0), []]);
@@ -332,4 +335,20 @@ test('a part that is missing is a hole, of which the logs of the other parts are
     expect([harm, node.log.damaged, node.log.lossy]).toEqual([harm, true, []]);
     await node.close();
   }
+});
+
+test('a transform that loses offsets stops the node before anything is lost', async () => {
+  const disk = new MemoryDisk();
+  const node = await shortRuns(disk);
+  await settled(node);
+  const { id } = node.log.log(testLogId(2));
+  const loses = (batches: Uint8Array): Uint8Array => batches.subarray(testBatch({ base: 0, valueBytes: 2000 }).length);
+  const done = node.log.rewrite([{ id, upTo: 3, transform: loses }]);
+  await settled(node);
+  expect(node.halts.map(({ message }) => message)).toEqual([expect.stringContaining('keeps the offsets')]);
+  await node.close();
+  expect(await done).toBe(false);
+  const again = await openTestNode({ disk, limits });
+  expect(await contents(again.log.log(id))).toHaveLength(7 * testBatch({ base: 0, valueBytes: 2000 }).length);
+  await again.close();
 });

@@ -22,6 +22,7 @@ import type { AskedLog, BatchTransform } from './asked-log.ts';
 import { invariant, logKey } from '@sluice/base';
 import { type ColdReader, DamagedRead } from './cold-reader.ts';
 import type { DataDirectory } from './data-directory.ts';
+import { logsInTurn, turnOf } from './in-turns.ts';
 import type { FinishedEntry, FinishedFile, LiveFiles } from './live-files.ts';
 import type { LogIndex, Segment } from './log-index.ts';
 import type { NodeLogLimits } from './node-log.ts';
@@ -33,8 +34,6 @@ import { type EntryState, isOverBound, planRewrite, type RewritePlan, wholePlan 
 import { noPlaces } from './snapshot-places.ts';
 import { DamagedSource, UnreadableSource } from './rewrite-source.ts';
 
-/** Logs whose segments are moved in one turn. */
-const movedAtOnce = 500;
 const hurry = 4;
 /** A rewrite that is asked for takes so many neighbours at once. */
 const askedEntriesMax = 4;
@@ -285,7 +284,7 @@ export class Rewriter {
     let turn = 0;
     for (const index of this.#options.replay.logs.values()) {
       turn += 1;
-      if (turn % movedAtOnce === 0) await this.#turn();
+      if (turn % logsInTurn === 0) await turnOf(this.#options.clock);
       const live = index.segmentsIn(old);
       const first = live[0];
       if (first === undefined || index.forgotten) continue;
@@ -301,7 +300,7 @@ export class Rewriter {
     let turn = 0;
     for (const index of replay.logs.values()) {
       turn += 1;
-      if (turn % movedAtOnce === 0) await this.#turn();
+      if (turn % logsInTurn === 0) await turnOf(this.#options.clock);
       if (index.segmentsIn(old).length > 0) index.moveSegments(old, moved.get(index) ?? []);
       index.moveSnapshots(old, snapshots.get(index) ?? noPlaces);
     }
@@ -331,10 +330,6 @@ export class Rewriter {
         this.check();
       });
     }
-  }
-
-  #turn(): Promise<void> {
-    return new Promise((resolve) => this.#options.clock.defer(resolve));
   }
 }
 

@@ -4,13 +4,14 @@
  *
  * Written in small pieces, each durable before the next is asked for, so that no sync of the log waits for megabytes.
  */
-import type { DiskFile } from '@sluice/base';
+import type { Clock, DiskFile } from '@sluice/base';
 import { baseOffsetOf, batchBytesAt, crc32c, endOffsetOf, maxTimestampOf } from '@sluice/record';
 import type { DataDirectory } from './data-directory.ts';
 import { ExtentList } from './extents.ts';
-import { encodeFooter, type Footer, type FooterSourceLog } from './footer.ts';
+import { encodingFooter, type Footer, type FooterSourceLog } from './footer.ts';
 import { aligned } from './frame.ts';
 import { encodeJournalHeader, type JournalHeader, sortedName } from './journal-file.ts';
+import { inTurns } from './in-turns.ts';
 import type { FinishedFile } from './live-files.ts';
 import { type LogSummary, noSegment } from './log-index.ts';
 import type { StateSnapshot } from './log-store.ts';
@@ -47,6 +48,7 @@ interface OpenSegment {
 }
 
 export interface PartOptions {
+  readonly clock: Clock;
   /** Called before there is anything at the path. */
   readonly onPath: (path: string) => void;
   /** Asked before each piece is written, and with nothing before it is synced. */
@@ -61,7 +63,7 @@ export interface FinishedPart {
 export class SortedPart {
   readonly fileId: number;
   readonly #file: DiskFile;
-  readonly #mayWrite: PartOptions['mayWrite'];
+  readonly #options: PartOptions;
   #written = 0;
   #piece: Uint8Array[] = [];
   #pieceBytes = 0;
@@ -70,21 +72,17 @@ export class SortedPart {
   #open: OpenSegment | undefined;
   #raft: { readonly summary: RaftSummary; readonly stored: StoredEntry[] } | undefined;
 
-  private constructor(file: DiskFile, fileId: number, mayWrite: PartOptions['mayWrite']) {
+  private constructor(file: DiskFile, fileId: number, options: PartOptions) {
     this.fileId = fileId;
     this.#file = file;
-    this.#mayWrite = mayWrite;
+    this.#options = options;
   }
 
-  static async begin(
-    directory: DataDirectory,
-    header: JournalHeader,
-    { onPath, mayWrite }: PartOptions,
-  ): Promise<SortedPart> {
+  static async begin(directory: DataDirectory, header: JournalHeader, options: PartOptions): Promise<SortedPart> {
     const { fileId } = header;
     const path = directory.file(sortedName(fileId));
-    onPath(path);
-    const part = new SortedPart(await directory.disk.open(path, 'create'), fileId, mayWrite);
+    options.onPath(path);
+    const part = new SortedPart(await directory.disk.open(path, 'create'), fileId, options);
     await part.#add(encodeJournalHeader(header));
     return part;
   }
@@ -135,7 +133,7 @@ export class SortedPart {
   /** Resolves when everything so far is durable. */
   async flush(): Promise<void> {
     if (this.#pieceBytes === 0) return;
-    await this.#mayWrite(this.#pieceBytes);
+    await this.#options.mayWrite(this.#pieceBytes);
     const piece = this.#piece;
     const position = this.#written;
     this.#written += this.#pieceBytes;
@@ -151,10 +149,11 @@ export class SortedPart {
     const footerAt = aligned(this.bytes);
     await this.#add(new Uint8Array(footerAt - this.bytes));
     const source = { group: place.group, logs: this.#logs, raft: this.#raft, damaged: false };
-    const { frame, footer } = encodeFooter(source, { ...place, fileId, position: footerAt });
+    const encoding = encodingFooter(source, { ...place, fileId, position: footerAt });
+    const { frame, footer } = await inTurns(this.#options.clock, encoding);
     await this.#add(frame);
     await this.flush();
-    await this.#mayWrite(0);
+    await this.#options.mayWrite(0);
     await this.#file.sync();
     await this.#file.close();
     return { file: { fileId, footerAt, bytes: this.bytes, batchBytes: this.#batchBytes, damaged: false }, footer };
