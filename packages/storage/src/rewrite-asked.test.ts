@@ -93,6 +93,29 @@ test.each([7, 25, 31, 34, 37, 40, 43])(
   },
 );
 
+test('a transform is given what one file has of a log together: what it can join it joins at once', async () => {
+  const node = await openTestNode({ disk: new MemoryDisk(), limits: { ...limits, tailBytesMax: 0 } });
+  const log = node.log.log(testLogId(1));
+  // A group and a run each, fifteen of them in a file.
+  for (let base = 0; base < 50; base += 1) {
+    log.append(testBatch({ base }), testSpan(base, base + 1));
+    await durable(log);
+  }
+  const upTo = 40;
+  let calls = 0;
+  const transform = (batches: Uint8Array): Uint8Array => {
+    calls += 1;
+    return emptying(upTo)(batches);
+  };
+  expect(await node.log.rewrite([{ id: testLogId(1), upTo, transform }])).toBe(true);
+  const ends: number[] = [];
+  for await (const header of log.headers(at(0))) ends.push(header.baseOffset + header.lastOffsetDelta + 1);
+  expect(ends.filter((end) => end <= upTo).length).toBe(calls);
+  expect(calls).toBeLessThan(6);
+  await expectReadable(log);
+  await node.close();
+});
+
 test('what a rewrite that was under way copied without the transform passes it all the same', async () => {
   const memory = new MemoryDisk();
   const gate = Promise.withResolvers<void>();

@@ -15,6 +15,7 @@ import type { DataDirectory } from './data-directory.ts';
 import type { FooterLog } from './footer.ts';
 import { logsInTurn, turnOf } from './in-turns.ts';
 import type { FinishedFile } from './live-files.ts';
+import { gathered, type LivePiece } from './gathered-pieces.ts';
 import type { LogIndex, LogSummary, Segment } from './log-index.ts';
 import type { StateSnapshot } from './log-store.ts';
 import type { RaftSummary, StoredEntry } from './raft-index.ts';
@@ -239,10 +240,9 @@ class SetCopy {
     let next = 0;
     for (const log of logs) {
       if (!log.begun) await this.#beginLog(log);
-      for (let piece = pieces[next]; piece !== undefined && piece.index === log.index; piece = pieces[next]) {
-        next += 1;
-        await this.#piece(log, piece);
-      }
+      const first = next;
+      while (pieces[next] !== undefined && pieces[next]?.index === log.index) next += 1;
+      await this.#log(log, pieces.slice(first, next));
     }
     // The slab is filled again.
     await this.#part?.flush();
@@ -258,19 +258,35 @@ class SetCopy {
     part.beginSegment(log.summary, log.snapshots);
   }
 
-  async #piece(log: OpenLog, piece: Piece): Promise<void> {
-    const { segment, extent, index } = piece;
-    const { partBytesMax, segmentAgeMsMax, transformOf } = this.#options;
-    const live = livePart(this.#sources.checked(this.#slab, piece), {
-      from: log.start,
-      // Behind it lie batches that were cut away while the file was written.
-      to: Math.min(extent.end, segment.end),
-    });
-    if (live.length === 0) return;
-    const transform = transformOf(index.id);
-    const batches = transform === undefined ? live : await transform(live);
-    if (transform !== undefined)
-      invariant(coversSame(live, batches), 'a transform keeps the offsets of a log', { ...index.id });
+  /** These pieces of it, in their order. */
+  async #log(log: OpenLog, pieces: readonly Piece[]): Promise<void> {
+    const { index } = log;
+    const transform = index === undefined ? undefined : this.#options.transformOf(index.id);
+    if (transform === undefined) {
+      for (const { segment, live } of this.#liveIn(log, pieces)) await this.#add(log, segment, live);
+      return;
+    }
+    for (const { segment, batches } of gathered(this.#liveIn(log, pieces))) {
+      const given = await transform(batches);
+      invariant(coversSame(batches, given), 'a transform keeps the offsets of a log', { ...index?.id });
+      await this.#add(log, segment, given);
+    }
+  }
+
+  *#liveIn(log: OpenLog, pieces: readonly Piece[]): Generator<LivePiece, void, undefined> {
+    for (const piece of pieces) {
+      const { segment, extent } = piece;
+      const live = livePart(this.#sources.checked(this.#slab, piece), {
+        from: log.start,
+        // Behind it lie batches that were cut away while the file was written.
+        to: Math.min(extent.end, segment.end),
+      });
+      if (live.length > 0) yield { segment, live };
+    }
+  }
+
+  async #add(log: OpenLog, segment: Segment, batches: Uint8Array): Promise<void> {
+    const { partBytesMax, segmentAgeMsMax } = this.#options;
     let part = this.#part ?? (await this.#beginPart());
     if (part.batchBytes > 0 && part.bytes + batches.length > partBytesMax) {
       part = await this.#nextPart();
