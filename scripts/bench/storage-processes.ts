@@ -83,12 +83,15 @@ function opened(name: string, all: readonly Recovered[]): BenchFigure {
 function inChild<T>(role: string, at: string): Promise<T> {
   return new Promise((resolve, reject) => {
     const running = spawn(process.execPath, [child, role, at], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const end = (): void => void running.kill('SIGKILL');
+    process.once('exit', end);
     let output = '';
     running.stdout.setEncoding('utf8').on('data', (chunk: string) => {
       output += chunk;
     });
     running.once('error', reject);
     running.once('close', (code, signal) => {
+      process.removeListener('exit', end);
       if (output.endsWith('\n')) resolve(JSON.parse(output) as T);
       else reject(new Error(`the process for ${role} ended with ${signal ?? code}`));
     });
