@@ -35,6 +35,8 @@ const commands = [
   ['consume'],
   ['cluster'],
   ['cluster', 'status'],
+  ['log'],
+  ['log', 'inspect'],
   ['bench'],
   ['bench', 'produce'],
   ['bench', 'consume'],
@@ -48,7 +50,7 @@ test.each(commands)('help of sluice %s %s', async (...words) => {
   const { exit, out, err } = await run([...words.filter((word) => word !== undefined), '--help']);
   expect({ exit, err }).toEqual({ exit: 0, err: '' });
   expect(out).toContain('Usage: sluice');
-  const isGroup = ['topic', 'cluster', 'bench'].includes(words.join(' '));
+  const isGroup = ['topic', 'cluster', 'log', 'bench'].includes(words.join(' '));
   expect(isGroup || out.includes('Examples:\n')).toBe(true);
 });
 

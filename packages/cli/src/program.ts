@@ -11,6 +11,7 @@ import type { ExitCode } from './exit-code.ts';
 import { bootstrapList, durationMs } from './option-values.ts';
 import { Output } from './output.ts';
 import { addProduceCommand } from './produce-command.ts';
+import { addLogCommands } from './log-command.ts';
 import { addServerCommand } from './server-command.ts';
 import type { Terminal } from './terminal.ts';
 import { addTopicCommands } from './topic-commands.ts';
@@ -84,6 +85,7 @@ function buildProgram({ terminal, readContexts }: ProgramOptions, finish: (code:
   addProduceCommand(program, run);
   addConsumeCommand(program, run);
   addClusterCommands(program, run);
+  addLogCommands(program, run);
   addBenchCommands(program, run);
   return program;
 }

@@ -26,5 +26,6 @@ export {
 } from './disk-faults.ts';
 export { MemoryDisk, type MemoryDiskOptions } from './memory-disk.ts';
 export type { CrashOptions } from './memory-file.ts';
-export { NodeDisk } from './node-disk.ts';
+export { lockHolder, NodeDisk } from './node-disk.ts';
+export { inspectDirectory, type Inspection, type InspectedLog } from './inspect.ts';
 export { defaultLimits, openNodeLog } from './open-node-log.ts';

@@ -261,6 +261,13 @@ async function lockPath(path: string): Promise<DiskLock> {
   }
 }
 
+/** Whether a process holds the lock of this path; looks, and changes nothing. `pid` where it says. */
+export async function lockHolder(path: string): Promise<{ readonly pid: number | undefined } | undefined> {
+  const highest = (await lockNumbers(parentOf(path), path.slice(path.lastIndexOf('/') + 1))).at(-1);
+  const holder = highest === undefined ? undefined : await askHolder(`${path}-${highest}`);
+  return holder === undefined ? undefined : { pid: holder === '' ? undefined : Number(holder) };
+}
+
 async function claim(base: string, name: string, path: string): Promise<net.Server> {
   for (;;) {
     const numbers = await lockNumbers(base, name);

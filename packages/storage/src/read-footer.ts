@@ -5,7 +5,7 @@ import { decodeStored, decodingFooter, type Footer } from './footer.ts';
 import { frameBytes, FrameKind, frameHeaderBytes, readFrameHeader } from './frame.ts';
 import { atOnce, inTurns } from './in-turns.ts';
 import type { RaftEntry } from './raft-store.ts';
-import { readSpans } from './spans.ts';
+import { readSpans, roomFor } from './spans.ts';
 
 export interface FoundFooter {
   readonly footer: Footer;
@@ -43,9 +43,9 @@ export async function readFooter(
 export async function readRaftEntries(file: DiskFile, footer: Footer): Promise<readonly RaftEntry[] | undefined> {
   if (footer.raft === undefined) return [];
   const { section } = footer.raft;
-  const bytes = new Uint8Array(section.bytes);
+  const bytes = await roomFor(file, section);
   const read = await file.read(bytes, section.position);
-  if (read < bytes.length || crc32c(bytes) !== section.crc) return undefined;
+  if (read < section.bytes || crc32c(bytes) !== section.crc) return undefined;
   const stored = decodeStored(bytes);
   const payloads = await readSpans(file, stored);
   const entries: RaftEntry[] = [];
