@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CountingDisk } from './counting-disk.ts';
 import { LoadRun, openLog } from './storage-load.ts';
+import { giveSnapshots, loadReplicas } from './storage-replicas.ts';
 
 const partitions = 10_000;
 const batchBytes = 64 * 1024;
@@ -50,6 +51,7 @@ const roles: Readonly<Record<string, (at: string) => Promise<void>>> = {
     disk.holesFromBytes = batchBytes / 2;
     const { log, close } = await openLog(at, { disk, limits: withoutReaders });
     const run = new LoadRun(log, { batchBytes, partitions });
+    giveSnapshots(log);
     await run.append(Math.floor(bytesMax / batchBytes));
     disk.holesFromBytes = Number.POSITIVE_INFINITY;
     const { journalFiles } = log.stats;
@@ -74,11 +76,15 @@ async function recovered(at: string, isClosed: boolean): Promise<void> {
   const cpu = process.cpuUsage();
   const startMs = performance.now();
   const { log, disk, close } = await openLog(at, { limits: withoutReaders });
+  const openMs = performance.now() - startMs;
+  const knowing = await loadReplicas(log);
   const ms = performance.now() - startMs;
   const { user, system } = process.cpuUsage(cpu);
   const read = [...disk.readBytes].map(([path, bytes]) => ({ bytes, size: fs.statSync(path).size }));
   say({
     ms,
+    openMs,
+    knowing,
     cpuMs: (user + system) / 1000,
     partitions: log.logIds().length,
     readBytes: read.reduce((bytes, file) => bytes + file.bytes, 0),
