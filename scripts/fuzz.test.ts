@@ -14,6 +14,11 @@ test('the command runs every input that it is asked for, over processes, and say
   ]);
 }, 60_000);
 
+test('state snapshots of any bytes are read or refused', () => {
+  const { status, stdout } = fuzz('--target', 'snapshots', '--inputs', '20000', '--json');
+  expect([status, JSON.parse(stdout)]).toMatchObject([0, { ok: true, inputs: 20_000, problems: [] }]);
+}, 60_000);
+
 test('without a target it lists them, and one that there is not is wrong usage', () => {
   expect(fuzz('--json')).toMatchObject({ status: 0, stdout: expect.stringContaining('journals') as unknown });
   expect(fuzz('--target', 'nothing').status).toBe(2);

@@ -6,11 +6,15 @@
 import { parseArgs } from 'node:util';
 import { startProgress } from '../packages/cli/src/progress.ts';
 import { fuzz, type FuzzResult } from '../packages/storage/src/fuzz.testing.ts';
-import { fuzzTarget, type FuzzTargetName, fuzzTargetNames } from '../packages/storage/src/fuzz-targets.testing.ts';
+import { fuzzTarget, fuzzTargetNames } from '../packages/storage/src/fuzz-targets.testing.ts';
+import { snapshotTarget } from './fuzz-snapshots.ts';
 import { runTasks, serveTasks } from './worker-tasks.ts';
 
+const targetNames = [...fuzzTargetNames, 'snapshots'] as const;
+type TargetName = (typeof targetNames)[number];
+
 interface Options {
-  readonly target: FuzzTargetName | undefined;
+  readonly target: TargetName | undefined;
   readonly inputs: number;
   readonly seed: number;
   readonly first: number;
@@ -19,7 +23,7 @@ interface Options {
 
 /** So many inputs, one after the other, in one process. */
 interface Task {
-  readonly target: FuzzTargetName;
+  readonly target: TargetName;
   readonly seed: number;
   readonly first: number;
   readonly inputs: number;
@@ -28,7 +32,7 @@ interface Task {
 const inputsOfTask = 50_000;
 
 const usage = `usage: npm run -s fuzz -- --target NAME [--inputs N] [--seed S] [--first N] [--json]
-  --target NAME   ${fuzzTargetNames.join(', ')}
+  --target NAME   ${targetNames.join(', ')}
   --inputs N      default 100000
   --seed S        default 1
   --first N       number of the first input: with --inputs 1 the one that a problem names; default 0
@@ -41,7 +45,7 @@ function optionsFrom(argv: readonly string[]): Options | undefined {
       args: [...argv],
       options: { target: text, inputs: text, seed: text, first: text, json: { type: 'boolean', default: false } },
     });
-    const target = fuzzTargetNames.find((name) => name === values.target);
+    const target = targetNames.find((name) => name === values.target);
     if (values.target !== undefined && target === undefined) throw new Error(`there is no target ${values.target}`);
     const [inputs, seed, first] = [
       Number(values.inputs ?? 100_000),
@@ -58,7 +62,7 @@ function optionsFrom(argv: readonly string[]): Options | undefined {
   }
 }
 
-function tasksOf(target: FuzzTargetName, { inputs, seed, first }: Options): Task[] {
+function tasksOf(target: TargetName, { inputs, seed, first }: Options): Task[] {
   const tasks: Task[] = [];
   for (let at = first; at < first + inputs; at += inputsOfTask) {
     tasks.push({ target, seed, first: at, inputs: Math.min(inputsOfTask, first + inputs - at) });
@@ -66,7 +70,7 @@ function tasksOf(target: FuzzTargetName, { inputs, seed, first }: Options): Task
   return tasks;
 }
 
-async function run(target: FuzzTargetName, options: Options): Promise<number> {
+async function run(target: TargetName, options: Options): Promise<number> {
   const waiting = tasksOf(target, options);
   const running = new Map<Task, number>();
   const total = { inputs: 0, bytes: 0, slowestMs: 0, allocatedBytesMax: 0 };
@@ -116,7 +120,7 @@ async function run(target: FuzzTargetName, options: Options): Promise<number> {
 }
 
 function list({ json }: Options): number {
-  console.log(json ? JSON.stringify({ targets: fuzzTargetNames }) : `targets: ${fuzzTargetNames.join(' ')}`);
+  console.log(json ? JSON.stringify({ targets: targetNames }) : `targets: ${targetNames.join(' ')}`);
   return 0;
 }
 
@@ -124,7 +128,7 @@ async function runTask(
   { target, seed, first, inputs }: Task,
   onProgress: (count: number) => void,
 ): Promise<FuzzResult> {
-  return fuzz(await fuzzTarget(target), { seed, first, inputs, onProgress });
+  return fuzz(target === 'snapshots' ? snapshotTarget : await fuzzTarget(target), { seed, first, inputs, onProgress });
 }
 
 if (process.argv[2] === '--worker') serveTasks(runTask);
