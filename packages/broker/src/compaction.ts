@@ -114,6 +114,7 @@ export class Compaction {
       try {
         if (!(await this.#run(pass))) break;
       } catch (error) {
+        if (this.#stopped) return;
         // A log that is damaged or deleted under the pass says so elsewhere; this one is looked at again, the files are whole.
         const { topicName: topic, id } = pass.host;
         const { message } = toSluiceError(error);

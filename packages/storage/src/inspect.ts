@@ -4,7 +4,7 @@
  */
 import type { Disk, LogFields, Logger } from '@sluice/base';
 import { SluiceError } from '@sluice/base';
-import { batchesIn } from '@sluice/record';
+import { batchesIn, offsetAfterBatch } from '@sluice/record';
 import { ByteReader } from './binary.ts';
 import { checkpointFileId, checkpointName } from './checkpoint-name.ts';
 import { DataDirectory } from './data-directory.ts';
@@ -29,6 +29,8 @@ export interface InspectedFile {
 
 export interface InspectedBatch {
   readonly base: number;
+  readonly end: number;
+  /** Fewer than its offsets where compaction removed some; 0 in an empty batch. */
   readonly records: number;
   readonly bytes: number;
   readonly epoch: number;
@@ -266,10 +268,11 @@ async function batchesOf(
     const batches: InspectedBatch[] = [];
     for (const found of batchesIn(bytes ?? new Uint8Array(0))) {
       if (!found.ok) return { batches, isWhole: false };
-      const { baseOffset, lastOffsetDelta, batchBytes, leaderEpoch, maxTimestamp } = found.header;
+      const { baseOffset, recordCount, batchBytes, leaderEpoch, maxTimestamp } = found.header;
       batches.push({
         base: baseOffset,
-        records: lastOffsetDelta + 1,
+        end: offsetAfterBatch(found.header),
+        records: recordCount,
         bytes: batchBytes,
         epoch: leaderEpoch,
         maxTimestampMs: Number(maxTimestamp),

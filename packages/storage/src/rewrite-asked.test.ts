@@ -1,6 +1,7 @@
 /** Rewrites that are asked for, with transforms: every batch passes the transform once it counts, and reads go on. */
 import { batchesIn, emptyBatch } from '@sluice/record';
 import { expect, test } from 'vitest';
+import { inspectDirectory } from './inspect.ts';
 import type { LogStore } from './log-store.ts';
 import { MemoryDisk } from './memory-disk.ts';
 import { at, concat, testBatch, testSpan } from './test-batches.ts';
@@ -94,7 +95,8 @@ test.each([7, 25, 31, 34, 37, 40, 43])(
 );
 
 test('a transform is given what one file has of a log together: what it can join it joins at once', async () => {
-  const node = await openTestNode({ disk: new MemoryDisk(), limits: { ...limits, tailBytesMax: 0 } });
+  const disk = new MemoryDisk();
+  const node = await openTestNode({ disk, limits: { ...limits, tailBytesMax: 0 } });
   const log = node.log.log(testLogId(1));
   // A group and a run each, fifteen of them in a file.
   for (let base = 0; base < 50; base += 1) {
@@ -114,6 +116,11 @@ test('a transform is given what one file has of a log together: what it can join
   expect(calls).toBeLessThan(6);
   await expectReadable(log);
   await node.close();
+  // Who looks into the directory sees what is left.
+  const { topicId, partition } = testLogId(1);
+  const { logs } = await inspectDirectory(disk, '/node', { log: `${topicId}/${partition}`, batches: true });
+  const [first] = logs[0]?.runs?.[0]?.batches ?? [];
+  expect(first).toMatchObject({ base: 0, end: ends[0], records: 0, bytes: 61 });
 });
 
 test('what a rewrite that was under way copied without the transform passes it all the same', async () => {
