@@ -1,9 +1,12 @@
 /** Retention over real brokers and logs with small files. Time, also the wall clock's jumps, is moved by hand. */
 import { nodeId } from '@sluice/base';
 import type { TopicId } from '@sluice/base';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { BrokerCluster } from './broker-cluster.testing.ts';
 import { FetchClient, producedBatch, ProduceClient } from './client-streams.testing.ts';
+
+// Hours pass here, heartbeat by heartbeat.
+vi.setConfig({ testTimeout: 60_000 });
 
 const hourMs = 3_600_000;
 const yearMs = 365 * 24 * hourMs;
