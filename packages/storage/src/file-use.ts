@@ -2,10 +2,10 @@
  * Which finished files hold live bytes of logs. Owned by `Replay`, told by each `LogIndex` of its segments, asked by
  * `Reclaim` and `Rewriter`.
  *
- * A segment counts as a whole until nothing of it lives.
+ * Of a segment that is cut, or in which its log begins, as many bytes count as offsets are left.
  */
 export interface SegmentUse {
-  /** In the file. */
+  /** About what lives of it in the file. */
   readonly bytes: number;
   readonly extents: number;
   /** Held beside the segment. */

@@ -34,6 +34,14 @@ export interface Segment {
   readonly extents: Section | ExtentList;
 }
 
+/** As the index keeps it. */
+interface HeldSegment extends Segment {
+  /** Offsets that it had when its file was written. */
+  readonly span: number;
+  /** About what lives of its bytes: a log may be cut, or begin, in the middle. */
+  readonly liveBytes: number;
+}
+
 /** What a finished file did to the log: as good as its rows. */
 export interface LogSummary {
   readonly id: LogId;
@@ -80,7 +88,7 @@ export class LogIndex {
   lossy: LossyReport | undefined;
   open: ExtentList = new ExtentList();
   readonly #use: FileUse;
-  #sealed: Segment[] = [];
+  #sealed: HeldSegment[] = [];
   #sealedBytes = 0;
   #snapshots: SnapshotPlaces = noPlaces;
   /** Of the newest run in the open file. */
@@ -213,11 +221,15 @@ export class LogIndex {
    */
   moveSegments(from: ReadonlySet<number>, to: readonly Segment[]): void {
     const first = this.#sealed.findIndex(({ fileId }) => from.has(fileId));
-    const old = this.segmentsIn(from);
+    const old = this.#sealed.filter(({ fileId }) => from.has(fileId));
     const end = old.at(-1)?.end ?? 0;
     const kept = to
       .filter((segment) => segment.base < end && segment.end > this.start)
-      .map((segment) => (segment.end > end ? { ...segment, end } : segment));
+      .map((segment) => {
+        // A batch that the log begins in is not less for that: it would be copied again and again.
+        const span = segment.end - Math.min(Math.max(segment.base, this.start), segment.end);
+        return this.#held({ ...segment, end: Math.min(segment.end, end) }, span);
+      });
     for (const segment of kept) this.#count(segment);
     for (const segment of old) this.#unseal(segment);
     if (first >= 0) {
@@ -402,14 +414,15 @@ export class LogIndex {
       this.#sealed.pop();
       this.#unseal(last);
     }
-    if (last !== undefined && last.end > to) this.#sealed[this.#sealed.length - 1] = { ...last, end: to };
+    if (last !== undefined && last.end > to) this.#replace(this.#sealed.length - 1, { ...last, end: to });
   }
 
   #dropSealedBelow(start: number): void {
     const dead = this.#sealed.filter((segment) => segment.end <= start);
-    if (dead.length === 0) return;
     for (const segment of dead) this.#unseal(segment);
-    this.#sealed = this.#sealed.filter((segment) => segment.end > start);
+    if (dead.length > 0) this.#sealed = this.#sealed.filter((segment) => segment.end > start);
+    const [first] = this.#sealed;
+    if (first !== undefined && first.base < start) this.#replace(0, first);
   }
 
   #addSnapshots(newer: SnapshotPlaces): void {
@@ -417,16 +430,31 @@ export class LogIndex {
   }
 
   #seal(segment: Segment): void {
-    this.#sealed.push(segment);
-    this.#count(segment);
+    const held = this.#held(segment, segment.end - segment.base);
+    this.#sealed.push(held);
+    this.#count(held);
   }
 
-  #count(segment: Segment): void {
+  #held(segment: Segment, span: number): HeldSegment {
+    const offsets = segment.end - Math.max(segment.base, Math.min(this.start, segment.end));
+    const liveBytes = Math.min(segment.bytes, Math.ceil((segment.bytes * offsets) / Math.max(1, span)));
+    return { ...segment, span, liveBytes };
+  }
+
+  /** Cut at either end. */
+  #replace(at: number, segment: HeldSegment): void {
+    const held = this.#held(segment, segment.span);
+    this.#count(held);
+    this.#unseal(segment);
+    this.#sealed[at] = held;
+  }
+
+  #count(segment: HeldSegment): void {
     this.#sealedBytes += segment.bytes;
     this.#use.add(segment.fileId, useOf(segment));
   }
 
-  #unseal(segment: Segment): void {
+  #unseal(segment: HeldSegment): void {
     this.#sealedBytes -= segment.bytes;
     this.#use.remove(segment.fileId, useOf(segment));
   }
@@ -437,7 +465,7 @@ export class LogIndex {
   }
 }
 
-const useOf = ({ bytes, extents }: Segment): SegmentUse =>
+const useOf = ({ liveBytes: bytes, extents }: HeldSegment): SegmentUse =>
   extents instanceof ExtentList
     ? { bytes, extents: extents.length, memoryBytes: extents.memoryBytes }
     : { bytes, extents: extents.bytes / extentBytes, memoryBytes: 0 };
