@@ -41,9 +41,20 @@ export class ByteWriter {
   /** A position: 0 to 2^53 − 1. */
   u64(value: number): void {
     this.#reserve(8);
-    this.#view.setUint32(this.#at, Math.floor(value / 0x1_0000_0000));
-    this.#view.setUint32(this.#at + 4, value >>> 0);
+    putPosition(this.#view, this.#at, value);
     this.#at += 8;
+  }
+
+  /** Where the next `bytes` go, for who writes them into the `view`. */
+  skip(bytes: number): number {
+    this.#reserve(bytes);
+    this.#at += bytes;
+    return this.#at - bytes;
+  }
+
+  /** Of all of it; until more is written or skipped. */
+  get view(): DataView {
+    return this.#view;
   }
 
   bytes(value: Uint8Array): void {
@@ -61,11 +72,6 @@ export class ByteWriter {
     const encoded = utf8Encode(value);
     this.u16(encoded.length);
     this.bytes(encoded);
-  }
-
-  /** An even number of hex digits. */
-  hex(value: string): void {
-    for (let at = 0; at < value.length; at += 2) this.u8(Number.parseInt(value.slice(at, at + 2), 16));
   }
 
   #reserve(bytes: number): void {
@@ -148,6 +154,11 @@ export class ByteReader {
     this.#at += bytes;
     return true;
   }
+}
+
+export function putPosition(view: DataView, at: number, value: number): void {
+  view.setUint32(at, Math.floor(value / 0x1_0000_0000));
+  view.setUint32(at + 4, value >>> 0);
 }
 
 const hexDigit = (value: number): number => (value < 10 ? 48 : 87) + value;

@@ -189,8 +189,7 @@ export class GroupCommit {
     this.#lastIsEmpty = group.rowCount === 0;
     const { payloadPosition, appendedMs } = encoded;
     const at = { group: group.number, payloadPosition, appendedMs };
-    for (const row of group.rows) replay.apply(row, at);
-    for (const member of group.members) member.onGroupDurable(group.number);
+    group.durable(at, replay);
     onGroup(group.number, {
       bytes: encoded.bytes,
       queueMs: startMs - group.openedAtMs,

@@ -1,49 +1,123 @@
 /**
  * One group commit while it is being gathered, and its bytes when it is written.
  *
- * Small pieces are copied into one staging buffer that is used again for the next group, large ones are written from
- * where they lie: few buffers to a write, and no copy of what is large.
+ * The members keep their place in the group that gathers, in fields that are the group's: over thousands of logs each
+ * batch is a row, and a map of them costs more than the row.
  */
-import type { LogId } from '@sluice/base';
+import type { LogId, Offset } from '@sluice/base';
 import { offset } from '@sluice/base';
 import { baseOffsetOf, batchBytesAt, crc32c, endOffsetOf, maxTimestampOf } from '@sluice/record';
 import { ByteWriter } from './binary.ts';
 import { aligned, FrameKind, frameHeaderBytes, writeFrameHeader } from './frame.ts';
+import { Gather, type Staging } from './gather.ts';
+import type { AppliedAt, LogIndex } from './log-index.ts';
 import { type RaftEntryRow, type Row, type RunRow, writeRow } from './rows.ts';
 import { headCrc } from './whole-batches.ts';
 
 /** A run goes on in a new row from here on, so that rows are a sparse index. */
 const runBytesMax = 256 * 1024;
-/** From this size on a buffer is written from where it lies. */
-const largeBytes = 16 * 1024;
 /** About what a row takes in the table. */
 const rowBytes = 80;
 
-type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
-type PendingRun = Mutable<RunRow>;
-
-/** Bytes of one backing store, which grow while what is added follows on: a view is made when they are written. */
-interface Piece {
-  readonly store: ArrayBufferLike;
-  readonly from: number;
-  to: number;
-}
-
 /** Told about a group in the order in which they first took part. */
 export interface GroupMember {
+  /** The newest group that it took part in, 0 before the first. Set by the group. */
+  memberOf: number;
   onGroupDurable(group: number): void;
 }
+
+/** A member that has batches. */
+export interface LogMember extends GroupMember {
+  readonly id: LogId;
+  /** In that group, the row that takes its next batches; −1 when none does. Set by the group. */
+  openRow: number;
+  /** What is durable of it. */
+  index(): LogIndex;
+}
+
+/** A part of a backing store. */
+export interface StoredBytes {
+  /** All of it. */
+  readonly store: Uint8Array;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Bytes of one backing store, which grow while what is added follows on: a view is made when they are written. */
+type Piece = { -readonly [Key in keyof StoredBytes]: StoredBytes[Key] };
+
+/** A run and its bytes, of which the first piece is mostly the only one: one object for a batch. */
+class PendingRun implements RunRow {
+  readonly kind = 'run';
+  readonly log: LogMember;
+  readonly previousGroup: number;
+  readonly base: Offset;
+  end: Offset;
+  payloadAt = 0;
+  bytes = 0;
+  headsCrc = 0;
+  maxTimestampMs = 0;
+  readonly store: Uint8Array;
+  readonly from: number;
+  to: number;
+  more: Piece[] | undefined;
+
+  constructor(log: LogMember, previousGroup: number, base: Offset, { store, at }: { store: Uint8Array; at: number }) {
+    this.log = log;
+    this.previousGroup = previousGroup;
+    this.base = base;
+    this.end = base;
+    this.store = store;
+    this.from = at;
+    this.to = at;
+  }
+
+  get id(): LogId {
+    return this.log.id;
+  }
+
+  add(store: Uint8Array, at: number, bytes: number): void {
+    this.end = offset(endOffsetOf(store, at));
+    this.bytes += bytes;
+    this.headsCrc = headCrc(store, at, this.headsCrc);
+    this.maxTimestampMs = Math.max(this.maxTimestampMs, maxTimestampOf(store, at));
+    const last = this.more?.at(-1) ?? this;
+    if (last.store === store && last.to === at) last.to += bytes;
+    else (this.more ??= []).push({ store, from: at, to: at + bytes });
+  }
+}
+
+class PendingEntry implements RaftEntryRow {
+  readonly kind = 'raft-entry';
+  readonly previousGroup: number;
+  readonly index: RaftEntryRow['index'];
+  readonly term: RaftEntryRow['term'];
+  readonly entryKind: number;
+  payloadAt = 0;
+  readonly bytes: number;
+  readonly crc: number;
+  readonly payload: Uint8Array;
+
+  constructor(entry: NewRaftEntry, payload: Uint8Array) {
+    this.previousGroup = entry.previousGroup;
+    this.index = entry.index;
+    this.term = entry.term;
+    this.entryKind = entry.entryKind;
+    this.bytes = payload.length;
+    this.crc = crc32c(payload);
+    this.payload = payload;
+  }
+}
+
+type NewRaftEntry = Omit<RaftEntryRow, 'kind' | 'payloadAt' | 'bytes' | 'crc'>;
+type PlainRow = Exclude<Row, RunRow | RaftEntryRow>;
 
 export class Group {
   readonly number: number;
   /** On the monotonic clock, of the first row. */
   readonly openedAtMs: number;
-  readonly rows: Row[] = [];
-  /** What each row adds to the payload. */
-  readonly #pieces: Piece[][] = [];
-  /** The row that takes the next batches of a log. */
-  readonly #openRuns = new Map<GroupMember, { readonly row: PendingRun; readonly pieces: Piece[] }>();
-  readonly #members = new Set<GroupMember>();
+  readonly #rows: (PendingRun | PendingEntry | PlainRow)[] = [];
+  readonly #members: GroupMember[] = [];
   #payloadBytes = 0;
 
   constructor(number: number, openedAtMs: number) {
@@ -52,7 +126,7 @@ export class Group {
   }
 
   get rowCount(): number {
-    return this.rows.length;
+    return this.#rows.length;
   }
 
   get payloadBytes(): number {
@@ -60,90 +134,63 @@ export class Group {
   }
 
   get bytes(): number {
-    return this.#payloadBytes + this.rows.length * rowBytes;
-  }
-
-  get members(): Iterable<GroupMember> {
-    return this.#members;
+    return this.#payloadBytes + this.#rows.length * rowBytes;
   }
 
   /** Tells the member when the group is durable, also when it has no row in it. */
   join(member: GroupMember): void {
-    this.#members.add(member);
+    if (member.memberOf === this.number) return;
+    member.memberOf = this.number;
+    this.#members.push(member);
   }
 
   /** Whole batches that follow what the log holds. */
-  addBatches(
-    member: GroupMember,
-    batches: Uint8Array,
-    log: { readonly id: LogId; readonly previousGroup: number },
-  ): void {
-    let run = this.#openRuns.get(member);
-    let { previousGroup } = log;
-    for (let at = 0; at < batches.length; ) {
-      const bytes = batchBytesAt(batches, at);
-      if (run === undefined || run.row.bytes >= runBytesMax) {
-        const base = offset(baseOffsetOf(batches, at));
-        const row = {
-          kind: 'run',
-          id: log.id,
-          previousGroup,
-          base,
-          end: base,
-          payloadAt: 0,
-          bytes: 0,
-          headsCrc: 0,
-          maxTimestampMs: 0,
-        } as const;
-        run = { row, pieces: [] };
-        this.#push(run.row, run.pieces);
-        this.#openRuns.set(member, run);
-        this.#members.add(member);
-        previousGroup = this.number;
+  addBatches(log: LogMember, { store, from, to }: StoredBytes, previousGroup: number): void {
+    if (log.memberOf !== this.number) log.openRow = -1;
+    let open = this.#rows[log.openRow];
+    let previous = previousGroup;
+    for (let at = from; at < to; ) {
+      const bytes = batchBytesAt(store, at);
+      let run = open instanceof PendingRun && open.bytes < runBytesMax ? open : undefined;
+      if (run === undefined) {
+        run = new PendingRun(log, previous, offset(baseOffsetOf(store, at)), { store, at });
+        log.openRow = this.#rows.push(run) - 1;
+        previous = this.number;
+        open = run;
       }
-      run.row.end = offset(endOffsetOf(batches, at));
-      run.row.bytes += bytes;
-      run.row.headsCrc = headCrc(batches, at, run.row.headsCrc);
-      run.row.maxTimestampMs = Math.max(run.row.maxTimestampMs, maxTimestampOf(batches, at));
-      addPiece(run.pieces, batches, { from: at, bytes });
+      run.add(store, at, bytes);
       at += bytes;
     }
-    this.#payloadBytes += batches.length;
+    this.join(log);
+    this.#payloadBytes += to - from;
   }
 
-  /** Anything but batches; what the log appends afterwards is a new run, so that the order of rows stays true. */
-  addRow(member: GroupMember, row: Exclude<Row, RunRow | RaftEntryRow>): void {
-    this.#openRuns.delete(member);
-    this.#members.add(member);
-    this.#push(row, []);
+  /** Anything but batches of a log; what it appends afterwards is a new run, so that the order of rows stays true. */
+  addLogRow(log: LogMember, row: PlainRow): void {
+    log.openRow = -1;
+    this.addRow(log, row);
   }
 
-  addRaftEntry(
-    member: GroupMember,
-    entry: Omit<RaftEntryRow, 'kind' | 'payloadAt' | 'bytes' | 'crc'>,
-    payload: Uint8Array,
-  ): void {
-    this.#members.add(member);
-    const row: RaftEntryRow = {
-      kind: 'raft-entry',
-      ...entry,
-      payloadAt: 0,
-      bytes: payload.length,
-      crc: crc32c(payload),
-    };
-    const pieces: Piece[] = [];
-    if (payload.length > 0) addPiece(pieces, payload, { from: 0, bytes: payload.length });
-    this.#push(row, pieces);
+  addRow(member: GroupMember, row: PlainRow): void {
+    this.join(member);
+    this.#rows.push(row);
+  }
+
+  addRaftEntry(member: GroupMember, entry: NewRaftEntry, payload: Uint8Array): void {
+    this.join(member);
+    this.#rows.push(new PendingEntry(entry, payload));
     this.#payloadBytes += payload.length;
   }
 
   /** The frame for this place. The staging buffer must be left alone until it is written. */
   encode(place: GroupPlace, staging: Staging): EncodedGroup {
-    const table = new ByteWriter(256 + this.rows.length * rowBytes);
+    const table = new ByteWriter(256 + this.#rows.length * rowBytes);
     let payloadAt = 0;
-    for (const [at, row] of this.rows.entries()) {
-      if ('payloadAt' in row) (row as Mutable<RunRow | RaftEntryRow>).payloadAt = payloadAt;
-      for (const { from, to } of this.#pieces[at] ?? []) payloadAt += to - from;
+    for (const row of this.#rows) {
+      if (row.kind === 'run' || row.kind === 'raft-entry') {
+        row.payloadAt = payloadAt;
+        payloadAt += row.bytes;
+      }
       writeRow(table, row);
     }
     const tableBytes = table.length;
@@ -151,9 +198,7 @@ export class Group {
     const out = new Gather(staging, total);
     const header = out.reserve(frameHeaderBytes);
     out.add(table.written());
-    for (const pieces of this.#pieces) {
-      for (const { store, from, to } of pieces) out.add(new Uint8Array(store, from, to - from));
-    }
+    this.#gather(out);
     out.pad(total);
     const checksum = writeFrameHeader(header, {
       kind: FrameKind.group,
@@ -162,7 +207,7 @@ export class Group {
       position: place.position,
       tableBytes,
       payloadBytes: payloadAt,
-      rowCount: this.rows.length,
+      rowCount: this.#rows.length,
       previousChecksum: place.previousChecksum,
       tableCrc: crc32c(table.written()),
       appendedMs: place.appendedMs,
@@ -171,9 +216,55 @@ export class Group {
     return { buffers: out.buffers(), bytes: total, checksum, payloadPosition, appendedMs: place.appendedMs };
   }
 
-  #push(row: Row, pieces: Piece[]): void {
-    this.rows.push(row);
-    this.#pieces.push(pieces);
+  /** It is durable: tells its rows to who keeps what is, then its members. */
+  durable(at: AppliedAt, others: { apply(row: Row, at: AppliedAt): void }): void {
+    for (const row of this.#rows) {
+      if (row instanceof PendingRun) row.log.index().apply(row, at);
+      else others.apply(row, at);
+    }
+    for (const member of this.#members) member.onGroupDurable(this.number);
+  }
+
+  /** What lies side by side in one store is one piece, of whichever rows: small batches are copied there in their order. */
+  #gather(out: Gather): void {
+    const side = new SideBySide(out);
+    for (const row of this.#rows) {
+      if (row.kind === 'run') {
+        side.add(row.store, row.from, row.to);
+        for (const { store, from, to } of row.more ?? []) side.add(store, from, to);
+      } else if (row.kind === 'raft-entry') {
+        side.end();
+        out.add(row.payload);
+      }
+    }
+    side.end();
+  }
+}
+
+class SideBySide {
+  readonly #out: Gather;
+  #store: Uint8Array | undefined;
+  #from = 0;
+  #to = 0;
+
+  constructor(out: Gather) {
+    this.#out = out;
+  }
+
+  add(store: Uint8Array, from: number, to: number): void {
+    if (store === this.#store && from === this.#to) {
+      this.#to = to;
+      return;
+    }
+    this.end();
+    this.#store = store;
+    this.#from = from;
+    this.#to = to;
+  }
+
+  end(): void {
+    if (this.#store !== undefined) this.#out.add(this.#store.subarray(this.#from, this.#to));
+    this.#store = undefined;
   }
 }
 
@@ -192,92 +283,4 @@ export interface EncodedGroup {
   /** Where the payload begins in the file. */
   readonly payloadPosition: number;
   readonly appendedMs: number;
-}
-
-/** The buffer that groups are gathered in, one after the other. */
-export class Staging {
-  readonly #keptBytesMax: number;
-  #kept = new Uint8Array(0);
-
-  constructor(keptBytesMax: number) {
-    this.#keptBytesMax = keptBytesMax;
-  }
-
-  /** At least `bytes`, with old content. */
-  take(bytes: number): Uint8Array {
-    if (bytes <= this.#kept.length) return this.#kept;
-    const fresh = new Uint8Array(aligned(bytes));
-    if (bytes <= this.#keptBytesMax) this.#kept = fresh;
-    return fresh;
-  }
-}
-
-class Gather {
-  readonly #buffers: Uint8Array[] = [];
-  readonly #staging: Staging;
-  readonly #totalMax: number;
-  #block: Uint8Array | undefined;
-  #used = 0;
-  #flushed = 0;
-  #total = 0;
-
-  constructor(staging: Staging, totalMax: number) {
-    this.#staging = staging;
-    this.#totalMax = totalMax;
-  }
-
-  reserve(bytes: number): Uint8Array {
-    const block = this.#room(bytes);
-    this.#used += bytes;
-    this.#total += bytes;
-    return block.subarray(this.#used - bytes, this.#used);
-  }
-
-  add(buffer: Uint8Array): void {
-    if (buffer.length < largeBytes) {
-      this.reserve(buffer.length).set(buffer);
-      return;
-    }
-    this.#flush();
-    this.#buffers.push(buffer);
-    this.#total += buffer.length;
-  }
-
-  pad(total: number): void {
-    this.reserve(total - this.#total).fill(0);
-  }
-
-  buffers(): readonly Uint8Array[] {
-    this.#flush();
-    return this.#buffers;
-  }
-
-  /** A block with room; a full one is handed over as it is. */
-  #room(bytes: number): Uint8Array {
-    this.#block ??= this.#staging.take(Math.min(this.#totalMax, stagingBytes));
-    if (this.#used + bytes <= this.#block.length) return this.#block;
-    this.#flush();
-    this.#block = new Uint8Array(Math.max(bytes, stagingBytes));
-    this.#used = 0;
-    this.#flushed = 0;
-    return this.#block;
-  }
-
-  #flush(): void {
-    if (this.#block !== undefined && this.#used > this.#flushed) {
-      this.#buffers.push(this.#block.subarray(this.#flushed, this.#used));
-      this.#flushed = this.#used;
-    }
-  }
-}
-
-/** More small bytes than this in one group, which is rare, go into blocks of their own. */
-const stagingBytes = 1024 * 1024;
-
-/** What lies behind the last piece in the same backing store is one piece with it. */
-function addPiece(pieces: Piece[], of: Uint8Array, { from, bytes }: { from: number; bytes: number }): void {
-  const last = pieces[pieces.length - 1];
-  const start = of.byteOffset + from;
-  if (last !== undefined && last.store === of.buffer && last.to === start) last.to += bytes;
-  else pieces.push({ store: of.buffer, from: start, to: start + bytes });
 }

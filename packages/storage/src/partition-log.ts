@@ -14,7 +14,7 @@ import type { LogId, Offset } from '@sluice/base';
 import { invariant, offset, SluiceError } from '@sluice/base';
 import { type BatchHeader, baseOffsetOf, batchBytesAt, batchesIn, endOffsetOf, maxTimestampOf } from '@sluice/record';
 import { type ColdReader, DamagedRead, readFailed } from './cold-reader.ts';
-import type { GroupMember } from './group.ts';
+import type { LogMember } from './group.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { LogIndex } from './log-index.ts';
 import type { LogStore, LossyReport, OffsetSpan, ReadResult, RetentionLimits, StateSnapshot } from './log-store.ts';
@@ -32,7 +32,7 @@ const sinceBytesMax = 256 * 1024;
 
 export interface PartitionLogOptions {
   readonly id: LogId;
-  /** Asked each time: a deletion ends one index, and the next life of the id has another. */
+  /** Asked again once it is forgotten: a deletion ends one index, and the next life of the id has another. */
   readonly index: (id: LogId) => LogIndex;
   readonly commit: GroupCommit;
   readonly tail: Tail;
@@ -53,14 +53,16 @@ interface PendingCut {
   readonly snapshotsUpTo: number;
 }
 
-export class PartitionLog implements LogStore, GroupMember, CheckedLog {
+export class PartitionLog implements LogStore, LogMember, CheckedLog {
   readonly id: LogId;
   onDurable: ((durableOffset: Offset) => void) | undefined;
   onLossy: ((report: LossyReport) => void) | undefined;
   snapshot: (() => StateSnapshot | undefined) | undefined;
+  memberOf = 0;
+  openRow = -1;
   readonly #indexOf: (id: LogId) => LogIndex;
+  #known: LogIndex;
   readonly #commit: GroupCommit;
-  readonly #tailOfAll: Tail;
   readonly #tail: LogTail;
   readonly #cold: ColdReader;
   readonly #onDelete: PartitionLogOptions['onDelete'];
@@ -84,10 +86,10 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     const { deletedBy } = options;
     const fresh = deletedBy !== undefined;
     const index = options.index(options.id);
+    this.#known = index;
     this.id = options.id;
     this.#indexOf = options.index;
     this.#commit = options.commit;
-    this.#tailOfAll = options.tail;
     this.#tail = new LogTail(options.tail);
     this.#cold = options.cold;
     this.#onDelete = options.onDelete;
@@ -102,8 +104,9 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     if (fresh) this.#cuts.push({ group: deletedBy, to: 0, snapshotsUpTo: -1 });
   }
 
-  #index(): LogIndex {
-    return this.#indexOf(this.id);
+  index(): LogIndex {
+    if (this.#known.forgotten) this.#known = this.#indexOf(this.id);
+    return this.#known;
   }
 
   get startOffset(): Offset {
@@ -123,7 +126,7 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
   }
 
   get bytes(): number {
-    return this.#deleted ? 0 : this.#index().bytes;
+    return this.#deleted ? 0 : this.index().bytes;
   }
 
   get lossy(): LossyReport | undefined {
@@ -134,10 +137,9 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     this.#assertAlive();
     this.#check(batches, span);
     const group = this.#commit.gathering(batches.length);
-    const kept = this.#tailOfAll.place(batches);
-    group.addBatches(this, kept, { id: this.id, previousGroup: this.#lastGroup });
+    const kept = this.#tail.add(batches, span, group.number);
+    group.addBatches(this, kept, this.#lastGroup);
     this.#lastGroup = group.number;
-    this.#tail.add({ base: span.baseOffset, end: span.endOffset, bytes: kept, group: group.number });
     this.#end = span.endOffset;
   }
 
@@ -175,7 +177,7 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     this.#assertAlive();
     if (to >= this.#end) return;
     const group = this.#commit.gathering(0);
-    group.addRow(this, { kind: 'truncate', id: this.id, previousGroup: this.#lastGroup, to });
+    group.addLogRow(this, { kind: 'truncate', id: this.id, previousGroup: this.#lastGroup, to });
     this.#lastGroup = group.number;
     this.#cutTo({ group: group.number, to, snapshotsUpTo: to });
     this.#tail.cut(to);
@@ -195,7 +197,7 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
       to,
     });
     const group = this.#commit.gathering(0);
-    group.addRow(this, { kind: 'start', id: this.id, previousGroup: this.#lastGroup, to });
+    group.addLogRow(this, { kind: 'start', id: this.id, previousGroup: this.#lastGroup, to });
     this.#lastGroup = group.number;
     this.#start = to;
     this.#cutCount += 1;
@@ -218,24 +220,24 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
   expiredEnd(limits: RetentionLimits): Offset {
     if (this.#deleted) return this.#start;
     // What waits to be durable bounds it: a cut takes bytes away that the index still holds (L5).
-    const end = Math.min(this.#index().expiredEnd(limits), this.#durable, this.#end);
+    const end = Math.min(this.index().expiredEnd(limits), this.#durable, this.#end);
     return offset(Math.max(end, this.#start));
   }
 
   finishedBytes(from: Offset, to: Offset): number {
-    return this.#deleted ? 0 : this.#index().finishedBytes(from, to);
+    return this.#deleted ? 0 : this.index().finishedBytes(from, to);
   }
 
   async loadSnapshot(): Promise<StateSnapshot | undefined> {
     for (;;) {
       const cuts = this.#cutCount;
-      const places = this.#deleted ? [] : this.#index().snapshots;
+      const places = this.#deleted ? [] : this.index().snapshots;
       let found: StateSnapshot | undefined;
       for (const place of places.toReversed()) {
         if (found === undefined && this.#holdsTrue(place)) found = await this.#readSnapshot(place);
       }
       // What was cut away under the read may have taken its truth, and its file.
-      if (cuts === this.#cutCount && (this.#deleted || places === this.#index().snapshots)) return found;
+      if (cuts === this.#cutCount && (this.#deleted || places === this.index().snapshots)) return found;
     }
   }
 
@@ -297,7 +299,7 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     const cuts = this.#cutCount;
     const start = Math.max(from, this.#start);
     try {
-      return await this.#cold.check(this.#index(), start, checkBytesMax);
+      return await this.#cold.check(this.index(), start, checkBytesMax);
     } catch (error) {
       // What was cut away meanwhile may be gone from the disk: what is left is looked at again.
       if (cuts !== this.#cutCount) return { next: start, bytes: 0 };
@@ -319,7 +321,7 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
   healed(): void {
     this.#assertAlive();
     const group = this.#commit.gathering(0);
-    group.addRow(this, { kind: 'healed', id: this.id, previousGroup: this.#lastGroup });
+    group.addLogRow(this, { kind: 'healed', id: this.id, previousGroup: this.#lastGroup });
     this.#lastGroup = group.number;
     this.#lossy = undefined;
   }
@@ -327,7 +329,7 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
   delete(): void {
     this.#assertAlive();
     const group = this.#commit.gathering(0);
-    group.addRow(this, { kind: 'delete', id: this.id, previousGroup: this.#lastGroup });
+    group.addLogRow(this, { kind: 'delete', id: this.id, previousGroup: this.#lastGroup });
     this.#cutCount += 1;
     this.#deleted = true;
     this.#tail.cut(0);
@@ -340,14 +342,14 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     const { intactEnd, knownEnd, where } = report;
     const group = this.#commit.gathering(0);
     const row = { kind: 'lossy', id: this.id, previousGroup: this.#lastGroup, intactEnd, knownEnd, where } as const;
-    group.addRow(this, row);
+    group.addLogRow(this, row);
     this.#lastGroup = group.number;
   }
 
   /** After recovery: nothing past the end is part of the log any more, whatever a state snapshot knows of it. */
   recordEnd(): void {
     const group = this.#commit.gathering(0);
-    group.addRow(this, { kind: 'truncate', id: this.id, previousGroup: this.#lastGroup, to: this.#end });
+    group.addLogRow(this, { kind: 'truncate', id: this.id, previousGroup: this.#lastGroup, to: this.#end });
     this.#lastGroup = group.number;
   }
 
@@ -360,10 +362,10 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     if (this.#deleted) return;
     if (group < this.#restartGroup) return;
     if (this.#cuts.length > 0) this.#cuts = this.#cuts.filter((cut) => cut.group > group);
-    let durable = this.#index().end;
+    let durable = this.index().end;
     for (const cut of this.#cuts) durable = Math.min(durable, cut.to);
     const bounded = offset(Math.min(Math.max(durable, this.#start), this.#end));
-    const start = offset(Math.min(this.#index().start, this.#start));
+    const start = offset(Math.min(this.index().start, this.#start));
     if (bounded <= this.#durable && start <= this.#durableStart) return;
     if (bounded > this.#durable) this.#durable = bounded;
     if (start > this.#durableStart) this.#durableStart = start;
@@ -372,7 +374,7 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
 
   /** While a cut is not durable the index is right of what lies below the tail alone (L4, L5). */
   async #extentSince(from: number, sinceMs: number): Promise<number> {
-    const index = this.#index();
+    const index = this.index();
     const indexedEnd = this.#cuts.length === 0 ? index.end : (this.#tail.base ?? this.#end);
     if (from >= indexedEnd) return from;
     const cuts = this.#cutCount;
@@ -389,7 +391,7 @@ export class PartitionLog implements LogStore, GroupMember, CheckedLog {
     const cuts = this.#cutCount;
     const upTo = offset(Math.min(limit, this.#tail.base ?? this.#end));
     try {
-      const read = await this.#cold.read(this.#index(), { from, upTo, bytesMax });
+      const read = await this.#cold.read(this.index(), { from, upTo, bytesMax });
       return cuts === this.#cutCount ? read : await this.read(from, limit, bytesMax);
     } catch (error) {
       // What was cut away under the read is no damage, and its file may be gone by now.

@@ -25,6 +25,7 @@ export class RaftLog implements RaftStore, GroupMember {
   /** What recovery found, until it is loaded or written over. */
   #recovered: RaftState | undefined;
   #waiting: Waiting[] = [];
+  memberOf = 0;
 
   constructor(index: RaftIndex, commit: GroupCommit) {
     this.#commit = commit;

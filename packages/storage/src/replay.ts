@@ -29,20 +29,11 @@ export class Replay {
   readonly logs = new Map<string, LogIndex>();
   readonly raft = new RaftIndex();
   readonly use = new FileUse();
-  /** By the object that a log is known by, so that a busy one needs no text for each row. */
-  readonly #byId = new WeakMap<LogId, LogIndex>();
   /** True once whole groups were lost: a log that is missing may have been in them. */
   damaged = false;
 
+  /** Of a log that is busy, its owner keeps it until it is forgotten: each look-up makes a text. */
   index(id: LogId): LogIndex {
-    const known = this.#byId.get(id);
-    if (known !== undefined && !known.forgotten) return known;
-    const index = this.#named(id);
-    this.#byId.set(id, index);
-    return index;
-  }
-
-  #named(id: LogId): LogIndex {
     const key = logKey(id);
     let index = this.logs.get(key);
     if (index === undefined) {

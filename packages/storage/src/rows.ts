@@ -7,7 +7,7 @@
  */
 import type { LogId, LogIndex, Offset, Term } from '@sluice/base';
 import { isIdentity, LogKind, logIndex, offset, partitionIndex, term, topicId } from '@sluice/base';
-import { type ByteReader, ByteWriter } from './binary.ts';
+import { type ByteReader, type ByteWriter, putPosition } from './binary.ts';
 
 interface LogRow {
   readonly id: LogId;
@@ -82,21 +82,45 @@ const codes = {
 } as const satisfies Record<Row['kind'], number>;
 
 const logIdBytes = 21;
-
-/** As bytes: a busy log is written into every group. */
-const writtenIds = new WeakMap<LogId, Uint8Array>();
+const runRowBytes = 66;
 
 export function writeLogId(writer: ByteWriter, id: LogId): void {
-  let written = writtenIds.get(id);
-  if (written === undefined) {
-    const own = new ByteWriter(logIdBytes);
-    own.hex(id.topicId);
-    own.u32(id.partition);
-    own.u8(id.kind);
-    written = own.written();
-    writtenIds.set(id, written);
+  const at = writer.skip(logIdBytes);
+  putLogId(writer.view, at, id);
+}
+
+function putLogId(view: DataView, at: number, { topicId: text, partition, kind }: LogId): void {
+  const topic = text === lastWritten.text ? lastWritten : topicWords(text);
+  view.setUint32(at, topic.words[0]);
+  view.setUint32(at + 4, topic.words[1]);
+  view.setUint32(at + 8, topic.words[2]);
+  view.setUint32(at + 12, topic.words[3]);
+  view.setUint32(at + 16, partition);
+  view.setUint8(at + 20, kind);
+}
+
+/** The id of a topic as it is written. */
+interface TopicWords {
+  readonly text: string;
+  readonly words: readonly [number, number, number, number];
+}
+
+/** The last one: rows of a topic mostly follow each other. */
+let lastWritten: TopicWords = { text: '', words: [0, 0, 0, 0] };
+/** Of busy topics; emptied when it is full. */
+const written = new Map<string, TopicWords>();
+const writtenMax = 1024;
+
+function topicWords(text: string): TopicWords {
+  let topic = written.get(text);
+  if (topic === undefined) {
+    const word = (at: number): number => Number.parseInt(text.slice(at * 8, at * 8 + 8), 16);
+    topic = { text, words: [word(0), word(1), word(2), word(3)] };
+    if (written.size >= writtenMax) written.clear();
+    written.set(text, topic);
   }
-  writer.bytes(written);
+  lastWritten = topic;
+  return topic;
 }
 
 /** The last one read: the logs of a topic follow each other, and share its id. */
@@ -117,18 +141,14 @@ export function readLogId(reader: ByteReader): LogId {
 }
 
 export function writeRow(writer: ByteWriter, row: Row): void {
+  if (row.kind === 'run') {
+    writeRun(writer, row);
+    return;
+  }
   writer.u8(codes[row.kind]);
   writer.u64(row.previousGroup);
   if ('id' in row) writeLogId(writer, row.id);
   switch (row.kind) {
-    case 'run':
-      writer.u64(row.base);
-      writer.u64(row.end);
-      writer.u32(row.payloadAt);
-      writer.u32(row.bytes);
-      writer.u32(row.headsCrc);
-      writer.u64(row.maxTimestampMs);
-      break;
     case 'truncate':
     case 'start':
       writer.u64(row.to);
@@ -160,6 +180,21 @@ export function writeRow(writer: ByteWriter, row: Row): void {
     case 'raft-healed':
       break;
   }
+}
+
+/** In one piece: over thousands of logs every batch has one. */
+function writeRun(writer: ByteWriter, row: RunRow): void {
+  const at = writer.skip(runRowBytes);
+  const { view } = writer;
+  view.setUint8(at, codes.run);
+  putPosition(view, at + 1, row.previousGroup);
+  putLogId(view, at + 9, row.id);
+  putPosition(view, at + 30, row.base);
+  putPosition(view, at + 38, row.end);
+  view.setUint32(at + 46, row.payloadAt);
+  view.setUint32(at + 50, row.bytes);
+  view.setUint32(at + 54, row.headsCrc);
+  putPosition(view, at + 58, row.maxTimestampMs);
 }
 
 /** The next row, or undefined when the bytes are none; the reader has then failed. */

@@ -10,32 +10,64 @@
  *    batches of 100 bytes that is most of it.
  */
 import { readBatchHeader } from '@sluice/record';
+import type { StoredBytes } from './group.ts';
 
 /** Smaller appends are copied: a 100-byte slice would pin the 64 KiB socket buffer that it came in. */
 const keptBytesMin = 16 * 1024;
 const arenaBytes = 64 * 1024;
 /** About what a chunk takes beside its bytes. */
-const chunkOverheadBytes = 352;
-
-export interface TailChunk {
-  readonly base: number;
-  end: number;
-  /** Whole batches. */
-  bytes: Uint8Array;
-  /** The group that makes it durable. */
-  readonly group: number;
-  readonly owner: LogTail;
-  dropped: boolean;
-}
+const chunkOverheadBytes = 144;
 
 /** A backing store that chunks lie in. */
 interface Store {
-  readonly buffer: ArrayBufferLike;
+  readonly bytes: Uint8Array;
   chunks: number;
 }
 
-interface HeldChunk extends TailChunk {
-  readonly store: Store;
+/** Whole batches, in one store. A view of them is made when they are read: most never are. */
+class Chunk {
+  readonly base: number;
+  end: number;
+  readonly held: Store;
+  readonly from: number;
+  to: number;
+  /** The group that makes it durable. */
+  readonly group: number;
+  readonly owner: LogTail;
+  dropped = false;
+
+  constructor(span: Span, place: Place, group: number, owner: LogTail) {
+    this.base = span.baseOffset;
+    this.end = span.endOffset;
+    this.held = place.held;
+    this.from = place.from;
+    this.to = place.from + place.bytes;
+    this.group = group;
+    this.owner = owner;
+  }
+
+  get store(): Uint8Array {
+    return this.held.bytes;
+  }
+
+  get length(): number {
+    return this.to - this.from;
+  }
+
+  get bytes(): Uint8Array {
+    return this.held.bytes.subarray(this.from, this.to);
+  }
+}
+
+interface Span {
+  readonly baseOffset: number;
+  readonly endOffset: number;
+}
+
+interface Place {
+  readonly held: Store;
+  readonly from: number;
+  readonly bytes: number;
 }
 
 export class Tail {
@@ -45,7 +77,7 @@ export class Tail {
   #store: Store | undefined;
   #bytes = 0;
   /** In the order of the node log; everything before `#first` is gone, and no longer referred to. */
-  #chunks: (HeldChunk | undefined)[] = [];
+  #chunks: (Chunk | undefined)[] = [];
   #first = 0;
   #durableGroup = 0;
   #arena = new Uint8Array(0);
@@ -59,27 +91,28 @@ export class Tail {
     return this.#bytes;
   }
 
-  /** The buffer to keep for `bytes`: itself when large, else a copy in an arena. */
-  place(bytes: Uint8Array): Uint8Array {
-    if (bytes.length >= keptBytesMin) return bytes;
+  /** Keeps the buffer itself when it is large, else a copy in an arena. */
+  add(batches: Uint8Array, span: Span, group: number, owner: LogTail): Chunk {
+    const isCopied = batches.length < keptBytesMin;
+    const from = isCopied ? this.#copy(batches) : batches.byteOffset;
+    const held = this.#storeOf(isCopied ? this.#arena.buffer : batches.buffer);
+    held.chunks += 1;
+    this.#bytes += chunkOverheadBytes;
+    const chunk = new Chunk(span, { held, from, bytes: batches.length }, group, owner);
+    this.#chunks.push(chunk);
+    return chunk;
+  }
+
+  /** Where it lies in the arena. */
+  #copy(bytes: Uint8Array): number {
     if (this.#arenaUsed + bytes.length > this.#arena.length) {
       this.#arena = new Uint8Array(arenaBytes);
       this.#arenaUsed = 0;
     }
-    const placed = this.#arena.subarray(this.#arenaUsed, this.#arenaUsed + bytes.length);
-    placed.set(bytes);
+    const from = this.#arenaUsed;
+    this.#arena.set(bytes, from);
     this.#arenaUsed += bytes.length;
-    return placed;
-  }
-
-  add(what: Omit<TailChunk, 'dropped'>): HeldChunk {
-    const store = this.#storeOf(what.bytes.buffer);
-    store.chunks += 1;
-    this.#bytes += chunkOverheadBytes;
-    const { base, end, bytes, group, owner } = what;
-    const chunk = { base, end, bytes, group, owner, dropped: false, store };
-    this.#chunks.push(chunk);
-    return chunk;
+    return from;
   }
 
   /** After the chunk is its owner's. */
@@ -88,10 +121,10 @@ export class Tail {
   }
 
   #storeOf(buffer: ArrayBufferLike): Store {
-    if (this.#store?.buffer === buffer && this.#store.chunks > 0) return this.#store;
+    if (this.#store?.bytes.buffer === buffer && this.#store.chunks > 0) return this.#store;
     let store = this.#stores.get(buffer);
     if (store === undefined) {
-      store = { buffer, chunks: 0 };
+      store = { bytes: new Uint8Array(buffer), chunks: 0 };
       this.#stores.set(buffer, store);
       this.#bytes += buffer.byteLength;
     }
@@ -100,14 +133,14 @@ export class Tail {
   }
 
   /** The log no longer holds it. */
-  drop(chunk: HeldChunk): void {
+  drop(chunk: Chunk): void {
     if (chunk.dropped) return;
     chunk.dropped = true;
     this.#bytes -= chunkOverheadBytes;
-    const { store } = chunk;
-    store.chunks -= 1;
-    if (store.chunks > 0) return;
-    const { buffer } = store;
+    const { held } = chunk;
+    held.chunks -= 1;
+    if (held.chunks > 0) return;
+    const { buffer } = held.bytes;
     this.#stores.delete(buffer);
     this.#bytes -= buffer.byteLength;
     // Nothing may still be written into an arena that is no longer counted.
@@ -138,7 +171,7 @@ export class Tail {
 export class LogTail {
   readonly #tail: Tail;
   /** Slots before `#first` are empty: what was evicted must not be referred to from here. */
-  #chunks: (HeldChunk | undefined)[] = [];
+  #chunks: (Chunk | undefined)[] = [];
   #first = 0;
 
   constructor(tail: Tail) {
@@ -150,10 +183,12 @@ export class LogTail {
     return this.#chunks[this.#first]?.base;
   }
 
-  add(what: { base: number; end: number; bytes: Uint8Array; group: number }): void {
-    const { base, end, bytes, group } = what;
-    this.#chunks.push(this.#tail.add({ base, end, bytes, group, owner: this }));
+  /** What is kept of the batches; `group` makes them durable. */
+  add(batches: Uint8Array, span: Span, group: number): StoredBytes {
+    const chunk = this.#tail.add(batches, span, group, this);
+    this.#chunks.push(chunk);
     this.#tail.added();
+    return chunk;
   }
 
   /** Whole batches from the one that contains `from`; `from` must be at or after `base` and before `upTo`. */
@@ -164,7 +199,7 @@ export class LogTail {
     for (let at = this.#find(from); at < this.#chunks.length; at += 1) {
       const chunk = this.#chunks[at];
       if (chunk === undefined) break;
-      const whole = chunk.base >= from && chunk.end <= upTo && bytes + chunk.bytes.length <= bytesMax;
+      const whole = chunk.base >= from && chunk.end <= upTo && bytes + chunk.length <= bytesMax;
       const part = whole
         ? { bytes: chunk.bytes, end: chunk.end }
         : slice(chunk, { from, upTo, bytesMax: bytesMax - bytes, atLeastOne: batches.length === 0 });
@@ -184,8 +219,8 @@ export class LogTail {
       const chunk = this.#chunks.at(-1);
       if (chunk === undefined || chunk.end <= to) return;
       if (chunk.base < to) {
-        const part = slice(chunk, { from: chunk.base, upTo: to, bytesMax: chunk.bytes.length, atLeastOne: false });
-        chunk.bytes = part.bytes;
+        const part = slice(chunk, { from: chunk.base, upTo: to, bytesMax: chunk.length, atLeastOne: false });
+        chunk.to = chunk.from + part.bytes.length;
         chunk.end = part.end;
         return;
       }
@@ -218,7 +253,7 @@ export class LogTail {
     }
   }
 
-  evictFirst(chunk: TailChunk): void {
+  evictFirst(chunk: Chunk): void {
     if (this.#chunks[this.#first] !== chunk) return;
     this.#chunks[this.#first] = undefined;
     this.#first += 1;
@@ -249,14 +284,14 @@ export interface SliceLimits {
 
 /** The batches of `chunk` from the one that contains `from`, without copying. */
 export function slice(
-  chunk: { readonly base: number; readonly bytes: Uint8Array },
+  { bytes: all }: { readonly base: number; readonly bytes: Uint8Array },
   limits: SliceLimits,
 ): { bytes: Uint8Array; end: number } {
   let first = -1;
   let at = 0;
   let end = limits.from;
-  while (at < chunk.bytes.length) {
-    const read = readBatchHeader(chunk.bytes, at);
+  while (at < all.length) {
+    const read = readBatchHeader(all, at);
     if (!read.ok) break;
     const batchEnd = read.value.baseOffset + read.value.lastOffsetDelta + 1;
     if (batchEnd > limits.from) {
@@ -268,7 +303,5 @@ export function slice(
     }
     at += read.value.batchBytes;
   }
-  return first < 0
-    ? { bytes: chunk.bytes.subarray(0, 0), end: limits.from }
-    : { bytes: chunk.bytes.subarray(first, at), end };
+  return first < 0 ? { bytes: all.subarray(0, 0), end: limits.from } : { bytes: all.subarray(first, at), end };
 }
