@@ -3,12 +3,13 @@
  * payloads of the Raft entries, then a footer that says of each log, and of the Raft state, what was true behind the last
  * group of those files. Recovery takes it as the oldest file: what follows is replayed onto it as it ever was.
  */
-import type { DiskFile } from '@sluice/base';
+import type { Clock, DiskFile } from '@sluice/base';
 import { crc32c } from '@sluice/record';
 import { checkpointName } from './checkpoint-name.ts';
 import type { DataDirectory } from './data-directory.ts';
-import { encodeFooter, type Footer } from './footer.ts';
+import { encodingFooter, type Footer } from './footer.ts';
 import { aligned } from './frame.ts';
+import { inTurns } from './in-turns.ts';
 import { encodeJournalHeader, journalHeaderBytes } from './journal-file.ts';
 import type { FinishedCheckpoint } from './live-files.ts';
 import type { StoredEntry } from './raft-index.ts';
@@ -37,8 +38,7 @@ export interface WrittenCheckpoint {
 /** Durable, with its name, once this resolves; no manifest names it. */
 export async function writeCheckpoint(
   directory: DataDirectory,
-  fileId: number,
-  folded: Folded,
+  { fileId, folded, clock }: { readonly fileId: number; readonly folded: Folded; readonly clock: Clock },
 ): Promise<WrittenCheckpoint> {
   const { replay, entries, lastGroup, checksum: previousChecksum, snapshots } = folded;
   const stored: StoredEntry[] = [];
@@ -49,7 +49,8 @@ export async function writeCheckpoint(
   }
   const footerAt = aligned(position);
   const place = { fileId, position: footerAt, previousChecksum, appendedMs: 0 };
-  const { frame, footer } = encodeFooter(replay.checkpointSource(lastGroup, stored, snapshots), place);
+  const source = replay.checkpointSource(lastGroup, stored, snapshots);
+  const { frame, footer } = await inTurns(clock, encodingFooter(source, place));
   const { hardState } = replay.raft;
   const header = encodeJournalHeader({ fileId, firstGroup: 1, previousChecksum, hardState });
   const file = await directory.disk.open(directory.file(checkpointName(fileId)), 'create');

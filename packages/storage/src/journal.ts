@@ -17,10 +17,11 @@ import { SteadyWall } from '@sluice/base';
 import type { Clock, DiskFile, LogId } from '@sluice/base';
 import type { DataDirectory } from './data-directory.ts';
 import type { DiskReserve } from './disk-reserve.ts';
-import { encodeFooter } from './footer.ts';
+import { encodingFooter } from './footer.ts';
 import { frameBytes } from './frame.ts';
 import { Staging } from './gather.ts';
 import type { EncodedGroup, Group } from './group.ts';
+import { inTurns } from './in-turns.ts';
 import { encodeJournalHeader, journalHeaderBytes, journalName } from './journal-file.ts';
 import type { LiveFiles } from './live-files.ts';
 import type { StateSnapshot } from './log-store.ts';
@@ -213,7 +214,8 @@ export class Journal {
     this.#assertWhole();
     const source = this.#replay.footerSource(this.#lastGroup, snapshots);
     const place = { fileId, position, previousChecksum: this.#checksum, appendedMs: this.#appendedMs };
-    const { frame, footer } = encodeFooter(source, place);
+    // No group is under way: what the source says of stays as it is.
+    const { frame, footer } = await inTurns(this.#clock, encodingFooter(source, place));
     await open.ahead.stop();
     open.ahead.assertWhole();
     this.#assertWhole();

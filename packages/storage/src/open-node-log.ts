@@ -137,12 +137,13 @@ class JournalNodeLog implements NodeLog {
       onFailure,
     });
     this.#reclaim = new Reclaim({
-      directory: options.directory,
-      files: this.#files,
+      directory,
+      files,
       replay: recovered.replay,
       cold: this.#cold,
       removal: this.#removal,
-      logger: options.logger,
+      clock,
+      logger,
       isInDoubt: () => this.raft.doubtful || this.lossy.length > 0,
       isHeld: (entry) => this.#rewriter.holds(entry),
       isStopped,
@@ -150,12 +151,7 @@ class JournalNodeLog implements NodeLog {
       afterLook: (run) => reserve.afterLook(run),
     });
     this.#rewriter = this.#makeRewriter({ isStopped, onFailure });
-    this.#scrubber = new Scrubber({
-      clock,
-      limits: this.#limits,
-      logs: () => this.#logs.values(),
-      isStopped: () => this.#commit.failed !== undefined,
-    });
+    this.#scrubber = new Scrubber({ clock, limits, logs: () => this.#logs.values(), isStopped });
   }
 
   #makeRewriter(fate: Pick<RewriterOptions, 'isStopped' | 'onFailure'>): Rewriter {

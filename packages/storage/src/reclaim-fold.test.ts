@@ -11,6 +11,7 @@ import { LogModel } from './log-model.ts';
 import { type ManifestEntry, writeManifest } from './manifest.ts';
 import { MemoryDisk } from './memory-disk.ts';
 import { foldFiles, recover, type Recovered } from './recovery.ts';
+import { TestClock } from './test-clock.ts';
 import { openTestNode } from './test-node-log.ts';
 
 const limits = { journalBytesMax: 20 * 1024, groupBytesMax: 8 * 1024, spaceAheadBytes: 0 };
@@ -92,8 +93,8 @@ test('a checkpoint stands for any number of the oldest files, whole or damaged',
     for (let count = 1; count < finished.length + last.length; count += 1) {
       const copy = await copyOf(disk);
       const directory = await DataDirectory.open(copy, '/node');
-      const folded = await foldFiles(directory, checkpoint, finished.slice(0, count));
-      const { file: made } = await writeCheckpoint(directory, 1000, folded);
+      const folded = await foldFiles(directory, { checkpoint, entries: finished.slice(0, count) }, new TestClock());
+      const { file: made } = await writeCheckpoint(directory, { fileId: 1000, folded, clock: new TestClock() });
       await writeManifest(directory, { checkpoint: made, entries: [...finished.slice(count), ...last] });
       await directory.release();
       expect([seed, count, stateOf(await recovered(copy))]).toEqual([seed, count, expected]);

@@ -17,7 +17,7 @@
  * C6 Without room for the checkpoint, or when old files cannot be read, nothing goes this time, and nothing fails.
  *    For room it looks again when the disk was looked at.
  */
-import { DiskError, type Logger } from '@sluice/base';
+import { type Clock, DiskError, type Logger } from '@sluice/base';
 import { checkpointName } from './checkpoint-name.ts';
 import { type Folded, type WrittenCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import type { ColdReader } from './cold-reader.ts';
@@ -64,6 +64,7 @@ export interface ReclaimOptions {
   readonly files: LiveFiles;
   readonly replay: Replay;
   readonly cold: ColdReader;
+  readonly clock: Clock;
   readonly removal: Removal;
   readonly logger: Logger;
   /** A log is lossy, or the Raft state doubtful. */
@@ -165,9 +166,9 @@ export class Reclaim {
 
   /** Undefined when they have to stay (C4, C6). */
   async #fold(before: FinishedCheckpoint | undefined, entries: readonly FinishedEntry[]): Promise<Folded | undefined> {
-    const { directory, logger } = this.#options;
+    const { directory, clock, logger } = this.#options;
     try {
-      const folded = await foldFiles(directory, before, entries);
+      const folded = await foldFiles(directory, { checkpoint: before, entries }, clock);
       const isKnown = before?.damaged === true || entries.some(({ files }) => files.some((file) => file.damaged));
       if (folded.damage === undefined || isKnown) return folded;
       logger.error('dead files are damaged and stay', { where: folded.damage });
@@ -180,10 +181,10 @@ export class Reclaim {
 
   /** Undefined when there is no room for it. */
   async #checkpoint(folded: Folded): Promise<WrittenCheckpoint | undefined> {
-    const { directory, files, logger } = this.#options;
+    const { directory, files, clock, logger } = this.#options;
     const fileId = files.takeFileId();
     try {
-      const written = await writeCheckpoint(directory, fileId, folded);
+      const written = await writeCheckpoint(directory, { fileId, folded, clock });
       this.#hadNoRoom = false;
       return written;
     } catch (error) {

@@ -4,7 +4,7 @@
  * Safe to be interrupted anywhere and to run again: it changes files only by cutting a torn end, and zeros from behind a
  * footer. What it found in the last file is durable before anything is said of it.
  */
-import type { Disk, DiskFile, Logger } from '@sluice/base';
+import type { Clock, Disk, DiskFile, Logger } from '@sluice/base';
 import { DiskError, silentLogger, SluiceError } from '@sluice/base';
 import { checkpointFileId, checkpointName } from './checkpoint-name.ts';
 import type { Folded } from './checkpoint.ts';
@@ -26,6 +26,7 @@ import {
   type FinishedFile,
   journalEntry,
 } from './live-files.ts';
+import { atOnce, inTurns } from './in-turns.ts';
 import { type Manifest, type ManifestEntry, type ManifestFile, manifestRemedy, readManifest } from './manifest.ts';
 import { type FoundFooter, readFooter, readRaftEntries } from './read-footer.ts';
 import type { RaftEntry } from './raft-store.ts';
@@ -70,10 +71,10 @@ export async function recover(
     await refuseLostManifest(directory);
     const none: Manifest = { checkpoint: undefined, entries: [] };
     await removeUnnamed(directory, none);
-    return { ...(await new Recovery(directory, logger, progress).run(none)), leftBehind: [] };
+    return { ...(await new Recovery(directory, logger, { progress }).run(none)), leftBehind: [] };
   }
   const leftBehind = await removeUnnamed(directory, manifest);
-  return { ...(await new Recovery(directory, logger, progress).run(manifest)), leftBehind };
+  return { ...(await new Recovery(directory, logger, { progress }).run(manifest)), leftBehind };
 }
 
 /** The checkpoint and the oldest journal files and sorted sets, none of them open; damage in them is reported in `damage` alone. */
@@ -81,21 +82,25 @@ export interface FoldedFiles extends Folded {
   readonly damage: string | undefined;
 }
 
-export function foldFiles(
-  directory: DataDirectory,
-  checkpoint: ManifestCheckpoint | undefined,
-  entries: readonly ManifestEntry[],
-): Promise<FoldedFiles> {
-  return new Recovery(directory, silentLogger).fold(checkpoint, entries);
+/** In slices: groups are committed meanwhile. */
+export function foldFiles(directory: DataDirectory, folded: Manifest, clock: Clock): Promise<FoldedFiles> {
+  return new Recovery(directory, silentLogger, { clock }).fold(folded);
 }
 
 type ManifestCheckpoint = NonNullable<Manifest['checkpoint']>;
+
+interface RecoveryOptions {
+  readonly progress?: RecoveryProgress | undefined;
+  /** Long work is done in slices; at once without it. */
+  readonly clock?: Clock;
+}
 
 class Recovery {
   readonly #directory: DataDirectory;
   readonly #disk: Disk;
   readonly #logger: Logger;
   readonly #progress: RecoveryProgress | undefined;
+  readonly #clock: Clock | undefined;
   readonly #replay = new Replay();
   readonly #finished: FinishedEntry[] = [];
   #checkpoint: FinishedCheckpoint | undefined;
@@ -110,9 +115,10 @@ class Recovery {
   #open: Recovered['open'];
   #lastIsEmpty = true;
 
-  constructor(directory: DataDirectory, logger: Logger, progress?: RecoveryProgress) {
+  constructor(directory: DataDirectory, logger: Logger, { progress, clock }: RecoveryOptions) {
     this.#directory = directory;
     this.#progress = progress;
+    this.#clock = clock;
     this.#disk = directory.disk;
     this.#logger = logger;
   }
@@ -139,7 +145,7 @@ class Recovery {
     };
   }
 
-  async fold(checkpoint: ManifestCheckpoint | undefined, entries: readonly ManifestEntry[]): Promise<FoldedFiles> {
+  async fold({ checkpoint, entries }: Manifest): Promise<FoldedFiles> {
     if (checkpoint !== undefined) await this.#applyCheckpoint(checkpoint);
     for (const entry of entries) await this.#entry(entry, false);
     const names = new Map<number, string>();
@@ -164,7 +170,7 @@ class Recovery {
     const file = await this.#openNamed(path);
     if (file === undefined) return lost('is missing');
     try {
-      const footer = await readFooter(file, entry.fileId, entry.footerAt);
+      const footer = await readFooter(file, entry.fileId, entry.footerAt, this.#clock);
       if (footer === undefined) return lost('is damaged');
       const isWhole = await this.#applyFooter(file, entry.fileId, footer);
       if (!isWhole) this.#damage ??= path;
@@ -199,7 +205,7 @@ class Recovery {
     for (const { file, read } of found) {
       if (read === undefined) continue;
       isRead = true;
-      if (!this.#replayFooter(file.fileId, read)) this.#damage ??= this.#sortedPath(file);
+      if (!(await this.#replayFooter(file.fileId, read))) this.#damage ??= this.#sortedPath(file);
     }
     if (!isRead) this.#checksum = undefined;
     const isBehindHole = this.#isBehindHole;
@@ -213,7 +219,7 @@ class Recovery {
     if (file === undefined) return { file: { ...entry, ...lostFile, bytes: 0 }, lost: 'is missing' };
     try {
       const header = await this.#readHeader(file, fileId, this.#sortedPath(entry));
-      const footer = await readFooter(file, fileId, footerAt ?? 0);
+      const footer = await readFooter(file, fileId, footerAt ?? 0, this.#clock);
       if (footer === undefined) {
         return { file: { ...entry, ...lostFile, bytes: await file.size() }, header, lost: 'is damaged' };
       }
@@ -244,7 +250,8 @@ class Recovery {
         this.#hole(this.#path(entry.fileId), `cannot say how ${this.#endInDoubt} ended`);
       }
       this.#endInDoubt = undefined;
-      const footer = entry.footerAt === undefined ? undefined : await readFooter(file, entry.fileId, entry.footerAt);
+      const footer =
+        entry.footerAt === undefined ? undefined : await readFooter(file, entry.fileId, entry.footerAt, this.#clock);
       if (footer !== undefined) {
         const isWhole = (await this.#applyFooter(file, entry.fileId, footer)) && header !== undefined;
         if (!isWhole) this.#damage ??= this.#path(entry.fileId);
@@ -299,8 +306,10 @@ class Recovery {
     return this.#replayFooter(fileId, { footer, entries: await readRaftEntries(file, footer.footer) });
   }
 
-  #replayFooter(fileId: number, { footer, entries }: ReadFooter): boolean {
-    this.#replay.applyFooter(footer.footer, fileId, entries);
+  async #replayFooter(fileId: number, { footer, entries }: ReadFooter): Promise<boolean> {
+    const applying = this.#replay.applyingFooter(footer.footer, fileId, entries);
+    if (this.#clock === undefined) atOnce(applying);
+    else await inTurns(this.#clock, applying);
     this.#nextGroup = footer.group + 1;
     this.#checksum = footer.previousChecksum;
     this.#lastIsEmpty = true;

@@ -7,6 +7,7 @@ import { logKey } from '@sluice/base';
 import { ExtentList } from './extents.ts';
 import { FileUse } from './file-use.ts';
 import type { Footer, FooterLog, FooterSource, FooterSourceLog } from './footer.ts';
+import { logsInTurn } from './in-turns.ts';
 import { type AppliedAt, LogIndex } from './log-index.ts';
 import type { LossyReport, StateSnapshot } from './log-store.ts';
 import { RaftIndex, type StoredEntry } from './raft-index.ts';
@@ -72,9 +73,14 @@ export class Replay {
   }
 
   /** Without its Raft entries, where those are damaged, a footer says nothing of the Raft state. */
-  applyFooter(footer: Footer, fileId: number, raftEntries: readonly RaftEntry[] | undefined): void {
+  *applyingFooter(
+    footer: Footer,
+    fileId: number,
+    raftEntries: readonly RaftEntry[] | undefined,
+  ): Generator<void, void, undefined> {
     if (footer.damaged) this.damaged = true;
-    for (const log of footer.logs) {
+    for (const [at, log] of footer.logs.entries()) {
+      if (at % logsInTurn === logsInTurn - 1) yield;
       this.index(log.summary.id).applySummary(log.summary, fileId, log.section, placesIn(log, fileId));
     }
     if (raftEntries === undefined) this.raft.damagedRow();

@@ -142,8 +142,8 @@ test('a checkpoint stands for sorted sets as for the files before them', async (
       const directory = await DataDirectory.open(of, '/node');
       const { files } = await recovered(directory);
       const entries: readonly ManifestEntry[] = files.finished.slice(0, count(files.finished.length));
-      const folded = await foldFiles(directory, files.checkpoint, entries);
-      const { file: made } = await writeCheckpoint(directory, 1000, folded);
+      const folded = await foldFiles(directory, { checkpoint: files.checkpoint, entries }, new TestClock());
+      const { file: made } = await writeCheckpoint(directory, { fileId: 1000, folded, clock: new TestClock() });
       await directory.release();
       const logs = Array.from(folded.replay.logs.values(), (index) => index.droppedSummary());
       const state = [folded.replay.raft.droppedSummary(), folded.entries, folded.lastGroup, folded.checksum];
