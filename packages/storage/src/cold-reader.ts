@@ -6,7 +6,7 @@
  */
 import type { DiskFile, Offset } from '@sluice/base';
 import { DiskError, offset, SluiceError } from '@sluice/base';
-import { batchesIn, crc32c } from '@sluice/record';
+import { baseOffsetOf, batchesIn, crc32c } from '@sluice/record';
 import { ByteReader } from './binary.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { type Extent, ExtentList, extentBytes, extentMemoryBytes } from './extents.ts';
@@ -119,6 +119,9 @@ export class ColdReader {
         if (part instanceof DamagedRead) throw part;
         return part;
       }
+      // A rewrite under the read put batches together, across the place that it has reached: who asks next gets them.
+      const [first] = part.batches;
+      if (bytes > 0 && first !== undefined && baseOffsetOf(first, 0) < from) break;
       batches.push(...part.batches);
       bytes += part.bytes;
       from = part.end;
@@ -219,11 +222,14 @@ export class ColdReader {
     return this.#files.close();
   }
 
-  /** A rewrite may move the bytes under the read, and remove the file that it was about to open: then it is done again. */
+  /**
+   * A rewrite may move the bytes under the read, and remove the file that it was about to open: then it is done again. The
+   * open file may be finished and rewritten meanwhile too.
+   */
   async #whereItLies<T>(index: LogIndex, from: number, read: () => Promise<T>): Promise<T> {
     for (;;) {
       const fileId = segmentBehind(index, from)?.fileId;
-      const hasMoved = (): boolean => fileId !== undefined && segmentBehind(index, from)?.fileId !== fileId;
+      const hasMoved = (): boolean => segmentBehind(index, from)?.fileId !== fileId;
       try {
         const found = await read();
         if (!(found instanceof DamagedRead) || !hasMoved()) return found;

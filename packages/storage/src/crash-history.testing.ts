@@ -128,8 +128,13 @@ const eachBatch = (bytes: Uint8Array): Uint8Array[] =>
 
 /** The Raft state as it should be. */
 export class RaftModel {
-  #hardState: RaftHardState = { term: term(0), votedFor: null };
-  #entries: RaftEntry[] = [];
+  #hardState: RaftHardState;
+  #entries: readonly RaftEntry[];
+
+  constructor(hardState: RaftHardState = { term: term(0), votedFor: null }, entries: readonly RaftEntry[] = []) {
+    this.#hardState = hardState;
+    this.#entries = entries;
+  }
 
   step(node: NodeLog, random: SeededRandom): void {
     const next = this.#entries.length + 1;

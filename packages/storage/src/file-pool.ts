@@ -6,7 +6,7 @@ const openFilesMax = 64;
 interface Pooled {
   readonly file: Promise<DiskFile>;
   users: number;
-  /** The file is gone: the last user closes it. */
+  /** The file is gone, or the pool closed: the last user closes it. */
   forgotten: boolean;
 }
 
@@ -16,17 +16,21 @@ export class FilePool {
   readonly #files = new Map<number, Pooled>();
   /** Files that are gone: a read that was on its way to one keeps no handle of it. A number each, of files of 256 MiB. */
   readonly #gone = new Set<number>();
+  #users = 0;
+  #closed = false;
+  #onUnused: () => void = () => undefined;
 
   constructor(open: (fileId: number) => Promise<DiskFile>) {
     this.#open = open;
   }
 
   async use<T>(fileId: number, run: (file: DiskFile) => Promise<T>): Promise<T> {
-    const forgotten = this.#gone.has(fileId);
+    const forgotten = this.#closed || this.#gone.has(fileId);
     const pooled = this.#files.get(fileId) ?? { file: this.#open(fileId), users: 0, forgotten };
     this.#files.delete(fileId);
     if (!forgotten) this.#files.set(fileId, pooled);
     pooled.users += 1;
+    this.#users += 1;
     try {
       const file = await pooled.file.catch((error: unknown) => {
         if (this.#files.get(fileId) === pooled) this.#files.delete(fileId);
@@ -37,6 +41,8 @@ export class FilePool {
       pooled.users -= 1;
       if (pooled.forgotten) await closeUnused(pooled);
       await this.#shrink();
+      this.#users -= 1;
+      if (this.#users === 0) this.#onUnused();
     }
   }
 
@@ -49,10 +55,16 @@ export class FilePool {
     await closeUnused(pooled);
   }
 
+  /** Resolves when nothing is read any more and everything is closed. */
   async close(): Promise<void> {
+    this.#closed = true;
     const pooled = [...this.#files.values()];
     this.#files.clear();
-    for (const { file } of pooled) await (await file).close();
+    for (const each of pooled) {
+      each.forgotten = true;
+      await closeUnused(each);
+    }
+    if (this.#users > 0) await new Promise<void>((resolve) => (this.#onUnused = resolve));
   }
 
   async #shrink(): Promise<void> {

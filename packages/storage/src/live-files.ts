@@ -55,8 +55,8 @@ export class LiveFiles {
   readonly #directory: DataDirectory;
   #checkpoint: FinishedCheckpoint | undefined;
   #finished: readonly FinishedEntry[];
-  /** Of all that is finished. */
-  readonly #sorted = new Set<number>();
+  /** Of all but journal files, as long as anybody may read in them. */
+  readonly #names = new Map<number, string>();
   #openFileId: number | undefined;
   #nextFileId: number;
   #lastWrite: Promise<void> = Promise.resolve();
@@ -67,7 +67,8 @@ export class LiveFiles {
     this.#untilFits = untilFits;
     this.#checkpoint = found.checkpoint;
     this.#finished = found.finished;
-    for (const entry of found.finished) this.#noteSorted(entry);
+    this.#nameCheckpoint(found.checkpoint);
+    for (const entry of found.finished) this.#nameParts(entry);
     this.#openFileId = openFileId;
     this.#nextFileId = found.nextFileId;
   }
@@ -87,7 +88,7 @@ export class LiveFiles {
   }
 
   get sortedCount(): number {
-    return this.#sorted.size;
+    return this.#finished.reduce((count, { kind, files }) => count + (kind === 'sorted' ? files.length : 0), 0);
   }
 
   /** Of all but the open file. */
@@ -99,8 +100,7 @@ export class LiveFiles {
 
   /** In the directory, of any file. */
   nameOf(fileId: number): string {
-    if (fileId === this.#checkpoint?.fileId) return checkpointName(fileId);
-    return fileName(this.#sorted.has(fileId) ? 'sorted' : 'journal', fileId);
+    return this.#names.get(fileId) ?? journalName(fileId);
   }
 
   pathOf(fileId: number): string {
@@ -128,9 +128,9 @@ export class LiveFiles {
 
   /** Resolves when the checkpoint durably stands for these, the oldest, and for the checkpoint before. */
   drop(entries: readonly FinishedEntry[], checkpoint: FinishedCheckpoint): Promise<void> {
+    this.#nameCheckpoint(checkpoint);
     return this.#write(() => {
       this.#finished = this.#finished.slice(entries.length);
-      for (const { fileId } of entries.flatMap(({ files }) => files)) this.#sorted.delete(fileId);
       this.#checkpoint = checkpoint;
     });
   }
@@ -138,7 +138,7 @@ export class LiveFiles {
   /** Resolves when the set durably stands for these, which follow each other. */
   replace(entries: readonly FinishedEntry[], set: FinishedEntry): Promise<void> {
     // Before the manifest names it: a part may be read as soon as that is durable.
-    this.#noteSorted(set);
+    this.#nameParts(set);
     return this.#write(() => {
       const first = entries[0];
       const at = first === undefined ? -1 : this.#finished.indexOf(first);
@@ -148,13 +148,17 @@ export class LiveFiles {
     });
   }
 
-  /** Files that a set took the place of are no longer asked for. */
+  /** Files that a set or a checkpoint took the place of are no longer asked for. */
   forget(fileIds: Iterable<number>): void {
-    for (const fileId of fileIds) this.#sorted.delete(fileId);
+    for (const fileId of fileIds) this.#names.delete(fileId);
   }
 
-  #noteSorted({ kind, files }: FinishedEntry): void {
-    if (kind === 'sorted') for (const { fileId } of files) this.#sorted.add(fileId);
+  #nameCheckpoint(checkpoint: FinishedCheckpoint | undefined): void {
+    if (checkpoint !== undefined) this.#names.set(checkpoint.fileId, checkpointName(checkpoint.fileId));
+  }
+
+  #nameParts({ kind, files }: FinishedEntry): void {
+    if (kind === 'sorted') for (const { fileId } of files) this.#names.set(fileId, sortedName(fileId));
   }
 
   #write(change: () => void): Promise<void> {

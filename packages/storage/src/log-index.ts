@@ -368,7 +368,8 @@ export class LogIndex {
     this.#cutSealed(to);
     this.end = to;
     this.start = Math.min(this.start, to);
-    // What is left may be the dead part of a segment alone.
+    // What is left may be the dead part of a segment, or of the open file, alone.
+    this.open.dropBelow(this.start);
     this.#dropSealedBelow(this.start);
   }
 

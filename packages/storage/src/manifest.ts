@@ -23,7 +23,10 @@ export interface ManifestEntry<File extends ManifestFile = ManifestFile> {
 export interface Manifest {
   /** Stands for all that was dropped; absent before anything was. */
   readonly checkpoint: { readonly fileId: number; readonly footerAt: number } | undefined;
-  /** In log order; the last may be the open journal file. */
+  /**
+   * In log order; the last may be the open journal file. None beside a checkpoint: all that was finished is dropped, and the
+   * next file was on its way.
+   */
   readonly entries: readonly ManifestEntry[];
 }
 
@@ -41,9 +44,10 @@ export async function readManifest(directory: DataDirectory): Promise<Manifest |
   const value = await readChecked(directory, manifestFile);
   if (value === undefined) return undefined;
   const entries = typeof value === 'object' && value !== null && 'entries' in value ? value.entries : undefined;
-  if (!Array.isArray(entries) || entries.length === 0) throw wrong(directory, 'it names no files');
+  if (!Array.isArray(entries)) throw wrong(directory, 'it names no files');
   const named = entries.map((entry: unknown) => parseEntry(directory, entry));
   const checkpoint = parseCheckpoint(directory, value);
+  if (named.length === 0 && checkpoint === undefined) throw wrong(directory, 'it names no files');
   const ids = named.flatMap(({ files }) => files.map(({ fileId }) => fileId));
   if (checkpoint !== undefined) ids.push(checkpoint.fileId);
   if (new Set(ids).size < ids.length) throw wrong(directory, 'it names a file twice');

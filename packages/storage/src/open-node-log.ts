@@ -270,8 +270,16 @@ class JournalNodeLog implements NodeLog {
   }
 
   rewrite(logs: readonly AskedLog[]): Promise<boolean> {
-    for (const { id, upTo } of logs) this.#logs.get(logKey(id))?.forgetTailBelow(upTo);
-    return this.#rewriter.rewrite(logs);
+    return this.#rewriter.rewrite(
+      logs.map((asked) => {
+        const { id, upTo, transform } = asked;
+        const log = this.#logs.get(logKey(id));
+        log?.forgetTailBelow(upTo);
+        // It was deleted meanwhile: what has its id now was not asked for.
+        const isSame = (): boolean => log !== undefined && this.#logs.get(logKey(id)) === log;
+        return { ...asked, transform: (batches) => (isSame() ? transform(batches) : batches) };
+      }),
+    );
   }
 
   close(): Promise<void> {

@@ -232,12 +232,18 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     for (;;) {
       const cuts = this.#cutCount;
       const places = this.#deleted ? [] : this.index().snapshots;
+      const unusable: string[] = [];
       let found: StateSnapshot | undefined;
       for (const place of places.toReversed()) {
-        if (found === undefined && this.#holdsTrue(place)) found = await this.#readSnapshot(place);
+        if (found !== undefined || !this.#holdsTrue(place)) continue;
+        const read = await this.#readSnapshot(place);
+        if (typeof read === 'string') unusable.push(read);
+        else found = read;
       }
       // What was cut away under the read may have taken its truth, and its file.
-      if (cuts === this.#cutCount && (this.#deleted || places === this.index().snapshots)) return found;
+      if (cuts !== this.#cutCount || (!this.#deleted && places !== this.index().snapshots)) continue;
+      for (const reason of unusable) this.#onUnusableSnapshot(this, reason);
+      return found;
     }
   }
 
@@ -257,16 +263,17 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     return at >= this.#start && at <= this.#end && this.#cuts.every((cut) => at <= cut.snapshotsUpTo);
   }
 
-  async #readSnapshot({ fileId, section, offset: at }: SnapshotPlace): Promise<StateSnapshot | undefined> {
+  /**
+   * Why not, when it cannot be used. Nothing is lost: the headers of the log tell the same, and a disk that fails fails those
+   * reads too.
+   */
+  async #readSnapshot({ fileId, section, offset: at }: SnapshotPlace): Promise<StateSnapshot | string> {
     try {
       const bytes = await this.#cold.sectionBytes(fileId, section);
-      if (bytes !== undefined) return { offset: offset(at), bytes };
-      this.#onUnusableSnapshot(this, `that at offset ${at} is damaged`);
+      return bytes === undefined ? `that at offset ${at} is damaged` : { offset: offset(at), bytes };
     } catch (error) {
-      // Nothing is lost: the headers of the log tell the same, and a disk that fails fails those reads too.
-      this.#onUnusableSnapshot(this, `that at offset ${at} cannot be read: ${String(error)}`);
+      return `that at offset ${at} cannot be read: ${String(error)}`;
     }
-    return undefined;
   }
 
   async *headers(from: Offset): AsyncGenerator<BatchHeader, void, undefined> {

@@ -160,6 +160,7 @@ export class Reclaim {
     await files.drop(dropped, checkpoint);
     replay.moveSnapshots(ids, checkpoint.fileId, footer);
     for (const fileId of ids) await cold.forget(fileId);
+    files.forget(ids);
     removal.add(gone);
     logger.debug('dead files dropped', { files: gone, checkpointBytes: checkpoint.bytes });
   }

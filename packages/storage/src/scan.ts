@@ -141,7 +141,8 @@ class Scan {
     const body = await this.#window.at(start, header.tableBytes + header.payloadBytes);
     const footer = decodeFooter(header, body.subarray(0, header.tableBytes));
     if (footer === undefined) return undefined;
-    const sections = [...footer.logs, ...(footer.raft === undefined ? [] : [footer.raft])];
+    const { logs, raft } = footer;
+    const sections = [...logs, ...logs.flatMap(({ snapshots }) => snapshots), ...(raft === undefined ? [] : [raft])];
     const whole = sections.every(({ section: { position, bytes, crc } }) => {
       const section = body.subarray(position - start, position - start + bytes);
       return section.length === bytes && crc32c(section) === crc;
