@@ -117,7 +117,11 @@ export class ByteReader {
 
   u64(): number {
     if (!this.#has(8)) return 0;
-    const value = this.#view.getUint32(this.#at - 8) * 0x1_0000_0000 + this.#view.getUint32(this.#at - 4);
+    const high = this.#view.getUint32(this.#at - 8);
+    const low = this.#view.getUint32(this.#at - 4);
+    // A sum of fractions is kept as one, also when it is small: 16 bytes more for each field that holds it.
+    if (high === 0) return low;
+    const value = high * 0x1_0000_0000 + low;
     if (Number.isSafeInteger(value)) return value;
     this.#failed = true;
     return 0;
@@ -133,13 +137,6 @@ export class ByteReader {
     const decoded = utf8Decode(this.bytes(length));
     if (decoded === undefined) this.#failed = true;
     return decoded ?? '';
-  }
-
-  hex(bytes: number): string {
-    const digits: number[] = [];
-    for (const byte of this.bytes(bytes)) digits.push(hexDigit(byte >>> 4), hexDigit(byte & 15));
-    // In one piece: a text that is put together from parts keeps them, ten times its size.
-    return String.fromCharCode(...digits);
   }
 
   fail(): void {
@@ -160,5 +157,3 @@ export function putPosition(view: DataView, at: number, value: number): void {
   view.setUint32(at, Math.floor(value / 0x1_0000_0000));
   view.setUint32(at + 4, value >>> 0);
 }
-
-const hexDigit = (value: number): number => (value < 10 ? 48 : 87) + value;

@@ -85,6 +85,24 @@ test('a damaged batch in the middle is charged to its log alone, and the rest is
   await node.close();
 });
 
+test('damage in a group that fills the window is charged to its row alone: the others are as they were written', async () => {
+  const disk = new MemoryDisk();
+  const node = await openTestNode({ disk });
+  const [log, other] = [node.log.log(testLogId(1)), node.log.log(testLogId(2))];
+  const entry = { index: logIndex(1), term: term(1), kind: 0, payload: new Uint8Array(9).fill(7) };
+  const isStored = new Promise<void>((resolve) => node.log.raft.persist({ entries: [entry] }, resolve));
+  log.append(testBatch({ base: 0, valueBytes: 1_200_000 }), testSpan(0, 1));
+  await Promise.all([isStored, durable(log)]);
+  other.append(testBatch({ base: 0 }), testSpan(0, 1));
+  await durable(other);
+  await node.close();
+  disk.flipBit(path, groupAt(1) + 600_000);
+  const again = await openTestNode({ disk });
+  expect(again.log.lossy.map(({ id, intactEnd }) => [id, intactEnd])).toEqual([[testLogId(1), 0]]);
+  expect(again.log.raft.load().entries).toEqual([entry]);
+  await again.close();
+});
+
 test('a lost group is charged to every log that cannot show that it was not in it', async () => {
   const disk = new MemoryDisk();
   const parts = await written(disk);

@@ -23,8 +23,11 @@ export const extentMemoryBytes = stride * 8;
 /** Of one extent in a footer. */
 export const extentBytes = 40;
 
+/** Shared by all lists without any; never written to. */
+const none: number[] = [];
+
 export class ExtentList {
-  readonly #values: number[] = [];
+  #values: number[] = none;
   #bytes = 0;
 
   get length(): number {
@@ -55,7 +58,9 @@ export class ExtentList {
 
   push(extent: Extent): void {
     const { base, end, position, bytes, headsCrc, maxTimestampMs } = extent;
-    this.#values.push(base, end, position, bytes, headsCrc, maxTimestampMs);
+    // Most of thousands of logs have one: no room for more before there is a second.
+    if (this.#values.length === 0) this.#values = [base, end, position, bytes, headsCrc, maxTimestampMs];
+    else this.#values.push(base, end, position, bytes, headsCrc, maxTimestampMs);
     this.#bytes += extent.bytes;
   }
 
@@ -111,7 +116,7 @@ export class ExtentList {
       this.#bytes -= this.#values[dead * stride + 3] ?? 0;
       dead += 1;
     }
-    this.#values.splice(0, dead * stride);
+    if (dead > 0) this.#values.splice(0, dead * stride);
   }
 
   write(writer: ByteWriter): void {

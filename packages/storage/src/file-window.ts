@@ -2,11 +2,14 @@
 import type { DiskFile } from '@sluice/base';
 
 const windowBytes = 1024 * 1024;
+const noBytes = new Uint8Array(0);
 
 export class FileWindow {
   readonly #file: DiskFile;
   readonly size: number;
-  #bytes: Uint8Array = new Uint8Array(0);
+  #buffer: Uint8Array = noBytes;
+  /** What is there of it. */
+  #bytes: Uint8Array = noBytes;
   #position = 0;
 
   constructor(file: DiskFile, size: number) {
@@ -14,7 +17,7 @@ export class FileWindow {
     this.size = size;
   }
 
-  /** Up to `length` bytes at `position`, fewer only at the end of the file. Valid until the next call. */
+  /** Up to `length` bytes at `position`, fewer only at the end of the file. Valid until the next call, and `close`. */
   async at(position: number, length: number): Promise<Uint8Array> {
     const wanted = Math.max(0, Math.min(length, this.size - position));
     const from = position - this.#position;
@@ -28,11 +31,21 @@ export class FileWindow {
     return this.#file.read(target, position);
   }
 
+  /** Its memory goes at once, not when garbage is looked for: a node that starts has little of that. */
+  close(): void {
+    const { buffer } = this.#buffer;
+    this.#buffer = noBytes;
+    this.#bytes = noBytes;
+    if (buffer instanceof ArrayBuffer && buffer.byteLength > 0) buffer.transfer(0);
+  }
+
   async #load(position: number, wanted: number): Promise<void> {
-    const target = new Uint8Array(Math.min(Math.max(wanted, windowBytes), Math.max(0, this.size - position)));
-    const read = await this.#file.read(target, position);
-    // A fresh buffer each time: what a caller was handed before stays as it was.
-    this.#bytes = read === target.length ? target : target.subarray(0, read);
+    // One for all of it: a node that starts would leave as much garbage as it scans.
+    if (this.#buffer.length < wanted) this.#buffer = new Uint8Array(Math.max(wanted, Math.min(windowBytes, this.size)));
+    this.#bytes = noBytes;
+    const left = Math.min(this.#buffer.length, Math.max(0, this.size - position));
+    const read = await this.#file.read(this.#buffer.subarray(0, left), position);
+    this.#bytes = this.#buffer.subarray(0, read);
     this.#position = position;
   }
 }

@@ -77,6 +77,9 @@ export interface AppliedAt {
   readonly appendedMs: number;
 }
 
+/** Shared by all logs that lie in no finished file; never written to. */
+const noSegments: HeldSegment[] = [];
+
 export class LogIndex {
   readonly id: LogId;
   start = 0;
@@ -88,7 +91,7 @@ export class LogIndex {
   lossy: LossyReport | undefined;
   open: ExtentList = new ExtentList();
   readonly #use: FileUse;
-  #sealed: HeldSegment[] = [];
+  #sealed: HeldSegment[] = noSegments;
   #sealedBytes = 0;
   #snapshots: SnapshotPlaces = noPlaces;
   /** Of the newest run in the open file. */
@@ -432,7 +435,8 @@ export class LogIndex {
 
   #seal(segment: Segment): void {
     const held = this.#held(segment, segment.end - segment.base);
-    this.#sealed.push(held);
+    if (this.#sealed === noSegments) this.#sealed = [held];
+    else this.#sealed.push(held);
     this.#count(held);
   }
 
@@ -462,7 +466,7 @@ export class LogIndex {
 
   #unsealAll(): void {
     for (const segment of this.#sealed) this.#unseal(segment);
-    this.#sealed = [];
+    this.#sealed = noSegments;
   }
 }
 

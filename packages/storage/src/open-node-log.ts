@@ -14,7 +14,7 @@ import { Journal } from './journal.ts';
 import type { LogStore, LossyReport, StateSnapshot } from './log-store.ts';
 import type { GroupStats, NodeLog, NodeLogLimits, NodeLogOptions, NodeLogStats } from './node-log.ts';
 import { LiveFiles } from './live-files.ts';
-import { PartitionLog, type PartitionLogOptions } from './partition-log.ts';
+import { type LogSurroundings, PartitionLog } from './partition-log.ts';
 import { RaftLog } from './raft-log.ts';
 import { Reclaim } from './reclaim.ts';
 import { RecoveryProgress } from './recovery-progress.ts';
@@ -79,6 +79,7 @@ class JournalNodeLog implements NodeLog {
   readonly #removal: Removal;
   readonly #leftBehind: readonly string[];
   readonly #logs = new Map<string, PartitionLog>();
+  readonly #ofLogs: LogSurroundings;
   /** Deletions that are not durable yet, with their group. */
   readonly #deletions = new Map<string, number>();
   #waitingForRoom: (() => void)[] = [];
@@ -123,6 +124,7 @@ class JournalNodeLog implements NodeLog {
       sealAfterIdleMs: this.#limits.sealAfterIdleMs,
       onGroup: (group, stats) => this.#onGroup(group, stats),
     });
+    this.#ofLogs = this.#surroundings();
     this.raft = new RaftLog(recovered.replay.raft, this.#commit);
     this.#leftBehind = recovered.leftBehind;
     const isStopped = (): boolean => this.#commit.failed !== undefined;
@@ -184,7 +186,7 @@ class JournalNodeLog implements NodeLog {
   async start(): Promise<void> {
     await this.#reserve.start();
     await this.#journal.start();
-    for (const index of this.#replay.logs.values()) if (!index.deleted) this.log(index.id);
+    for (const [key, index] of this.#replay.logs) if (!index.deleted) this.#keyed(key, index.id);
     const { lossy, shortened, raftDoubtful } = this.#settled;
     for (const report of lossy) this.#partition(report.id).recordLoss(report);
     for (const id of shortened) this.#partition(id).recordEnd();
@@ -298,34 +300,33 @@ class JournalNodeLog implements NodeLog {
     await this.#journal.close();
   }
 
-  // One each for all logs: there may be ten thousand.
-  readonly #indexOf: PartitionLogOptions['index'] = (id) => this.#replay.index(id);
-  readonly #onDamage: PartitionLogOptions['onDamage'] = (log, fileId, isNews) => {
-    this.#damages += isNews ? 1 : 0;
-    this.#reclaim.damaged(fileId, log);
-  };
-  readonly #onUnusableSnapshot: PartitionLogOptions['onUnusableSnapshot'] = ({ id }, reason) =>
-    this.#options.logger.warn('state snapshot cannot be used', { ...id, reason });
-  readonly #onDelete: PartitionLogOptions['onDelete'] = ({ id }, group) => {
-    this.#logs.delete(logKey(id));
-    this.#deletions.set(logKey(id), group);
-  };
+  #surroundings(): LogSurroundings {
+    return {
+      index: (id) => this.#replay.index(id),
+      commit: this.#commit,
+      tail: this.#tail,
+      cold: this.#cold,
+      onDamage: (log, fileId, isNews) => {
+        this.#damages += isNews ? 1 : 0;
+        this.#reclaim.damaged(fileId, log);
+      },
+      onUnusableSnapshot: ({ id }, reason) =>
+        this.#options.logger.warn('state snapshot cannot be used', { ...id, reason }),
+      onDelete: ({ id }, group) => {
+        this.#logs.delete(logKey(id));
+        this.#deletions.set(logKey(id), group);
+      },
+    };
+  }
 
   #partition(id: LogId): PartitionLog {
-    const key = logKey(id);
+    return this.#keyed(logKey(id), id);
+  }
+
+  #keyed(key: string, id: LogId): PartitionLog {
     let log = this.#logs.get(key);
     if (log === undefined) {
-      log = new PartitionLog({
-        id,
-        index: this.#indexOf,
-        commit: this.#commit,
-        tail: this.#tail,
-        cold: this.#cold,
-        onDamage: this.#onDamage,
-        onUnusableSnapshot: this.#onUnusableSnapshot,
-        deletedBy: this.#deletions.get(key),
-        onDelete: this.#onDelete,
-      });
+      log = new PartitionLog(this.#ofLogs, id, this.#deletions.get(key));
       this.#logs.set(key, log);
     }
     return log;

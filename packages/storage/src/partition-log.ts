@@ -30,15 +30,13 @@ const checkBytesMax = 256 * 1024;
 /** How much `offsetSince` looks at in one turn. */
 const sinceBytesMax = 256 * 1024;
 
-export interface PartitionLogOptions {
-  readonly id: LogId;
+/** Of all logs together: there may be ten thousand. */
+export interface LogSurroundings {
   /** Asked again once it is forgotten: a deletion ends one index, and the next life of the id has another. */
   readonly index: (id: LogId) => LogIndex;
   readonly commit: GroupCommit;
   readonly tail: Tail;
   readonly cold: ColdReader;
-  /** The group that deletes the earlier life of this id, when that is not durable yet. */
-  readonly deletedBy: number | undefined;
   readonly onDelete: (log: PartitionLog, group: number) => void;
   /** Damage was met in this file, which the log knew of or not; it is lossy. */
   readonly onDamage: (log: PartitionLog, fileId: number, isNews: boolean) => void;
@@ -53,6 +51,8 @@ interface PendingCut {
   readonly snapshotsUpTo: number;
 }
 
+const noCuts: readonly PendingCut[] = [];
+
 export class PartitionLog implements LogStore, LogMember, CheckedLog {
   readonly id: LogId;
   onDurable: ((durableOffset: Offset) => void) | undefined;
@@ -60,21 +60,16 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
   snapshot: (() => StateSnapshot | undefined) | undefined;
   memberOf = 0;
   openRow = -1;
-  readonly #indexOf: (id: LogId) => LogIndex;
+  readonly #around: LogSurroundings;
   #known: LogIndex;
-  readonly #commit: GroupCommit;
   readonly #tail: LogTail;
-  readonly #cold: ColdReader;
-  readonly #onDelete: PartitionLogOptions['onDelete'];
-  readonly #onDamage: PartitionLogOptions['onDamage'];
-  readonly #onUnusableSnapshot: PartitionLogOptions['onUnusableSnapshot'];
   #start: Offset;
   #end: Offset;
   #durable: Offset;
   #durableStart: Offset;
   /** The last group with a row of this log, 0 when there is none. */
   #lastGroup: number;
-  #cuts: PendingCut[] = [];
+  #cuts: readonly PendingCut[] = noCuts;
   /** Counts cuts: a disk read that overlapped one is done again. */
   #cutCount = 0;
   /** The group of the newest restart of an emptied log; 0 when there was none. */
@@ -82,30 +77,25 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
   #lossy: LossyReport | undefined;
   #deleted = false;
 
-  constructor(options: PartitionLogOptions) {
-    const { deletedBy } = options;
+  /** `deletedBy` is the group that deletes the earlier life of this id, when that is not durable yet. */
+  constructor(around: LogSurroundings, id: LogId, deletedBy: number | undefined) {
     const fresh = deletedBy !== undefined;
-    const index = options.index(options.id);
+    const index = around.index(id);
     this.#known = index;
-    this.id = options.id;
-    this.#indexOf = options.index;
-    this.#commit = options.commit;
-    this.#tail = new LogTail(options.tail);
-    this.#cold = options.cold;
-    this.#onDelete = options.onDelete;
-    this.#onDamage = options.onDamage;
-    this.#onUnusableSnapshot = options.onUnusableSnapshot;
+    this.id = id;
+    this.#around = around;
+    this.#tail = new LogTail(around.tail);
     this.#start = offset(fresh ? 0 : index.start);
     this.#end = offset(fresh ? 0 : index.end);
     this.#durable = this.#end;
     this.#durableStart = this.#start;
     this.#lastGroup = fresh ? 0 : index.lastGroup;
     this.#lossy = fresh ? undefined : index.lossy;
-    if (fresh) this.#cuts.push({ group: deletedBy, to: 0, snapshotsUpTo: -1 });
+    if (fresh) this.#cuts = [{ group: deletedBy, to: 0, snapshotsUpTo: -1 }];
   }
 
   index(): LogIndex {
-    if (this.#known.forgotten) this.#known = this.#indexOf(this.id);
+    if (this.#known.forgotten) this.#known = this.#around.index(this.id);
     return this.#known;
   }
 
@@ -136,7 +126,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
   append(batches: Uint8Array, span: OffsetSpan): void {
     this.#assertAlive();
     this.#check(batches, span);
-    const group = this.#commit.gathering(batches.length);
+    const group = this.#around.commit.gathering(batches.length);
     const kept = this.#tail.add(batches, span, group.number);
     group.addBatches(this, kept, this.#lastGroup);
     this.#lastGroup = group.number;
@@ -176,7 +166,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
   truncate(to: Offset): void {
     this.#assertAlive();
     if (to >= this.#end) return;
-    const group = this.#commit.gathering(0);
+    const group = this.#around.commit.gathering(0);
     group.addLogRow(this, { kind: 'truncate', id: this.id, previousGroup: this.#lastGroup, to });
     this.#lastGroup = group.number;
     this.#cutTo({ group: group.number, to, snapshotsUpTo: to });
@@ -196,7 +186,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
       end: this.#end,
       to,
     });
-    const group = this.#commit.gathering(0);
+    const group = this.#around.commit.gathering(0);
     group.addLogRow(this, { kind: 'start', id: this.id, previousGroup: this.#lastGroup, to });
     this.#lastGroup = group.number;
     this.#start = to;
@@ -242,7 +232,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
       }
       // What was cut away under the read may have taken its truth, and its file.
       if (cuts !== this.#cutCount || (!this.#deleted && places !== this.index().snapshots)) continue;
-      for (const reason of unusable) this.#onUnusableSnapshot(this, reason);
+      for (const reason of unusable) this.#around.onUnusableSnapshot(this, reason);
       return found;
     }
   }
@@ -269,7 +259,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
    */
   async #readSnapshot({ fileId, section, offset: at }: SnapshotPlace): Promise<StateSnapshot | string> {
     try {
-      const bytes = await this.#cold.sectionBytes(fileId, section);
+      const bytes = await this.#around.cold.sectionBytes(fileId, section);
       return bytes === undefined ? `that at offset ${at} is damaged` : { offset: offset(at), bytes };
     } catch (error) {
       return `that at offset ${at} cannot be read: ${String(error)}`;
@@ -306,7 +296,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     const cuts = this.#cutCount;
     const start = Math.max(from, this.#start);
     try {
-      return await this.#cold.check(this.index(), start, checkBytesMax);
+      return await this.#around.cold.check(this.index(), start, checkBytesMax);
     } catch (error) {
       // What was cut away meanwhile may be gone from the disk: what is left is looked at again.
       if (cuts !== this.#cutCount) return { next: start, bytes: 0 };
@@ -327,7 +317,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
 
   healed(): void {
     this.#assertAlive();
-    const group = this.#commit.gathering(0);
+    const group = this.#around.commit.gathering(0);
     group.addLogRow(this, { kind: 'healed', id: this.id, previousGroup: this.#lastGroup });
     this.#lastGroup = group.number;
     this.#lossy = undefined;
@@ -335,19 +325,19 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
 
   delete(): void {
     this.#assertAlive();
-    const group = this.#commit.gathering(0);
+    const group = this.#around.commit.gathering(0);
     group.addLogRow(this, { kind: 'delete', id: this.id, previousGroup: this.#lastGroup });
     this.#cutCount += 1;
     this.#deleted = true;
     this.#tail.cut(0);
     this.#lossy = undefined;
-    this.#onDelete(this, group.number);
+    this.#around.onDelete(this, group.number);
   }
 
   /** Recovery found the log damaged: what is left of it counts from now on in every recovery. */
   recordLoss(report: LossyReport): void {
     const { intactEnd, knownEnd, where } = report;
-    const group = this.#commit.gathering(0);
+    const group = this.#around.commit.gathering(0);
     const row = { kind: 'lossy', id: this.id, previousGroup: this.#lastGroup, intactEnd, knownEnd, where } as const;
     group.addLogRow(this, row);
     this.#lastGroup = group.number;
@@ -355,7 +345,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
 
   /** After recovery: nothing past the end is part of the log any more, whatever a state snapshot knows of it. */
   recordEnd(): void {
-    const group = this.#commit.gathering(0);
+    const group = this.#around.commit.gathering(0);
     group.addLogRow(this, { kind: 'truncate', id: this.id, previousGroup: this.#lastGroup, to: this.#end });
     this.#lastGroup = group.number;
   }
@@ -386,7 +376,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     if (from >= indexedEnd) return from;
     const cuts = this.#cutCount;
     try {
-      const base = await this.#cold.extentSince(index, from, sinceMs);
+      const base = await this.#around.cold.extentSince(index, from, sinceMs);
       if (cuts === this.#cutCount) return Math.min(base, indexedEnd);
     } catch (error) {
       if (cuts === this.#cutCount) throw readFailed(error);
@@ -398,7 +388,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     const cuts = this.#cutCount;
     const upTo = offset(Math.min(limit, this.#tail.base ?? this.#end));
     try {
-      const read = await this.#cold.read(this.index(), { from, upTo, bytesMax });
+      const read = await this.#around.cold.read(this.index(), { from, upTo, bytesMax });
       return cuts === this.#cutCount ? read : await this.read(from, limit, bytesMax);
     } catch (error) {
       // What was cut away under the read is no damage, and its file may be gone by now.
@@ -417,7 +407,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     const intactEnd = offset(Math.max(found, this.#start));
     const before = this.#lossy;
     const isNews = before === undefined || intactEnd < before.intactEnd;
-    this.#onDamage(this, fileId, isNews);
+    this.#around.onDamage(this, fileId, isNews);
     if (!isNews) return;
     const knownEnd = before?.knownEnd ?? this.#end;
     const isKnown = before !== undefined && before.whileOpen !== true;
@@ -447,7 +437,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
   }
 
   #cutTo(cut: PendingCut): void {
-    this.#cuts.push(cut);
+    this.#cuts = [...this.#cuts, cut];
     this.#cutCount += 1;
   }
 

@@ -81,6 +81,7 @@ const codes = {
   'raft-healed': 11,
 } as const satisfies Record<Row['kind'], number>;
 
+const logKinds = Object.values(LogKind);
 const logIdBytes = 21;
 const runRowBytes = 66;
 
@@ -124,15 +125,24 @@ function topicWords(text: string): TopicWords {
 }
 
 /** The last one read: the logs of a topic follow each other, and share its id. */
-let lastTopic = '';
+let lastRead: TopicWords = { text: '0'.repeat(32), words: [0, 0, 0, 0] };
+
+function readTopic(reader: ByteReader): string {
+  const words = [reader.u32(), reader.u32(), reader.u32(), reader.u32()] as const;
+  const last = lastRead.words;
+  if (words[0] === last[0] && words[1] === last[1] && words[2] === last[2] && words[3] === last[3])
+    return lastRead.text;
+  // In one piece: a text that is put together from parts keeps them.
+  const digits = words.map((word) => word.toString(16).padStart(8, '0'));
+  lastRead = { text: Array.from(digits.join('')).join(''), words };
+  return lastRead.text;
+}
 
 export function readLogId(reader: ByteReader): LogId {
-  const read = reader.hex(16);
-  const topic = read === lastTopic ? lastTopic : read;
-  lastTopic = topic;
+  const topic = readTopic(reader);
   const partition = reader.u32();
   const kind = reader.u8();
-  const known = Object.values(LogKind).find((value) => value === kind);
+  const known = logKinds.find((value) => value === kind);
   if (reader.failed || !isIdentity(topic) || partition > 0x7fff_ffff || known === undefined) {
     reader.fail();
     return { topicId: topicId('0'.repeat(32)), partition: partitionIndex(0), kind: LogKind.data };

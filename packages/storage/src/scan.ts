@@ -61,8 +61,12 @@ export interface ScanStart {
 }
 
 export async function scanJournal(file: DiskFile, start: ScanStart, sink: ScanSink): Promise<ScanEnd> {
-  const scan = new Scan(new FileWindow(file, await file.size()), start, sink);
-  return scan.run();
+  const window = new FileWindow(file, await file.size());
+  try {
+    return await new Scan(window, start, sink).run();
+  } finally {
+    window.close();
+  }
 }
 
 const zerosBytesAtATime = 256 * 1024;
@@ -154,14 +158,20 @@ class Scan {
   async #takeGroup(frame: FrameFound): Promise<boolean> {
     const { header, checksum } = frame;
     if (this.#position + frameHeaderBytes + header.tableBytes + header.payloadBytes > this.#window.size) return false;
-    const body = await this.#window.at(this.#position + frameHeaderBytes, header.tableBytes + header.payloadBytes);
+    const bodyBytes = header.tableBytes + header.payloadBytes;
+    const body = await this.#window.at(this.#position + frameHeaderBytes, bodyBytes);
     const table = body.subarray(0, header.tableBytes);
     const rows = crc32c(table) === header.tableCrc ? decodeRows(table, header.rowCount) : undefined;
     if (rows === undefined) return false;
-    const payload = body.subarray(header.tableBytes);
+    let payload = body.subarray(header.tableBytes);
     const damagedRows = new Set(rows.filter((row) => !isWhole(row, payload)));
     const end = this.#position + frameBytes(header);
-    if (damagedRows.size > 0 && (await this.#findLater(end)) === undefined) return false;
+    if (damagedRows.size > 0) {
+      // The window moves on under the look for what is behind.
+      payload = payload.slice();
+      if ((await this.#findLater(end)) === undefined) return false;
+    }
+    const whole = payload;
     this.#sink.group({
       number: header.number,
       rows,
@@ -169,7 +179,7 @@ class Scan {
       position: this.#position,
       payloadPosition: this.#position + frameHeaderBytes + header.tableBytes,
       appendedMs: header.appendedMs,
-      payloadOf: (row) => payload.subarray(row.payloadAt, row.payloadAt + row.bytes),
+      payloadOf: (row) => whole.subarray(row.payloadAt, row.payloadAt + row.bytes),
     });
     this.#position = end;
     this.#next = header.number + 1;
