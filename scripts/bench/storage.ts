@@ -9,7 +9,7 @@ import { filesystemOf } from '../../packages/server/src/filesystem.ts';
 import type { BenchFigure } from './figure.ts';
 import { rawDisk } from './storage-disk.ts';
 import { coldReads, loadGrid, loadRates, partitionRatio, rawRatio, rewrite } from './storage-loads.ts';
-import { rewriteAmplification } from './storage-rewrite.ts';
+import { amplification } from './storage-amplification.ts';
 import { idleLog, recovery } from './storage-processes.ts';
 
 type Part = (directory: string) => AsyncGenerator<BenchFigure, void, undefined>;
@@ -22,7 +22,7 @@ const parts: Readonly<Record<string, Part>> = {
   partitions: partitionRatio,
   cold: coldReads,
   rewrite,
-  amplification: rewriteAmplification,
+  amplification,
   idle: idleLog,
   recovery,
 };

@@ -46,7 +46,7 @@ export interface RewritePlan {
   readonly why: 'dead' | 'garbage' | 'short runs' | 'small files' | 'asked for';
   /** The set takes the place of these, which follow each other. */
   readonly entries: readonly FinishedEntry[];
-  /** What is read: all files of the entries, or one part of a set whose other parts stay. */
+  /** What is read: all files of the entries, or parts of a set, which follow each other, while its others stay. */
   readonly files: readonly FinishedFile[];
 }
 

@@ -188,12 +188,15 @@ export class Rewriter {
   #askedPlan(states: readonly EntryState[]): RewritePlan | undefined {
     for (let asked = this.#asked[0]; asked !== undefined; asked = this.#asked[0]) {
       const { fileIds } = asked;
-      const isWanted = (state: EntryState | undefined): boolean =>
-        state?.entry.files.some(({ fileId }) => fileIds.has(fileId)) === true;
-      const first = states.findIndex((state) => isWanted(state));
+      const isWanted = ({ fileId }: FinishedFile): boolean => fileIds.has(fileId);
+      const first = states.findIndex(({ entry }) => entry.files.some((file) => isWanted(file)));
+      const isWhollyWanted = (state: EntryState | undefined): boolean =>
+        state?.isFit === true && state.entry.files.every((file) => isWanted(file));
       let end = first;
-      while (end - first < askedEntriesMax && isWanted(states[end]) && states[end]?.isFit === true) end += 1;
-      if (first >= 0 && end > first) return wholePlan('asked for', states.slice(first, end));
+      while (end - first < askedEntriesMax && isWhollyWanted(states[end])) end += 1;
+      if (end > first) return wholePlan('asked for', states.slice(first, end));
+      const { entry, isFit = false } = states[first] ?? {};
+      if (entry !== undefined && isFit) return { why: 'asked for', entries: [entry], files: partsOf(entry, isWanted) };
       this.#endAsked(first < 0);
     }
     return undefined;
@@ -331,6 +334,13 @@ export class Rewriter {
       });
     }
   }
+}
+
+/** The first that are wanted, as far as they follow each other. The others hold other logs: they are not copied with these. */
+function partsOf({ files }: FinishedEntry, isWanted: (file: FinishedFile) => boolean): readonly FinishedFile[] {
+  const from = files.findIndex((file) => isWanted(file));
+  const to = files.findIndex((file, at) => at > from && !isWanted(file));
+  return files.slice(from, to < 0 ? files.length : to);
 }
 
 /** Parts of a set that were not read stay in their places. */
