@@ -421,7 +421,9 @@ function take(
 }
 
 export const readFailed = (cause: unknown): SluiceError =>
-  new SluiceError('STORAGE_FAILED', {
-    message: `A read from the disk failed: ${cause instanceof Error ? cause.message : String(cause)}.`,
-    cause,
-  });
+  cause instanceof SluiceError
+    ? cause
+    : new SluiceError('STORAGE_FAILED', {
+        message: `A read from the disk failed: ${cause instanceof Error ? cause.message : String(cause)}.`,
+        cause,
+      });

@@ -1,12 +1,13 @@
 /** Open handles of files, at most so many, closed least recently used first and never while in use. */
 import type { DiskFile } from '@sluice/base';
+import { SluiceError } from '@sluice/base';
 
 const openFilesMax = 64;
 
 interface Pooled {
   readonly file: Promise<DiskFile>;
   users: number;
-  /** The file is gone, or the pool closed: the last user closes it. */
+  /** The file is gone, or the pool is closed: the last user closes it. */
   forgotten: boolean;
 }
 
@@ -25,7 +26,8 @@ export class FilePool {
   }
 
   async use<T>(fileId: number, run: (file: DiskFile) => Promise<T>): Promise<T> {
-    const forgotten = this.#closed || this.#gone.has(fileId);
+    if (this.#closed) throw new SluiceError('SHUTTING_DOWN', { message: 'The node log is closed.' });
+    const forgotten = this.#gone.has(fileId);
     const pooled = this.#files.get(fileId) ?? { file: this.#open(fileId), users: 0, forgotten };
     this.#files.delete(fileId);
     if (!forgotten) this.#files.set(fileId, pooled);

@@ -23,6 +23,7 @@ import { invariant, logKey } from '@sluice/base';
 import { type ColdReader, DamagedRead } from './cold-reader.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { logsInTurn, turnOf } from './in-turns.ts';
+import { sortedName } from './journal-file.ts';
 import type { FinishedEntry, FinishedFile, LiveFiles } from './live-files.ts';
 import type { LogIndex, Segment } from './log-index.ts';
 import type { NodeLogLimits } from './node-log.ts';
@@ -252,11 +253,17 @@ export class Rewriter {
 
   /** R3, from the manifest on. */
   async #switch(plan: RewritePlan, { parts, moved, snapshots, batchBytes }: CopiedSet): Promise<void> {
-    const { files, replay, cold, removal, logger, isStopped } = this.#options;
+    const { files, replay, cold, removal, logger, isStopped, isEvidence } = this.#options;
     const old = new Set(plan.files.map(({ fileId }) => fileId));
     const set = setOf(plan, parts);
     await this.#assertWhole(old, moved);
     if (isStopped()) return;
+    // A reader met damage meanwhile where the copy found none: the file stays, as evidence (R2).
+    if (plan.files.some((file) => isEvidence(file))) {
+      if (plan.why === 'asked for') this.#endAsked(false);
+      removal.add(parts.map(({ fileId }) => sortedName(fileId)));
+      return;
+    }
     // The set is nobody's to drop before the index knows all of it.
     this.#held = [...plan.entries, set];
     const gone = plan.files.map(({ fileId }) => files.nameOf(fileId));

@@ -162,6 +162,8 @@ test('a stop waits for reads that are under way, and closes their files behind t
   const node = await openTestNode({ disk, limits });
   const log = node.log.log(testLogId(1));
   await fill(log, 8);
+  // Its index is known from then on: the next read is one of the disk.
+  await log.read(at(0), at(2), 100_000);
   holds = true;
   const read = log.read(at(0), at(2), 100_000);
   await held.reached;
@@ -170,6 +172,41 @@ test('a stop waits for reads that are under way, and closes their files behind t
   held.release();
   expect(await read).toMatchObject({ kind: 'batches', endOffset: 2 });
   await closed;
+  await expect(log.read(at(0), at(2), 100_000)).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
+});
+
+test('a file in which a reader meets damage while it is rewritten stays, also when the copy met none', async () => {
+  let flips = 0;
+  const memory = new MemoryDisk({
+    faults: ({ kind }) => (kind === 'read' && flips-- > 0 ? { flipBit: 8 * 200 } : 'run'),
+  });
+  const held = gate();
+  let isHeld = false;
+  const open: Disk['open'] = async (path, mode) => {
+    if (path.includes('sorted-') && mode === 'create' && !isHeld) {
+      isHeld = true;
+      await held.wait();
+    }
+    return memory.open(path, mode);
+  };
+  const node = await openTestNode({
+    disk: wrappedDisk(memory, {}, { open }),
+    limits: { ...limits, rewriteBytesPerSecondMax: Number.POSITIVE_INFINITY },
+  });
+  const log = node.log.log(testLogId(1));
+  await fill(log, 8);
+  const [first] = await names(memory, 'journal');
+  const rewritten = node.log.rewrite([{ id: testLogId(1), upTo: 2, transform: (batches) => batches.slice() }]);
+  await held.reached;
+  flips = 2;
+  await expect(log.read(at(0), at(2), 100_000)).rejects.toMatchObject({ code: 'STORAGE_FAILED' });
+  expect(log.lossy).toBeDefined();
+  flips = 0;
+  held.release();
+  expect(await rewritten).toBe(false);
+  expect(await names(memory, 'journal')).toContain(first);
+  await expect.poll(() => names(memory, 'sorted')).toEqual([]);
+  await node.close();
 });
 
 test('a checkpoint alone is enough to start from: a crash between two files may leave it', async () => {

@@ -5,7 +5,7 @@
  * `together-model.testing.ts`.
  */
 import type { Clock, LogFields, Logger, Random, Timer } from '@sluice/base';
-import { offset, SeededRandom } from '@sluice/base';
+import { offset, SeededRandom, SluiceError } from '@sluice/base';
 import { raftSignature, RaftModel } from './crash-history.testing.ts';
 import type { AskedLog } from './asked-log.ts';
 import { DataDirectory } from './data-directory.ts';
@@ -433,7 +433,8 @@ export class Together {
         .then(
           (problem) => problem === undefined || this.#life !== life || this.#fail(`log ${number}: ${problem}`),
           (error: unknown) => {
-            if (this.#life === life && !life?.clock.isOver) this.#failed(error);
+            const isClosed = error instanceof SluiceError && error.code === 'SHUTTING_DOWN';
+            if (this.#life === life && !isClosed) this.#failed(error);
           },
         )
         .finally(() => {
