@@ -1,6 +1,6 @@
 /**
  * The storage engine by itself, without network and replication, in a temporary directory: what the disk gives, the node
- * log under loads, and the ratios that it is held to. Every ratio is the median of five pairs that were measured in turn.
+ * log under loads, and the ratios that it is held to. Every ratio of times is the median of five pairs that were measured in turn.
  */
 import fs from 'node:fs';
 import os from 'node:os';
