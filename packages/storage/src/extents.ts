@@ -1,5 +1,5 @@
 /**
- * Where the bytes of one log lie in one journal file: contiguous, in offset order, six numbers each in one array, since a
+ * Where the bytes of one log lie in one file: contiguous, in offset order, six numbers each in one array, since a
  * file may hold hundreds of thousands. It is the sparse index of the log's offsets and of its times.
  */
 import type { ByteReader, ByteWriter } from './binary.ts';

@@ -1,7 +1,8 @@
 /**
  * The end of a finished journal file: a frame whose table is a directory of the logs that the file touched, and whose
  * payload holds the extents of each. It stands for the file's rows, so that opening a node reads footers, not files.
- * A checkpoint ends with one too, which stands for all files that were dropped.
+ * A sorted file ends with one too, which stands for the files that its set took the place of, and a checkpoint, for all
+ * files that were dropped.
  */
 import type { LogId } from '@sluice/base';
 import { logIndex, offset, term } from '@sluice/base';
@@ -65,11 +66,7 @@ export interface EncodedFooter {
   readonly footer: Footer;
 }
 
-/** The frame, and what it says with positions in the file. */
-export const encodeFooter = (source: FooterSource, place: GroupPlace): EncodedFooter =>
-  atOnce(encodingFooter(source, place));
-
-/** The same in slices; the source must stay as it is meanwhile. */
+/** The frame, and what it says with positions in the file; in slices: the source must stay as it is meanwhile. */
 export function* encodingFooter(source: FooterSource, place: GroupPlace): Generator<void, EncodedFooter, undefined> {
   const sections = new ByteWriter(64 * 1024);
   const logs = yield* writeSections(sections, source.logs);

@@ -97,6 +97,7 @@ export interface LogStore {
    * Whole batches from the one that contains `from`, about `bytesMax` at most but at least one, never past `upTo`.
    * Synchronous when served from the tail. Rejects with `STORAGE_FAILED` when the disk fails or the bytes are damaged;
    * in the latter case `lossy` is set, and its `intactEnd` is a batch boundary. What the disk cannot read counts as that.
+   * With `SHUTTING_DOWN` once the node log is closed.
    */
   read(from: Offset, upTo: Offset, bytesMax: number): ReadResult | Promise<ReadResult>;
   /**
@@ -119,7 +120,8 @@ export interface LogStore {
   restartAt(to: Offset): void;
   /**
    * The newest state snapshot that is true of this log, at an offset between its start and its end: `headers` from there
-   * tell the rest. Undefined when there is none, or none that is whole; then all headers do.
+   * tell the rest. Undefined when there is none, or none that is whole; then all headers do. Rejects with
+   * `SHUTTING_DOWN` once the node log is closed.
    */
   loadSnapshot(): Promise<StateSnapshot | undefined>;
   /** Batch headers from the batch that contains `from`, in order: how epoch cache and producer state are rebuilt. */

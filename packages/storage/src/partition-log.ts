@@ -262,6 +262,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
       const bytes = await this.#around.cold.sectionBytes(fileId, section);
       return bytes === undefined ? `that at offset ${at} is damaged` : { offset: offset(at), bytes };
     } catch (error) {
+      if (error instanceof SluiceError) throw error;
       return `that at offset ${at} cannot be read: ${String(error)}`;
     }
   }

@@ -1,4 +1,4 @@
-/** When files go, and what stays (C1 to C6 of `reclaim.ts`); crashes are in `reclaim-crash.test.ts`. */
+/** When files go, and what stays (C1 to C6 of `reclaim.ts`); crashes are in `crash-workloads.testing.ts`. */
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';

@@ -5,17 +5,15 @@
  * footer. What it found in the last file is durable before anything is said of it.
  */
 import type { Clock, Disk, DiskFile, Logger } from '@sluice/base';
-import { DiskError, silentLogger, SluiceError } from '@sluice/base';
-import { checkpointFileId, checkpointName } from './checkpoint-name.ts';
+import { DiskError, silentLogger } from '@sluice/base';
+import { checkpointName } from './checkpoint-name.ts';
 import type { Folded } from './checkpoint.ts';
 import type { DataDirectory } from './data-directory.ts';
 import {
   decodeJournalHeader,
   type JournalHeader,
-  journalFileId,
   journalHeaderBytes,
   journalName,
-  sortedFileId,
   sortedName,
 } from './journal-file.ts';
 import {
@@ -27,14 +25,14 @@ import {
   journalEntry,
 } from './live-files.ts';
 import { atOnce, inTurns } from './in-turns.ts';
-import { type Manifest, type ManifestEntry, type ManifestFile, manifestRemedy, readManifest } from './manifest.ts';
+import { type Manifest, type ManifestEntry, type ManifestFile, readManifest } from './manifest.ts';
 import { type FoundFooter, readFooter, readRaftEntries } from './read-footer.ts';
 import type { RaftEntry } from './raft-store.ts';
-import { removalStepBytes } from './removal.ts';
 import { Replay } from './replay.ts';
 import { type ScanEnd, scanJournal } from './scan.ts';
 import type { RecoveryProgress } from './recovery-progress.ts';
 import { readSnapshots } from './snapshot-reads.ts';
+import { newestOf, refuseLostManifest, removeUnnamed } from './unnamed-files.ts';
 
 export interface Recovered {
   readonly replay: Replay;
@@ -415,66 +413,4 @@ interface FoundPart {
   readonly read?: ReadFooter;
   /** What is wrong with it, when nothing can be read of it. */
   readonly lost?: string;
-}
-
-/**
- * Journal files get their first group, and checkpoints are made, only after a manifest names a file: what holds data
- * without one is damage.
- */
-async function refuseLostManifest(directory: DataDirectory): Promise<void> {
-  for (const name of await directory.disk.list(directory.path)) {
-    if (fileIdOf(name) === undefined) continue;
-    const file = await directory.disk.open(directory.file(name), 'existing');
-    try {
-      if ((await file.size()) <= journalHeaderBytes) continue;
-    } finally {
-      await file.close();
-    }
-    throw new SluiceError('DIRECTORY_DAMAGED', {
-      message: `${directory.file('manifest')} is missing, but ${name} holds data. ${manifestRemedy}`,
-      details: { path: directory.file('manifest') },
-    });
-  }
-}
-
-/** No file got a higher id and lives. */
-function newestOf({ checkpoint, entries }: Manifest): number {
-  let newest = checkpoint?.fileId ?? 0;
-  for (const { files } of entries) for (const { fileId } of files) newest = Math.max(newest, fileId);
-  return newest;
-}
-
-/** Undefined when the name is not that of a file of the log. */
-const fileIdOf = (name: string): number | undefined =>
-  journalFileId(name) ?? sortedFileId(name) ?? checkpointFileId(name);
-
-/** Returns the names of those that are left: large, and older than what is named, so that no file gets their name. */
-async function removeUnnamed(directory: DataDirectory, { checkpoint, entries }: Manifest): Promise<readonly string[]> {
-  const { disk } = directory;
-  const named = new Set(entries.flatMap(({ kind, files }) => files.map(({ fileId }) => fileName(kind, fileId))));
-  if (checkpoint !== undefined) named.add(checkpointName(checkpoint.fileId));
-  const newest = newestOf({ checkpoint, entries });
-  const left: string[] = [];
-  let removed = false;
-  for (const name of await disk.list(directory.path)) {
-    const fileId = fileIdOf(name);
-    if (fileId === undefined || named.has(name)) continue;
-    if (fileId < newest && (await sizeOf(disk, directory.file(name))) > removalStepBytes) {
-      left.push(name);
-      continue;
-    }
-    await disk.remove(directory.file(name));
-    removed = true;
-  }
-  if (removed) await disk.syncDirectory(directory.path);
-  return left;
-}
-
-async function sizeOf(disk: Disk, path: string): Promise<number> {
-  const file = await disk.open(path, 'existing');
-  try {
-    return await file.size();
-  } finally {
-    await file.close();
-  }
 }

@@ -1,4 +1,4 @@
-/** What a rewrite keeps, and what it gives back (R1 to R6 of `rewriter.ts`); crashes are in `rewrite-crash.test.ts`. */
+/** What a rewrite keeps, and what it gives back (R1 to R6 of `rewriter.ts`); crashes are in `crash-workloads.testing.ts`. */
 import type { Disk, DiskFile } from '@sluice/base';
 import { DiskError, SeededRandom } from '@sluice/base';
 import { expect, test } from 'vitest';

@@ -161,6 +161,7 @@ test('a stop waits for reads that are under way, and closes their files behind t
   });
   const node = await openTestNode({ disk, limits });
   const log = node.log.log(testLogId(1));
+  log.snapshot = () => ({ offset: log.endOffset, bytes: Buffer.from('all of it') });
   await fill(log, 8);
   // Its index is known from then on: the next read is one of the disk.
   await log.read(at(0), at(2), 100_000);
@@ -173,6 +174,7 @@ test('a stop waits for reads that are under way, and closes their files behind t
   expect(await read).toMatchObject({ kind: 'batches', endOffset: 2 });
   await closed;
   await expect(log.read(at(0), at(2), 100_000)).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
+  await expect(log.loadSnapshot()).rejects.toMatchObject({ code: 'SHUTTING_DOWN' });
 });
 
 test('a file in which a reader meets damage while it is rewritten stays, also when the copy met none', async () => {
