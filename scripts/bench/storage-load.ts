@@ -153,6 +153,7 @@ export class LoadRun {
   #sent = 0;
   #startedMs = 0;
   #wake: () => void = () => undefined;
+  #waking = false;
 
   constructor(log: NodeLog, load: Load) {
     this.#load = load;
@@ -237,8 +238,13 @@ export class LoadRun {
     if (done === waiting.length) waiting.length = 0;
     else waiting.splice(0, done);
     this.#pending -= done;
-    // After everybody in the group was told.
-    queueMicrotask(this.#wake);
+    // After everybody in the group was told, and once: over many partitions that would cost as much as the log.
+    if (this.#waking) return;
+    this.#waking = true;
+    queueMicrotask(() => {
+      this.#waking = false;
+      this.#wake();
+    });
   }
 }
 

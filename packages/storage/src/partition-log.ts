@@ -62,7 +62,8 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
   openRow = -1;
   readonly #around: LogSurroundings;
   #known: LogIndex;
-  readonly #tail: LogTail;
+  /** Made when something is appended: most of thousands of logs are left alone. */
+  #tail: LogTail | undefined;
   #start: Offset;
   #end: Offset;
   #durable: Offset;
@@ -84,7 +85,6 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     this.#known = index;
     this.id = id;
     this.#around = around;
-    this.#tail = new LogTail(around.tail);
     this.#start = offset(fresh ? 0 : index.start);
     this.#end = offset(fresh ? 0 : index.end);
     this.#durable = this.#end;
@@ -127,6 +127,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     this.#assertAlive();
     this.#check(batches, span);
     const group = this.#around.commit.gathering(batches.length);
+    this.#tail ??= new LogTail(this.#around.tail);
     const kept = this.#tail.add(batches, span, group.number);
     group.addBatches(this, kept, this.#lastGroup);
     this.#lastGroup = group.number;
@@ -139,8 +140,9 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     }
     const limit = Math.min(upTo, this.#end);
     if (from >= limit) return { kind: 'batches', batches: [], bytes: 0, endOffset: from };
-    if (from < (this.#tail.base ?? this.#end)) return this.#readCold(from, offset(limit), bytesMax);
-    const { batches, bytes, end } = this.#tail.read(from, limit, bytesMax);
+    const tail = this.#tail;
+    if (from < (tail?.base ?? this.#end) || tail === undefined) return this.#readCold(from, offset(limit), bytesMax);
+    const { batches, bytes, end } = tail.read(from, limit, bytesMax);
     return { kind: 'batches', batches, bytes, endOffset: offset(end) };
   }
 
@@ -170,7 +172,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     group.addLogRow(this, { kind: 'truncate', id: this.id, previousGroup: this.#lastGroup, to });
     this.#lastGroup = group.number;
     this.#cutTo({ group: group.number, to, snapshotsUpTo: to });
-    this.#tail.cut(to);
+    this.#tail?.cut(to);
     this.#end = to;
     if (to < this.#start) this.#start = to;
     this.#durable = offset(Math.min(this.#durable, to));
@@ -192,7 +194,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     this.#start = to;
     this.#cutCount += 1;
     if (!empties) {
-      this.#tail.dropBelow(to);
+      this.#tail?.dropBelow(to);
       this.#durable = offset(Math.max(this.#durable, to));
       return;
     }
@@ -200,7 +202,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     const snapshotsUpTo = to === this.#end ? Number.POSITIVE_INFINITY : -1;
     this.#cutTo({ group: group.number, to, snapshotsUpTo });
     this.#restartGroup = group.number;
-    this.#tail.cut(0);
+    this.#tail?.cut(0);
     this.#end = to;
     // A crash before the new start is durable brings the old log back: until then nothing of the new one counts.
     this.#durable = offset(Math.min(this.#durable, to));
@@ -311,7 +313,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
    * begins, and a read of the file could neither give it nor go on.
    */
   forgetTailBelow(to: number): void {
-    this.#tail.evictBelow(to);
+    this.#tail?.evictBelow(to);
     // A read that is under way stops where the tail began.
     this.#cutCount += 1;
   }
@@ -330,7 +332,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     group.addLogRow(this, { kind: 'delete', id: this.id, previousGroup: this.#lastGroup });
     this.#cutCount += 1;
     this.#deleted = true;
-    this.#tail.cut(0);
+    this.#tail?.cut(0);
     this.#lossy = undefined;
     this.#around.onDelete(this, group.number);
   }
@@ -360,10 +362,11 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     if (this.#deleted) return;
     if (group < this.#restartGroup) return;
     if (this.#cuts.length > 0) this.#cuts = this.#cuts.filter((cut) => cut.group > group);
-    let durable = this.index().end;
+    const index = this.index();
+    let durable = index.end;
     for (const cut of this.#cuts) durable = Math.min(durable, cut.to);
     const bounded = offset(Math.min(Math.max(durable, this.#start), this.#end));
-    const start = offset(Math.min(this.index().start, this.#start));
+    const start = offset(Math.min(index.start, this.#start));
     if (bounded <= this.#durable && start <= this.#durableStart) return;
     if (bounded > this.#durable) this.#durable = bounded;
     if (start > this.#durableStart) this.#durableStart = start;
@@ -373,7 +376,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
   /** While a cut is not durable the index is right of what lies below the tail alone (L4, L5). */
   async #extentSince(from: number, sinceMs: number): Promise<number> {
     const index = this.index();
-    const indexedEnd = this.#cuts.length === 0 ? index.end : (this.#tail.base ?? this.#end);
+    const indexedEnd = this.#cuts.length === 0 ? index.end : (this.#tail?.base ?? this.#end);
     if (from >= indexedEnd) return from;
     const cuts = this.#cutCount;
     try {
@@ -387,7 +390,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
 
   async #readCold(from: Offset, limit: Offset, bytesMax: number): Promise<ReadResult> {
     const cuts = this.#cutCount;
-    const upTo = offset(Math.min(limit, this.#tail.base ?? this.#end));
+    const upTo = offset(Math.min(limit, this.#tail?.base ?? this.#end));
     try {
       const read = await this.#around.cold.read(this.index(), { from, upTo, bytesMax });
       return cuts === this.#cutCount ? read : await this.read(from, limit, bytesMax);
