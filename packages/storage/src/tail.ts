@@ -167,14 +167,11 @@ export class Tail {
   }
 }
 
-/** Shared by all logs that nothing was appended to; never written to. */
-const noChunks: (Chunk | undefined)[] = [];
-
 /** The tail of one log. */
 export class LogTail {
   readonly #tail: Tail;
   /** Slots before `#first` are empty: what was evicted must not be referred to from here. */
-  #chunks: (Chunk | undefined)[] = noChunks;
+  #chunks: (Chunk | undefined)[] = [];
   #first = 0;
 
   constructor(tail: Tail) {
@@ -189,8 +186,7 @@ export class LogTail {
   /** What is kept of the batches; `group` makes them durable. */
   add(batches: Uint8Array, span: Span, group: number): StoredBytes {
     const chunk = this.#tail.add(batches, span, group, this);
-    if (this.#chunks === noChunks) this.#chunks = [chunk];
-    else this.#chunks.push(chunk);
+    this.#chunks.push(chunk);
     this.#tail.added();
     return chunk;
   }
