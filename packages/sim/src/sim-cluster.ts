@@ -50,7 +50,11 @@ export class SimCluster {
   readonly #machines: readonly Machine[];
   readonly #delays: Random;
 
-  constructor(seed: number, nodes = 3) {
+  /** Beside what every node of it is given, as a configuration file has it. */
+  readonly #settings: Readonly<Record<string, unknown>>;
+
+  constructor(seed: number, nodes = 3, settings: Readonly<Record<string, unknown>> = {}) {
+    this.#settings = settings;
     this.simulation = new Simulation(seed);
     this.#delays = this.simulation.random.fork('network');
     const { min, max } = networkDelayUs;
@@ -184,6 +188,7 @@ export class SimCluster {
           dataDirectory: '/data',
           profile: 'tiny',
           security: { insecure: true },
+          ...this.#settings,
           cluster: { voters },
           listeners: {
             client: [{ name: 'client', protocol: 'grpc', bind: address(id, 0) }],
