@@ -40,6 +40,8 @@ interface Part {
 interface Located {
   readonly fileId: number;
   readonly extents: readonly Extent[];
+  /** Of what the file holds of the log; a boundary of batches. */
+  readonly end: number;
 }
 
 /** The bytes on the disk are not what was written. */
@@ -276,7 +278,13 @@ export class ColdReader {
       next = part.end;
       if (next < Math.min(extent.end, range.upTo)) break;
     }
-    return batches.length === 0 ? 'over-limit' : { batches, bytes, end: next };
+    if (batches.length > 0) return { batches, bytes, end: next };
+    if (!atLeastOne || range.upTo < located.end) return 'over-limit';
+    // Whoever waited for more would wait for ever.
+    return new DamagedRead(`${where}: its index ends at ${located.end}, inside a batch`, {
+      fileId,
+      intactEnd: startsAt,
+    });
   }
 
   /** The extents of one file that the range needs, as far as it is likely to reach. */
@@ -301,7 +309,7 @@ export class ColdReader {
       const intactEnd = Math.max(index.start, segment?.base ?? index.start);
       return new DamagedRead(`${this.#path(fileId)}: its index has a gap`, { fileId, intactEnd });
     }
-    return { fileId, extents: chosen };
+    return { fileId, extents: chosen, end: segment?.end ?? index.end };
   }
 
   #sectionAlone(fileId: number, section: Section, from: number): Promise<ExtentList | DamagedRead> {
