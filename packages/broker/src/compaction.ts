@@ -22,6 +22,7 @@ import { compactionWorth, isWorthWriting } from './compaction-choice.ts';
 import type { CompactionState } from './compaction-choice.ts';
 import { laterTurn, scanKeys } from './key-scan.ts';
 import type { ScannedKeys } from './key-scan.ts';
+import { nextLookMs } from './look-interval.ts';
 import { clockDoubt } from './retention-limits.ts';
 
 /** What a pass needs of a `PartitionHost`. */
@@ -71,7 +72,6 @@ interface Pass {
 }
 
 const hostsPerTurn = 100;
-const jitterPercent = 20;
 const batchBytesMax = batchBytesMaxFor(topicConfigTable.recordBytesMax.max);
 
 export class Compaction {
@@ -104,8 +104,7 @@ export class Compaction {
   #lookLater(): void {
     if (this.#stopped) return;
     const { clock, random, intervalMs } = this.#options;
-    const percent = 100 - jitterPercent / 2 + random.below(jitterPercent + 1);
-    this.#timer = clock.setTimer((intervalMs * percent) / 100, () => void this.#look());
+    this.#timer = clock.setTimer(nextLookMs(intervalMs, random), () => void this.#look());
   }
 
   /** One pass after another while one is worth it. */

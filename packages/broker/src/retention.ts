@@ -8,6 +8,7 @@
 import { SteadyWall, unreachable } from '@sluice/base';
 import type { Clock, Logger, Random, Timer, TopicId } from '@sluice/base';
 import type { TopicConfig } from '@sluice/metadata';
+import { nextLookMs } from './look-interval.ts';
 import type { PartitionHost } from './partition-host.ts';
 import { clockDoubt, retentionLimits } from './retention-limits.ts';
 import type { ClockDoubt } from './retention-limits.ts';
@@ -31,8 +32,6 @@ export interface RetentionStats {
 }
 
 const hostsPerTurn = 100;
-/** Of the interval: nodes that started together do not go on looking together. */
-const jitterPercent = 20;
 
 export class Retention {
   readonly #options: RetentionOptions;
@@ -65,8 +64,7 @@ export class Retention {
   #lookLater(): void {
     if (this.#stopped) return;
     const { clock, random, intervalMs } = this.#options;
-    const percent = 100 - jitterPercent / 2 + random.below(jitterPercent + 1);
-    this.#timer = clock.setTimer((intervalMs * percent) / 100, () => {
+    this.#timer = clock.setTimer(nextLookMs(intervalMs, random), () => {
       this.#sayDoubt();
       this.#lookAt([...this.#options.hosts], 0);
     });

@@ -16,7 +16,7 @@ import type { LogIndex, Segment } from './log-index.ts';
 import type { StateSnapshot } from './log-store.ts';
 import { type FoundFooter, readFooter } from './read-footer.ts';
 import type { SnapshotsByLog } from './snapshot-reads.ts';
-import { spansOf } from './spans.ts';
+import { type Place, spansOf } from './spans.ts';
 import { wholeEnd } from './whole-batches.ts';
 
 /** What a rewrite was to read is not what was written there; of one log when its batches are. */
@@ -110,17 +110,11 @@ export class RewriteSources {
   }
 
   /** The payload of each, in their order. */
-  async *raftPayloads(
-    { file, handle, path }: Source,
-    entries: readonly StoredEntry[],
-  ): AsyncGenerator<Uint8Array, void, undefined> {
-    let at = 0;
-    for await (const span of readingEach(file.fileId, spansOf(handle, entries))) {
-      for (const payload of span) {
-        const entry = entries[at];
-        at += 1;
-        if (payload === undefined || crc32c(payload) !== entry?.crc) {
-          throw new DamagedSource(`${path}: a Raft entry at byte ${entry?.position}`, file.fileId);
+  async *raftPayloads(source: Source, entries: readonly StoredEntry[]): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const span of readingPlaces(source, entries)) {
+      for (const { place: entry, bytes: payload } of span) {
+        if (payload === undefined || crc32c(payload) !== entry.crc) {
+          throw new DamagedSource(`${source.path}: a Raft entry at byte ${entry.position}`, source.file.fileId);
         }
         yield payload;
       }
@@ -130,7 +124,8 @@ export class RewriteSources {
   /** The extents of segments of several logs, in their order. */
   async extentsOf(segments: readonly { readonly index: LogIndex; readonly segment: Segment }[]): Promise<ExtentList[]> {
     const found: ExtentList[] = [];
-    for (const { file, path, handle } of this.#sources) {
+    for (const source of this.#sources) {
+      const { file, path } = source;
       const wanted = segments
         .map(({ index, segment }, at) => ({ index, segment, at }))
         .filter(({ segment }) => segment.fileId === file.fileId)
@@ -139,12 +134,8 @@ export class RewriteSources {
           return { ...extents, base, index, at };
         })
         .toSorted((one, other) => one.position - other.position);
-      let next = 0;
-      for await (const span of readingEach(file.fileId, spansOf(handle, wanted))) {
-        for (const bytes of span) {
-          const section = wanted[next];
-          next += 1;
-          if (section === undefined) continue;
+      for await (const span of readingPlaces(source, wanted)) {
+        for (const { place: section, bytes } of span) {
           if (bytes === undefined || crc32c(bytes) !== section.crc) {
             const log = { id: section.index.id, intactEnd: section.base };
             throw new DamagedSource(`${path}: the footer at byte ${section.position}`, file.fileId, log);
@@ -160,19 +151,16 @@ export class RewriteSources {
   async snapshotsOf(indexes: Iterable<LogIndex>): Promise<SnapshotsByLog> {
     const found = new Map<LogIndex, StateSnapshot[]>();
     const logs = [...indexes];
-    for (const { file, handle } of this.#sources) {
+    for (const source of this.#sources) {
       const wanted = logs
         .flatMap((index) =>
           index.snapshots.map(({ fileId, offset: at, section }) => ({ ...section, index, at, fileId })),
         )
-        .filter(({ fileId }) => fileId === file.fileId)
+        .filter(({ fileId }) => fileId === source.file.fileId)
         .toSorted((one, other) => one.position - other.position);
-      let next = 0;
-      for await (const span of readingEach(file.fileId, spansOf(handle, wanted))) {
-        for (const bytes of span) {
-          const place = wanted[next];
-          next += 1;
-          if (place === undefined || bytes === undefined || crc32c(bytes) !== place.crc) continue;
+      for await (const span of readingPlaces(source, wanted)) {
+        for (const { place, bytes } of span) {
+          if (bytes === undefined || crc32c(bytes) !== place.crc) continue;
           const list = found.get(place.index) ?? [];
           // Copied: it is kept for the footer, and what it was read with is not.
           list.push({ offset: offset(place.at), bytes: bytes.slice() });
@@ -186,7 +174,8 @@ export class RewriteSources {
 
   /** Fills the slab; checks nothing yet. Where a file ends too early, what was there before is left. */
   async fill(slab: Uint8Array, pieces: readonly Piece[]): Promise<void> {
-    for (const { file, path, handle } of this.#sources) {
+    for (const source of this.#sources) {
+      const { file, path } = source;
       const wanted = pieces
         .filter(({ segment }) => segment.fileId === file.fileId)
         .map(({ index, at, extent }) => ({
@@ -197,12 +186,8 @@ export class RewriteSources {
           at,
         }))
         .toSorted((one, other) => one.position - other.position);
-      let next = 0;
-      for await (const span of readingEach(file.fileId, spansOf(handle, wanted))) {
-        for (const bytes of span) {
-          const place = wanted[next];
-          next += 1;
-          if (place === undefined) continue;
+      for await (const span of readingPlaces(source, wanted)) {
+        for (const { place, bytes } of span) {
           if (bytes === undefined) {
             const log = { id: place.index.id, intactEnd: place.base };
             throw new DamagedSource(`${path} at byte ${place.position}`, file.fileId, log);
@@ -233,9 +218,24 @@ async function reading<T>(fileId: number, work: Promise<T>): Promise<T> {
   }
 }
 
-async function* readingEach<T>(fileId: number, spans: AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
+interface ReadPlace<T> {
+  readonly place: T;
+  /** Undefined where the file ends before. */
+  readonly bytes: Uint8Array | undefined;
+}
+
+/** Every place, in the order given, those of one read at a time. */
+async function* readingPlaces<T extends Place>(
+  { file: { fileId }, handle }: Source,
+  places: readonly T[],
+): AsyncGenerator<readonly ReadPlace<T>[], void, undefined> {
+  let next = 0;
   try {
-    yield* spans;
+    for await (const span of spansOf(handle, places)) {
+      const first = next;
+      next += span.length;
+      yield places.slice(first, next).map((place, at) => ({ place, bytes: span[at] }));
+    }
   } catch (error) {
     throw error instanceof DiskError ? new UnreadableSource(fileId, error) : error;
   }
