@@ -14,3 +14,6 @@ export interface Clock {
   /** Calls `run` once, after the events that are ready now: gathers the work of one turn. */
   defer(run: () => void): void;
 }
+
+/** Long work gives its turn away here: resolves after the events that are ready now. */
+export const laterTurn = (clock: Clock): Promise<void> => new Promise((resolve) => clock.defer(resolve));

@@ -10,7 +10,7 @@
  * G5. A tombstone goes when its horizon has passed by a clock that is not in doubt, and when all records that it put an
  *     end to have gone before: from older files, or in the same rewrite.
  */
-import { offset, SteadyWall, toSluiceError } from '@sluice/base';
+import { laterTurn, offset, SteadyWall, toSluiceError } from '@sluice/base';
 import type { Clock, LogId, Logger, Random, Timer, TopicId } from '@sluice/base';
 import { isCompacted, topicConfigTable } from '@sluice/metadata';
 import type { TopicConfig } from '@sluice/metadata';
@@ -20,7 +20,7 @@ import type { Compression, KeyHash } from '@sluice/record';
 import type { LogStore, NodeLog } from '@sluice/storage';
 import { compactionWorth, isWorthWriting } from './compaction-choice.ts';
 import type { CompactionState } from './compaction-choice.ts';
-import { laterTurn, scanKeys } from './key-scan.ts';
+import { scanKeys } from './key-scan.ts';
 import type { ScannedKeys } from './key-scan.ts';
 import { nextLookMs } from './look-interval.ts';
 import { clockDoubt } from './retention-limits.ts';

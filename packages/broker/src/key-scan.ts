@@ -5,7 +5,7 @@
  * S1. The table knows all records with a key from `from` to `end`. What it knows of offsets behind that is right, too.
  * S2. It reads at a bounded rate and gives the event loop back every few hundred records.
  */
-import { invariant, offset } from '@sluice/base';
+import { invariant, laterTurn, offset } from '@sluice/base';
 import type { Clock } from '@sluice/base';
 import { batchesIn, KeyOffsets, offsetAfterBatch, readRecordsLater } from '@sluice/record';
 import type { BatchHeader, Compression, KeyHash } from '@sluice/record';
@@ -35,8 +35,6 @@ export interface ScannedKeys {
 const readBytesMax = 256 * 1024;
 /** About a millisecond, most of it for the hashes of keys. */
 const recordsPerTurn = 512;
-
-export const laterTurn = (clock: Clock): Promise<void> => new Promise((resolve) => clock.defer(resolve));
 
 /** Undefined when it was given up, also because the log was cut under it. Rejects as `LogStore.read` does. */
 export async function scanKeys(options: KeyScanOptions): Promise<ScannedKeys | undefined> {

@@ -5,7 +5,7 @@
  * K1. Records are opened on a thread where the codec can be, and looked at in slices: no batch holds up the event loop.
  * K2. At most `opensMax` batches are open at a time, of `openedBytesMax` each; the others wait in order.
  */
-import { SluiceError } from '@sluice/base';
+import { laterTurn, SluiceError } from '@sluice/base';
 import type { Clock } from '@sluice/base';
 import { batchError, readRecords, readRecordsLater } from '@sluice/record';
 import type { BatchHeader, Compression, RecordReader, Result } from '@sluice/record';
@@ -59,7 +59,7 @@ async function lookThrough(opened: Result<RecordReader>, clock: Clock): Promise<
   for (let from = 0; ; from += recordsPerTurn) {
     const problem = nextProblem(reader, from);
     if (problem !== undefined || reader.isDone) return problem;
-    await new Promise<void>((resolve) => clock.defer(resolve));
+    await laterTurn(clock);
   }
 }
 

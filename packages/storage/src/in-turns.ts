@@ -1,5 +1,5 @@
 /** Long synchronous work in slices: a generator gives a turn away where it yields. */
-import type { Clock } from '@sluice/base';
+import { type Clock, laterTurn } from '@sluice/base';
 
 /** Logs that are dealt with in one turn: about a millisecond of a footer. */
 export const logsInTurn = 500;
@@ -17,8 +17,6 @@ export async function inTurns<T>(clock: Clock, work: Generator<void, T, undefine
   for (;;) {
     const step = work.next();
     if (step.done === true) return step.value;
-    await turnOf(clock);
+    await laterTurn(clock);
   }
 }
-
-export const turnOf = (clock: Clock): Promise<void> => new Promise((resolve) => clock.defer(resolve));

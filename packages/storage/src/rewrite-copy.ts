@@ -7,13 +7,13 @@
  * needs a word here. What was cut away before is not copied, to the batch.
  */
 import type { Clock, LogId } from '@sluice/base';
-import { invariant, logKey } from '@sluice/base';
+import { invariant, laterTurn, logKey } from '@sluice/base';
 import { baseOffsetOf, batchBytesAt, endOffsetOf } from '@sluice/record';
 import type { BatchTransform } from './asked-log.ts';
 import { composeLogs, composeRaft, continued, keptEntries } from './compose.ts';
 import type { DataDirectory } from './data-directory.ts';
 import type { FooterLog } from './footer.ts';
-import { logsInTurn, turnOf } from './in-turns.ts';
+import { logsInTurn } from './in-turns.ts';
 import type { FinishedFile } from './live-files.ts';
 import { gathered, type LivePiece } from './gathered-pieces.ts';
 import type { LogIndex, LogSummary, Segment } from './log-index.ts';
@@ -146,7 +146,7 @@ class SetCopy {
     const composed = new Map<string, ComposedLog>();
     for (const { footer, path, file } of this.#sources.all) {
       for (const [at, { summary }] of footer.footer.logs.entries()) {
-        if (at % logsInTurn === logsInTurn - 1) await turnOf(this.#options.clock);
+        if (at % logsInTurn === logsInTurn - 1) await laterTurn(this.#options.clock);
         const key = logKey(summary.id);
         const before = composed.get(key);
         if (before === undefined) {
@@ -334,7 +334,7 @@ class SetCopy {
     this.#part = undefined;
     this.#parts.push(file);
     for (const [at, log] of footer.logs.entries()) {
-      if (at % logsInTurn === logsInTurn - 1) await turnOf(this.#options.clock);
+      if (at % logsInTurn === logsInTurn - 1) await laterTurn(this.#options.clock);
       this.#note(file.fileId, log);
     }
   }

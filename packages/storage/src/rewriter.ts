@@ -19,10 +19,10 @@
  */
 import type { Clock, LogId, Logger } from '@sluice/base';
 import type { AskedLog, BatchTransform } from './asked-log.ts';
-import { invariant, logKey } from '@sluice/base';
+import { invariant, laterTurn, logKey } from '@sluice/base';
 import { type ColdReader, DamagedRead } from './cold-reader.ts';
 import type { DataDirectory } from './data-directory.ts';
-import { logsInTurn, turnOf } from './in-turns.ts';
+import { logsInTurn } from './in-turns.ts';
 import { sortedName } from './journal-file.ts';
 import type { FinishedEntry, FinishedFile, LiveFiles } from './live-files.ts';
 import type { LogIndex, Segment } from './log-index.ts';
@@ -294,7 +294,7 @@ export class Rewriter {
     let turn = 0;
     for (const index of this.#options.replay.logs.values()) {
       turn += 1;
-      if (turn % logsInTurn === 0) await turnOf(this.#options.clock);
+      if (turn % logsInTurn === 0) await laterTurn(this.#options.clock);
       const live = index.segmentsIn(old);
       const first = live[0];
       if (first === undefined || index.forgotten) continue;
@@ -310,7 +310,7 @@ export class Rewriter {
     let turn = 0;
     for (const index of replay.logs.values()) {
       turn += 1;
-      if (turn % logsInTurn === 0) await turnOf(this.#options.clock);
+      if (turn % logsInTurn === 0) await laterTurn(this.#options.clock);
       if (index.segmentsIn(old).length > 0) index.moveSegments(old, moved.get(index) ?? []);
       index.moveSnapshots(old, snapshots.get(index) ?? noPlaces);
     }

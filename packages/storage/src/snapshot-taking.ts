@@ -4,7 +4,7 @@
  * There may be thousands of them, and appends go on meanwhile: they are taken a slice at a time. One that is taken early is
  * as true as one that is taken late (K2). What a footer holds of them is bounded; where it is too much, logs take turns.
  */
-import type { Clock, LogId } from '@sluice/base';
+import { type Clock, laterTurn, type LogId } from '@sluice/base';
 import type { LogIndex } from './log-index.ts';
 import type { StateSnapshot } from './log-store.ts';
 
@@ -35,7 +35,7 @@ export async function takeSnapshots(
       bytes += snapshot.bytes.length;
     }
     if (clock.monotonicMs() < sliceEndMs) continue;
-    await new Promise<void>((resolve) => clock.defer(resolve));
+    await laterTurn(clock);
     sliceEndMs = clock.monotonicMs() + sliceMsMax;
   }
   return taken;
