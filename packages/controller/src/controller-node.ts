@@ -6,7 +6,7 @@
 import { toSluiceError } from '@sluice/base';
 import type { Clock, Halt, Logger, NodeId, Random, Transport } from '@sluice/base';
 import { featureLevelMax } from '@sluice/metadata';
-import type { MetadataFeed } from '@sluice/metadata';
+import type { MetadataFeed, MetadataImage } from '@sluice/metadata';
 import { memberId, Raft } from '@sluice/raft';
 import type { Entry, Leadership, MemberId, RaftConfig } from '@sluice/raft';
 import type { IdentityKeeper, RaftStore } from '@sluice/storage';
@@ -101,6 +101,16 @@ export class ControllerNode {
 
   get feed(): MetadataFeed {
     return this.#metadata;
+  }
+
+  /** Undefined until the node is born. For invariants of tests and the simulator, which only read it. */
+  get raft(): Raft | undefined {
+    return this.#runner?.raft;
+  }
+
+  /** As of what is applied here, be it the leader's present or not. */
+  get image(): MetadataImage {
+    return this.#metadata.image;
   }
 
   get standing(): ControllerStanding {

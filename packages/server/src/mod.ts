@@ -8,4 +8,4 @@ export type { Readiness } from './health.ts';
 export { metricsTable, stages } from './metrics-table.ts';
 export type { MetricRow, Stage } from './metrics-table.ts';
 export { assembleNode } from './node.ts';
-export type { Node, NodePorts } from './node.ts';
+export type { Node, NodeInspection, NodePorts } from './node.ts';

@@ -71,6 +71,7 @@ describe('a node over memory ports', () => {
   test('becomes ready, stops, and opens its directory again', async () => {
     const world = newWorld();
     const { node, halted } = assemble(world);
+    expect(node.inspect()).toBe(undefined);
     expect(node.readiness()).toEqual({
       recovered: false,
       registered: false,
@@ -85,6 +86,8 @@ describe('a node over memory ports', () => {
       sluice_node_controller_leader: 1,
       sluice_partitions_held: 0,
     });
+    expect(node.inspect()?.raft?.isLeader).toBe(true);
+    expect(node.inspect()?.image.nodes.size).toBe(1);
     await node.stop();
     expect(isReady(node.readiness())).toBe(false);
     const { node: again } = assemble(world);

@@ -14,6 +14,7 @@ import { BrokerNode } from '@sluice/broker';
 import type { StageTimes } from '@sluice/broker';
 import { ControllerNode } from '@sluice/controller';
 import { defaultRaftConfig } from '@sluice/raft';
+import type { Raft } from '@sluice/raft';
 import { compressionOver } from '@sluice/record';
 import type { PlatformCodecs } from '@sluice/record';
 import {
@@ -55,6 +56,16 @@ export interface Node {
   stop(): Promise<void>;
   readiness(): Readiness;
   figures(): NodeFigures;
+  /** Live parts, for the invariants of tests and the simulator, which only read them; undefined until the node is open. */
+  inspect(): NodeInspection | undefined;
+}
+
+export interface NodeInspection {
+  /** Undefined until the cluster is born. */
+  readonly raft: Raft | undefined;
+  readonly image: ControllerNode['image'];
+  readonly nodeLog: NodeLog;
+  readonly broker: BrokerNode | undefined;
 }
 
 export function assembleNode(config: NodeConfig, ports: NodePorts): Node {
@@ -155,6 +166,13 @@ class AssembledNode implements Node {
       sluice_compaction_records_total: broker?.compaction.records ?? 0,
       sluice_log_oldest_unsynced_seconds: nodeLog.oldestUnsyncedMs(this.#ports.clock.monotonicMs()) / 1000,
     };
+  }
+
+  inspect(): NodeInspection | undefined {
+    const parts = this.#parts;
+    if (parts === undefined) return undefined;
+    const { nodeLog, controller, broker } = parts;
+    return { raft: controller.raft, image: controller.image, nodeLog, broker };
   }
 
   async #start(): Promise<void> {
