@@ -1,4 +1,5 @@
 export * from './address.ts';
+export * from './binary.ts';
 export * from './clock.ts';
 export * from './disk.ts';
 export * from './durability.ts';

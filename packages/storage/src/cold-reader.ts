@@ -5,9 +5,8 @@
  * Every batch read is checked against its CRC and its place before it is handed out.
  */
 import type { DiskFile, Offset } from '@sluice/base';
-import { DiskError, offset, SluiceError } from '@sluice/base';
+import { ByteReader, DiskError, offset, SluiceError } from '@sluice/base';
 import { baseOffsetOf, batchesIn, crc32c } from '@sluice/record';
-import { ByteReader } from './binary.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { type Extent, ExtentList, extentBytes, extentMemoryBytes } from './extents.ts';
 import { FilePool } from './file-pool.ts';

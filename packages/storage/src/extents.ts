@@ -2,7 +2,7 @@
  * Where the bytes of one log lie in one file: contiguous, in offset order, six numbers each in one array, since a
  * file may hold hundreds of thousands. It is the sparse index of the log's offsets and of its times.
  */
-import type { ByteReader, ByteWriter } from './binary.ts';
+import type { ByteReader, ByteWriter } from '@sluice/base';
 
 export interface Extent {
   /** First offset of the bytes. */

@@ -5,9 +5,8 @@
  * files that were dropped.
  */
 import type { LogId } from '@sluice/base';
-import { logIndex, offset, term } from '@sluice/base';
+import { ByteReader, ByteWriter, logIndex, offset, term } from '@sluice/base';
 import { crc32c } from '@sluice/record';
-import { ByteReader, ByteWriter } from './binary.ts';
 import type { ExtentList } from './extents.ts';
 import { aligned, FrameKind, type FrameHeader, frameHeaderBytes, writeFrameHeader } from './frame.ts';
 import type { GroupPlace } from './group.ts';

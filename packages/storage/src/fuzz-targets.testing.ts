@@ -3,9 +3,8 @@
  * where it throws at all; it never crashes, never takes long, and never makes room for more than the bytes it was given
  * can mean.
  */
-import { DiskError, isSluiceError, nodeId, type Random, SeededRandom } from '@sluice/base';
+import { ByteReader, DiskError, isSluiceError, nodeId, type Random, SeededRandom } from '@sluice/base';
 import { crc32c } from '@sluice/record';
-import { ByteReader } from './binary.ts';
 import { checkpointFileId } from './checkpoint-name.ts';
 import { DataDirectory } from './data-directory.ts';
 import { extentBytes, ExtentList } from './extents.ts';

@@ -5,9 +5,8 @@
  * batch is a row, and a map of them costs more than the row.
  */
 import type { LogId, Offset } from '@sluice/base';
-import { offset } from '@sluice/base';
+import { ByteWriter, offset } from '@sluice/base';
 import { baseOffsetOf, batchBytesAt, crc32c, endOffsetOf, maxTimestampOf } from '@sluice/record';
-import { ByteWriter } from './binary.ts';
 import { aligned, FrameKind, frameHeaderBytes, writeFrameHeader } from './frame.ts';
 import { Gather, type Staging } from './gather.ts';
 import type { AppliedAt, LogIndex } from './log-index.ts';

@@ -3,9 +3,8 @@
  * that a copy can be looked at too, and one that a node uses; what that node does meanwhile may be missed.
  */
 import type { Disk, LogFields, Logger } from '@sluice/base';
-import { SluiceError } from '@sluice/base';
+import { ByteReader, SluiceError } from '@sluice/base';
 import { batchesIn, offsetAfterBatch } from '@sluice/record';
-import { ByteReader } from './binary.ts';
 import { checkpointFileId, checkpointName } from './checkpoint-name.ts';
 import { DataDirectory } from './data-directory.ts';
 import { type Extent, ExtentList } from './extents.ts';

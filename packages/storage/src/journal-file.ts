@@ -4,9 +4,8 @@
  * The header repeats what the groups before it add up to, so that damage there can be judged by this file alone: the
  * number and checksum of the last group, and the Raft hard state.
  */
-import { term } from '@sluice/base';
+import { ByteReader, ByteWriter, term } from '@sluice/base';
 import { crc32c } from '@sluice/record';
-import { ByteReader, ByteWriter } from './binary.ts';
 import { frameAlignment } from './frame.ts';
 import type { RaftHardState } from './raft-store.ts';
 

@@ -3,9 +3,8 @@
  * byte that comes out of here was checked.
  */
 import type { Clock, Disk, DiskFile, LogId } from '@sluice/base';
-import { DiskError, offset } from '@sluice/base';
+import { ByteReader, DiskError, offset } from '@sluice/base';
 import { crc32c } from '@sluice/record';
-import { ByteReader } from './binary.ts';
 import type { Extent } from './extents.ts';
 import { ExtentList } from './extents.ts';
 import type { StoredEntry } from './raft-index.ts';

@@ -6,8 +6,18 @@
  * proves, by naming a group before the hole, that nothing of its log was lost in it.
  */
 import type { LogId, LogIndex, Offset, Term } from '@sluice/base';
-import { isIdentity, LogKind, logIndex, offset, partitionIndex, term, topicId } from '@sluice/base';
-import { type ByteReader, type ByteWriter, putPosition } from './binary.ts';
+import {
+  type ByteReader,
+  type ByteWriter,
+  isIdentity,
+  logIndex,
+  LogKind,
+  offset,
+  partitionIndex,
+  putPosition,
+  term,
+  topicId,
+} from '@sluice/base';
 
 interface LogRow {
   readonly id: LogId;

@@ -8,9 +8,9 @@
  * Space is made ahead of the groups (`space-ahead.ts`): zeros from the last group to the end of the file are its end, and
  * no damage. They are read once, and there are no more of them than one step of that space.
  */
+import { ByteReader } from '@sluice/base';
 import type { DiskFile } from '@sluice/base';
 import { crc32c } from '@sluice/record';
-import { ByteReader } from './binary.ts';
 import { FileWindow } from './file-window.ts';
 import { type Footer, decodeFooter } from './footer.ts';
 import { frameAlignment, frameBytes, FrameKind, type FrameFound, frameHeaderBytes, readFrameHeader } from './frame.ts';

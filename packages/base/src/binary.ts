@@ -1,5 +1,5 @@
 /** Big-endian fields one after another. Nothing here throws on bad bytes: a reader remembers that it failed. */
-import { utf8Decode, utf8Encode } from '@sluice/base';
+import { utf8Decode, utf8Encode } from './utf8.ts';
 
 export class ByteWriter {
   #bytes: Uint8Array;
