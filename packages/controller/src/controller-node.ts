@@ -49,6 +49,12 @@ export interface ControllerOptions {
 /** Where the controller stands on this node, for metrics and `/readyz?verbose`. */
 export interface ControllerStanding {
   readonly role: string;
+  /** The directory belongs to a cluster. */
+  readonly isMember: boolean;
+  /** A voter, and allowed to vote. */
+  readonly votes: boolean;
+  /** In this life it followed a leader, or led, and has applied what it then knew to be committed. */
+  readonly caughtUp: boolean;
   readonly term: number;
   readonly commitIndex: number;
   readonly appliedIndex: number;
@@ -66,6 +72,7 @@ export class ControllerNode {
   readonly #service: ControllerService;
   #runner: RaftRunner | undefined;
   #sessions: BrokerSessions | undefined;
+  #caughtUp = false;
   #stopped = false;
 
   constructor(options: ControllerOptions) {
@@ -115,11 +122,16 @@ export class ControllerNode {
 
   get standing(): ControllerStanding {
     const raft = this.#runner?.raft;
+    const { appliedIndex } = this.#metadata.image;
+    this.#caughtUp ||= raft?.leader !== undefined && raft.commitIndex > 0 && appliedIndex >= raft.commitIndex;
     return {
       role: raft === undefined ? 'unborn' : raft.isVoter ? raft.role : 'observer',
+      isMember: raft !== undefined,
+      votes: raft?.isVoter === true && raft.votingAllowed,
+      caughtUp: this.#caughtUp,
       term: raft?.term ?? 0,
       commitIndex: raft?.commitIndex ?? 0,
-      appliedIndex: this.#metadata.image.appliedIndex,
+      appliedIndex,
       leader: raft?.leader === undefined ? undefined : parseMember(raft.leader).nodeId,
     };
   }

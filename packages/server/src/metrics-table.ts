@@ -33,6 +33,11 @@ export const metricsTable = {
   },
   sluice_node_ready: gauge('boolean', '1 when the node serves: registered, unfenced, caught up, listeners open.'),
   sluice_node_controller_leader: gauge('boolean', '1 when this node leads the controller.'),
+  sluice_controller_voter: gauge('boolean', '1 when this node votes on the metadata.'),
+  sluice_controller_term: gauge(
+    'count',
+    'Term of the controller quorum that this node knows; it grows with each election.',
+  ),
   sluice_metadata_index: gauge('count', 'Position in the metadata log that this node has applied.'),
   sluice_partitions_led: gauge('count', 'Partitions that this node leads.'),
   sluice_partitions_held: gauge('count', 'Partitions of which this node holds a replica.'),

@@ -114,14 +114,15 @@ class AssembledNode implements Node {
     const { nodeId } = this.#config;
     const parts = this.#parts;
     const self = parts?.controller.feed.image.node(nodeId);
-    const serves = parts !== undefined && (parts.broker === undefined || parts.broker.ready);
-    return {
-      recovered: parts !== undefined,
-      registered: parts?.broker === undefined ? parts !== undefined : self !== undefined,
-      unfenced: parts?.broker === undefined ? parts !== undefined : self?.state === 'up',
-      caughtUp: serves,
-      listenersOpen: this.#listening.length > 0,
-    };
+    const common = { recovered: parts !== undefined, listenersOpen: this.#listening.length > 0 };
+    if (parts === undefined) return { ...common, registered: false, unfenced: false, caughtUp: false };
+    const { broker, controller } = parts;
+    // Without the role broker there is nothing to register and nobody to fence: it belongs to a cluster, and follows it.
+    if (broker === undefined) {
+      const { isMember, caughtUp } = controller.standing;
+      return { ...common, registered: isMember, unfenced: isMember, caughtUp };
+    }
+    return { ...common, registered: self !== undefined, unfenced: self?.state === 'up', caughtUp: broker.ready };
   }
 
   figures(): NodeFigures {
@@ -136,6 +137,8 @@ class AssembledNode implements Node {
     return {
       sluice_node_ready: Object.values(this.readiness()).every(Boolean) ? 1 : 0,
       sluice_node_controller_leader: controller.feed.controller?.nodeId === nodeId ? 1 : 0,
+      sluice_controller_voter: controller.standing.votes ? 1 : 0,
+      sluice_controller_term: controller.standing.term,
       sluice_metadata_index: image.appliedIndex,
       sluice_partitions_led: image.leaderCount(nodeId),
       sluice_partitions_held: image.replicaCount(nodeId),

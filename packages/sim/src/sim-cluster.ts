@@ -23,6 +23,8 @@ export interface LogLine {
   readonly fields: LogFields;
 }
 
+type Settings = Readonly<Record<string, unknown>>;
+
 interface Process {
   readonly node: Node;
   readonly clock: SimClock;
@@ -50,11 +52,18 @@ export class SimCluster {
   readonly #machines: readonly Machine[];
   readonly #delays: Random;
 
-  /** Beside what every node of it is given, as a configuration file has it. */
-  readonly #settings: Readonly<Record<string, unknown>>;
+  readonly #settingsOf: (id: number) => Settings;
+  readonly #voters: readonly number[];
 
-  constructor(seed: number, nodes = 3, settings: Readonly<Record<string, unknown>> = {}) {
-    this.#settings = settings;
+  /** `settings`: beside what every node of it is given, as a configuration file has it. */
+  constructor(
+    seed: number,
+    nodes = 3,
+    settings: Settings | ((id: number) => Settings) = {},
+    voters?: readonly number[],
+  ) {
+    this.#settingsOf = typeof settings === 'function' ? settings : () => settings;
+    this.#voters = voters ?? Array.from({ length: nodes }, (_, at) => at + 1);
     this.simulation = new Simulation(seed);
     this.#delays = this.simulation.random.fork('network');
     const { min, max } = networkDelayUs;
@@ -179,7 +188,7 @@ export class SimCluster {
   }
 
   #config(id: number): NodeConfig {
-    const voters = this.#machines.map((machine) => ({ nodeId: machine.id, peerAddress: address(machine.id, 1) }));
+    const voters = this.#voters.map((voter) => ({ nodeId: voter, peerAddress: address(voter, 1) }));
     return loadConfig({
       file: {
         name: `node${id}`,
@@ -188,8 +197,8 @@ export class SimCluster {
           dataDirectory: '/data',
           profile: 'tiny',
           security: { insecure: true },
-          ...this.#settings,
           cluster: { voters },
+          ...this.#settingsOf(id),
           listeners: {
             client: [{ name: 'client', protocol: 'grpc', bind: address(id, 0) }],
             peer: { bind: address(id, 1) },
