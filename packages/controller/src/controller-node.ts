@@ -44,6 +44,8 @@ export interface ControllerOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly halt: Halt;
+  /** CRC-32C. */
+  readonly checksum: (bytes: Uint8Array) => number;
 }
 
 /** Where the controller stands on this node, for metrics and `/readyz?verbose`. */
@@ -176,10 +178,15 @@ export class ControllerNode {
     const votingAllowed = !identity.votesRevoked && !store.doubtful && !lostLog;
     const raft = new Raft({
       self: memberOf(identity),
-      voters: identity.voters.map(memberOf),
+      initialVoters: identity.voters.map((voter) => ({
+        id: memberOf(voter),
+        address: config.voters.find(({ nodeId }) => nodeId === voter.nodeId)?.peerAddress ?? '',
+      })),
       votingAllowed,
       hardState: { term, votedFor: votedFor === null ? undefined : memberId(votedFor) },
+      snapshot: undefined,
       entries: stored.entries.map(loadedEntry),
+      checksum: this.#options.checksum,
       config: config.raft,
       random: random.fork('raft'),
       nowMs: clock.monotonicMs(),

@@ -11,7 +11,7 @@ const session = fc.record({ term: aTerm, configIndex: anIndex, attempt: position
 const entry: fc.Arbitrary<Entry> = fc.record({
   index: anIndex,
   term: aTerm,
-  kind: fc.constantFrom<Entry['kind']>('no-op', 'command'),
+  kind: fc.constantFrom<Entry['kind']>('no-op', 'command', 'membership'),
   payload: fc.uint8Array({ maxLength: 40 }),
 });
 const message: fc.Arbitrary<RaftMessage> = fc.oneof(

@@ -3,7 +3,7 @@
  * UTF-8, then the payloads of its entries one after another. The header carries each payload's length.
  */
 import { isPosition, logIndex, SluiceError, term, utf8Decode, utf8Encode } from '@sluice/base';
-import type { Entry, RaftMessage } from '@sluice/raft';
+import type { Entry, EntryKind, RaftMessage } from '@sluice/raft';
 
 const formatVersion = 1;
 const prefixBytes = 5;
@@ -31,6 +31,8 @@ const fieldsOf: Readonly<Record<RaftMessage['kind'], Fields>> = {
   'heartbeat-reply': { ...replication, matchedIndex: 'position' },
   observe: logEnd,
 };
+
+const entryKinds: readonly EntryKind[] = ['no-op', 'command', 'membership'];
 
 interface EntryHeader {
   readonly index: number;
@@ -80,7 +82,7 @@ function readEntries(headers: unknown, bytes: Uint8Array, from: number): readonl
   let at = from;
   return (headers as readonly EntryHeader[]).map((header) => {
     const isEntry = isPosition(header?.index) && isPosition(header.term) && isPosition(header.bytes);
-    if (!isEntry || (header.kind !== 'no-op' && header.kind !== 'command')) throw malformed('an entry is malformed');
+    if (!isEntry || !entryKinds.includes(header.kind)) throw malformed('an entry is malformed');
     const end = at + header.bytes;
     if (end > bytes.byteLength) throw malformed('an entry ends beyond the message');
     // Copied: the entry outlives the message that it arrived in.

@@ -36,10 +36,12 @@ async function subject(voters: readonly MemberId[] = [self, other, third]) {
   let dropped = 0;
   const raft = new Raft({
     self,
-    voters,
+    initialVoters: voters.map((id) => ({ id, address: '' })),
     votingAllowed: true,
     hardState: { term: term(0), votedFor: undefined },
+    snapshot: undefined,
     entries: [],
+    checksum: () => 0,
     config: defaultRaftConfig,
     random: new SeededRandom(1),
     nowMs: clock.monotonicMs(),

@@ -3,7 +3,7 @@ import { invariant } from '@sluice/base';
 import type { Entry, EntryKind } from '@sluice/raft';
 import type { RaftEntry } from '@sluice/storage';
 
-const kindsByNumber: readonly EntryKind[] = ['no-op', 'command'];
+const kindsByNumber: readonly EntryKind[] = ['no-op', 'command', 'membership'];
 
 export const entryKindNumber = (kind: EntryKind): number => kindsByNumber.indexOf(kind);
 

@@ -20,6 +20,10 @@ export interface RaftConfig {
   /** Proposals beyond this much uncommitted log are refused; one is always let in when nothing is uncommitted. */
   readonly uncommittedBytesMax: number;
   readonly observersMax: number;
+  /** Payload of one snapshot chunk; one chunk is under way to a peer. */
+  readonly snapshotChunkBytesMax: number;
+  /** Entries kept below a snapshot, so that a follower that is a little behind needs entries only. */
+  readonly compactionTrailingEntries: number;
 }
 
 export const defaultRaftConfig: RaftConfig = {
@@ -32,6 +36,8 @@ export const defaultRaftConfig: RaftConfig = {
   inflightBytesMax: 8 * 1024 * 1024,
   uncommittedBytesMax: 64 * 1024 * 1024,
   observersMax: 1000,
+  snapshotChunkBytesMax: 256 * 1024,
+  compactionTrailingEntries: 1000,
 };
 
 export function assertRaftConfig(config: RaftConfig): void {

@@ -19,7 +19,7 @@ import type { Random } from '@sluice/base';
 import { defaultRaftConfig } from './config.ts';
 import type { RaftEffects } from './effects.ts';
 import { effectsText, entryText, messageText } from './effects-text.ts';
-import { MemoryMember } from './memory-member.ts';
+import { MemoryMember, votersOf } from './memory-member.ts';
 import { memberId } from './messages.ts';
 import type { Entry, Envelope, MemberId } from './messages.ts';
 
@@ -123,7 +123,7 @@ export class Interaction {
     for (const self of names) {
       const options = {
         self,
-        voters,
+        initialVoters: votersOf(voters),
         config: {
           ...defaultRaftConfig,
           appendBytesMax: given.get('single') === 'yes' ? 1 : defaultRaftConfig.appendBytesMax,

@@ -2,12 +2,13 @@
  * Owns the log in memory and the knowledge of how much of it is on disk. Called by every phase, changed by
  * `replication` (a leader appends), `following` (a follower appends and truncates) and `state` (durability).
  *
- * - L1: entries are contiguous from `baseIndex` + 1, terms never fall.
+ * - L1: entries are contiguous from `baseIndex` + 1, terms never fall; if there are any, they reach the snapshot.
  * - L2: `durableIndex` speaks of the log **as it is now**: an entry that replaced another at the same index is not
  *   durable because the other was (async append ABA).
  * - L3: persist numbers complete in order.
  *
- * The base is where a snapshot will end; until then it is index 0, term 0.
+ * The base is the position before the first entry. It lies at the snapshot, or below it, because entries are kept for
+ * followers that are a little behind. Without a snapshot it is index 0, term 0.
  */
 import { invariant, logIndex, nextIndex, term } from '@sluice/base';
 import type { LogIndex, Term } from '@sluice/base';
@@ -25,16 +26,40 @@ interface PendingPersist {
 }
 
 export class LogView {
-  readonly #baseIndex: LogIndex = logIndex(0);
-  readonly #baseTerm: Term = term(0);
-  readonly #entries: Entry[];
+  #baseIndex: LogIndex;
+  /** Unknown after a restart with entries below the snapshot. */
+  #baseTerm: Term | undefined;
+  #snapshotIndex: LogIndex;
+  #snapshotTerm: Term;
+  #entries: Entry[] = [];
   #durableIndex: LogIndex;
   #pending: PendingPersist[] = [];
 
-  constructor(entries: readonly Entry[]) {
-    this.#entries = [];
+  constructor(snapshot: { readonly index: LogIndex; readonly term: Term } | undefined, entries: readonly Entry[]) {
+    this.#snapshotIndex = snapshot?.index ?? logIndex(0);
+    this.#snapshotTerm = snapshot?.term ?? term(0);
+    const firstIndex = entries[0]?.index ?? nextIndex(this.#snapshotIndex);
+    this.#baseIndex = logIndex(firstIndex - 1);
+    this.#baseTerm = this.#baseIndex === this.#snapshotIndex ? this.#snapshotTerm : undefined;
     for (const entry of entries) this.append(entry);
+    invariant(
+      this.#baseIndex <= this.#snapshotIndex &&
+        this.lastIndex >= this.#snapshotIndex &&
+        this.termAt(this.#snapshotIndex) === this.#snapshotTerm,
+      'L1: entries and snapshot do not fit together',
+      { firstIndex, lastIndex: this.lastIndex, snapshotIndex: this.#snapshotIndex },
+    );
     this.#durableIndex = this.lastIndex;
+  }
+
+  /** The first entry held, or, without any, the one that would be. */
+  get firstIndex(): LogIndex {
+    return nextIndex(this.#baseIndex);
+  }
+
+  /** 0 without a snapshot. */
+  get snapshotIndex(): LogIndex {
+    return this.#snapshotIndex;
   }
 
   get lastIndex(): LogIndex {
@@ -42,7 +67,7 @@ export class LogView {
   }
 
   get lastTerm(): Term {
-    return this.#entries.at(-1)?.term ?? this.#baseTerm;
+    return this.#entries.at(-1)?.term ?? this.#snapshotTerm;
   }
 
   get durableIndex(): LogIndex {
@@ -53,7 +78,7 @@ export class LogView {
     return this.#entries[index - this.#baseIndex - 1];
   }
 
-  /** Undefined below the base and beyond the end. */
+  /** Undefined below the base, beyond the end, and at a base whose term is not known. */
   termAt(index: LogIndex): Term | undefined {
     return index === this.#baseIndex ? this.#baseTerm : this.entryAt(index)?.term;
   }

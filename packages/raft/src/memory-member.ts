@@ -7,12 +7,22 @@ import type { Random } from '@sluice/base';
 import type { RaftConfig } from './config.ts';
 import type { HardState, HeldEnvelope, Persist, RaftEffects } from './effects.ts';
 import type { RaftEvent } from './events.ts';
-import type { Entry, Envelope, MemberId } from './messages.ts';
+import type { Entry, Envelope, MemberId, Voter } from './messages.ts';
 import { Raft } from './raft.ts';
+
+/** FNV-1a: what the shell injects is CRC-32C, which lives in a package that this one does not know. */
+export function testChecksum(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5;
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  return hash;
+}
+
+/** Voters of a test bed: an address says who it is. */
+export const votersOf = (ids: readonly MemberId[]): readonly Voter[] => ids.map((id) => ({ id, address: `${id}:1` }));
 
 export interface MemoryMemberOptions {
   readonly self: MemberId;
-  readonly voters: readonly MemberId[];
+  readonly initialVoters: readonly Voter[];
   readonly config: RaftConfig;
   readonly random: Random;
   readonly nowMs: number;
@@ -81,7 +91,14 @@ export class MemoryMember {
   }
 
   #load(nowMs: number): Raft {
-    return new Raft({ ...this.#options, hardState: this.diskHardState, entries: this.diskEntries, nowMs });
+    return new Raft({
+      ...this.#options,
+      hardState: this.diskHardState,
+      snapshot: undefined,
+      entries: this.diskEntries,
+      checksum: testChecksum,
+      nowMs,
+    });
   }
 
   #write(persist: Persist): void {

@@ -20,7 +20,8 @@ export const memberId = (value: string): MemberId => {
   return value as MemberId;
 };
 
-export type EntryKind = 'no-op' | 'command';
+/** The payload of a `membership` entry is the new set of voters, as `membership` encodes it. */
+export type EntryKind = 'no-op' | 'command' | 'membership';
 
 /** One entry of the log. The payload belongs to the log from the moment it is handed over: nobody writes to it again. */
 export interface Entry {
@@ -29,6 +30,30 @@ export interface Entry {
   readonly kind: EntryKind;
   /** Empty for a no-op. */
   readonly payload: Uint8Array;
+}
+
+/** One who votes and is counted. Members that are not voters are observers. */
+export interface Voter {
+  readonly id: MemberId;
+  /** Where the shell reaches it; opaque here. */
+  readonly address: string;
+}
+
+export interface Membership {
+  /** Of the entry that made it; 0 for the initial one. */
+  readonly index: LogIndex;
+  readonly voters: readonly Voter[];
+}
+
+/** The state machine as of `index`, in place of the log up to there. Everything in it is committed. */
+export interface Snapshot {
+  readonly index: LogIndex;
+  /** Of the entry at `index`. */
+  readonly term: Term;
+  /** As of `index`. */
+  readonly membership: Membership;
+  /** Opaque here. Nobody writes to it again. */
+  readonly bytes: Uint8Array;
 }
 
 /**

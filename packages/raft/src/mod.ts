@@ -29,11 +29,14 @@ export type {
   Heartbeat,
   HeartbeatReply,
   MemberId,
+  Membership,
   Observe,
   RaftMessage,
   ReplicationSession,
+  Snapshot,
   VoteReply,
   VoteRequest,
+  Voter,
 } from './messages.ts';
 export { Raft } from './raft.ts';
 export type { PeerView } from './raft.ts';

@@ -13,7 +13,7 @@ import type { RaftEffects, Role } from './effects.ts';
 import { countOwnVote, onPeerRefused, onVoteReply, onVoteRequest, onVoting, preCampaign } from './election.ts';
 import type { RaftEvent } from './events.ts';
 import { onAppend, onHeartbeat, rejectAppend, replyToHeartbeat } from './following.ts';
-import type { Entry, MemberId, RaftMessage } from './messages.ts';
+import type { Entry, MemberId, Membership, RaftMessage } from './messages.ts';
 import { askToObserve, forgetSilentObservers, onObserve } from './observing.ts';
 import { onPropose } from './proposing.ts';
 import {
@@ -97,6 +97,21 @@ export class Raft {
 
   get votedFor(): MemberId | undefined {
     return this.#state.votedFor;
+  }
+
+  get membership(): Membership {
+    return this.#state.membership;
+  }
+
+  /** The latest snapshot here: the start of the log, but for the entries kept below it. */
+  get snapshot(): { readonly index: LogIndex; readonly term: Term } | undefined {
+    const { snapshot } = this.#state;
+    return snapshot === undefined ? undefined : { index: snapshot.index, term: snapshot.term };
+  }
+
+  /** The first entry held, or, without any, the one that would be. */
+  get firstIndex(): LogIndex {
+    return this.#state.log.firstIndex;
   }
 
   get voters(): readonly MemberId[] {

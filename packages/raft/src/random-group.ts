@@ -8,7 +8,7 @@ import type { Random } from '@sluice/base';
 import { defaultRaftConfig } from './config.ts';
 import { effectsText, messageText } from './effects-text.ts';
 import { GroupInvariants } from './group-invariants.ts';
-import { MemoryMember } from './memory-member.ts';
+import { MemoryMember, votersOf } from './memory-member.ts';
 import { memberId } from './messages.ts';
 import type { Envelope, MemberId } from './messages.ts';
 
@@ -70,7 +70,7 @@ export class RandomGroup {
     this.#invariants = new GroupInvariants(this.#members, voters);
     for (const self of [...voters, ...observers]) {
       const member = new MemoryMember(
-        { self, voters, config, random: random.fork(self), nowMs: 0, votingAllowed: true },
+        { self, initialVoters: votersOf(voters), config, random: random.fork(self), nowMs: 0, votingAllowed: true },
         (stepped, effects) => {
           for (const line of effectsText(effects)) this.#note(`${stepped.raft.self} ${line}`);
           if (effects.persist?.truncateFrom !== undefined) this.coverage.truncations += 1;

@@ -13,20 +13,30 @@ import type { LogIndex, Random, Term } from '@sluice/base';
 import type { RaftConfig } from './config.ts';
 import type { HardState, Leadership, Persist, RaftEffects, Role } from './effects.ts';
 import { LogView } from './log-view.ts';
-import type { Entry, MemberId, RaftMessage } from './messages.ts';
+import type { Entry, MemberId, Membership, RaftMessage, Snapshot, Voter } from './messages.ts';
 import { Outbox } from './outbox.ts';
 import type { Progress } from './progress.ts';
 
 export interface RaftOptions {
   readonly self: MemberId;
-  /** A member that is not among them is an observer: it follows, never votes, never campaigns. */
-  readonly voters: readonly MemberId[];
+  /**
+   * The voters that the group was born with. A member that is not among the voters is an observer: it follows, never
+   * votes, never campaigns.
+   */
+  readonly initialVoters: readonly Voter[];
   /** False when later votes of this member may be lost; the `voting` event changes it. */
   readonly votingAllowed: boolean;
   /** As recovered from disk; term 0 and no vote for an empty directory. */
   readonly hardState: HardState;
-  /** As recovered from disk: all durable, contiguous from index 1. */
+  /** As recovered from disk; the shell has already loaded its state machine from it. */
+  readonly snapshot: Snapshot | undefined;
+  /**
+   * As recovered from disk: all durable, contiguous. The first may have any index up to that after the snapshot; if
+   * there are any, they reach the snapshot.
+   */
   readonly entries: readonly Entry[];
+  /** CRC-32C. */
+  readonly checksum: (bytes: Uint8Array) => number;
   readonly config: RaftConfig;
   readonly random: Random;
   readonly nowMs: number;
@@ -37,13 +47,15 @@ export class RaftState {
   readonly config: RaftConfig;
   readonly random: Random;
   readonly log: LogView;
-  readonly voters: readonly MemberId[];
+  readonly checksum: (bytes: Uint8Array) => number;
+  /** The latest that is durable here, or that this member was told to make so; sent to who lacks what it covers. */
+  snapshot: Snapshot | undefined;
   votingAllowed: boolean;
   nowMs: number;
 
   role: Role = 'follower';
   leader: MemberId | undefined;
-  commitIndex: LogIndex = logIndex(0);
+  commitIndex: LogIndex;
   #term: Term;
   #votedFor: MemberId | undefined;
 
@@ -67,7 +79,9 @@ export class RaftState {
   nextObserveMs: number;
 
   out = new Outbox();
-  #deliveredIndex: LogIndex = logIndex(0);
+  #membership: Membership;
+  #voters: readonly MemberId[];
+  #deliveredIndex: LogIndex;
   #lastPersist = 0;
   #durablePersist = 0;
   #hardStatePersist = 0;
@@ -77,11 +91,16 @@ export class RaftState {
     this.self = options.self;
     this.config = options.config;
     this.random = options.random;
-    this.voters = [...options.voters];
+    this.checksum = options.checksum;
+    this.snapshot = options.snapshot;
+    this.#membership = options.snapshot?.membership ?? { index: logIndex(0), voters: options.initialVoters };
+    this.#voters = this.#membership.voters.map(({ id }) => id);
     invariant(new Set(this.voters).size === this.voters.length, 'a voter is named twice', { voters: this.voters });
     this.votingAllowed = options.votingAllowed;
     this.nowMs = options.nowMs;
-    this.log = new LogView(options.entries);
+    this.log = new LogView(options.snapshot, options.entries);
+    this.commitIndex = this.log.snapshotIndex;
+    this.#deliveredIndex = this.log.snapshotIndex;
     this.#term = options.hardState.term;
     this.#votedFor = options.hardState.votedFor;
     invariant(this.log.lastTerm <= this.#term, 'P3: the log is ahead of the term', {
@@ -99,6 +118,14 @@ export class RaftState {
 
   get votedFor(): MemberId | undefined {
     return this.#votedFor;
+  }
+
+  get membership(): Membership {
+    return this.#membership;
+  }
+
+  get voters(): readonly MemberId[] {
+    return this.#voters;
   }
 
   get deliveredIndex(): LogIndex {

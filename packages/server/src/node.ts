@@ -15,7 +15,7 @@ import type { StageTimes } from '@sluice/broker';
 import { ControllerNode } from '@sluice/controller';
 import { defaultRaftConfig } from '@sluice/raft';
 import type { Raft } from '@sluice/raft';
-import { compressionOver } from '@sluice/record';
+import { compressionOver, crc32c } from '@sluice/record';
 import type { PlatformCodecs } from '@sluice/record';
 import {
   DataDirectory,
@@ -284,6 +284,7 @@ class AssembledNode implements Node {
       random: random.fork('controller'),
       logger: logger.with({ component: 'controller' }),
       halt,
+      checksum: (bytes) => crc32c(bytes),
       config: {
         peerAddress: config['listeners.peer.advertise'],
         voters: config['cluster.voters'],
