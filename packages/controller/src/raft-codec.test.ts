@@ -42,8 +42,14 @@ const message: fc.Arbitrary<RaftMessage> = fc.oneof(
     hintTerm: aTerm,
     lastIndex: anIndex,
   }),
-  fc.record({ kind: fc.constant('heartbeat' as const), term: aTerm, session, commitIndex: anIndex }),
-  fc.record({ kind: fc.constant('heartbeat-reply' as const), term: aTerm, session, matchedIndex: anIndex }),
+  fc.record({ kind: fc.constant('heartbeat' as const), term: aTerm, session, commitIndex: anIndex, round: position }),
+  fc.record({
+    kind: fc.constant('heartbeat-reply' as const),
+    term: aTerm,
+    session,
+    matchedIndex: anIndex,
+    round: position,
+  }),
   fc.record({ kind: fc.constant('observe' as const), term: aTerm, lastIndex: anIndex, lastTerm: aTerm }),
 );
 

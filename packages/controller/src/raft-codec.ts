@@ -27,8 +27,8 @@ const fieldsOf: Readonly<Record<RaftMessage['kind'], Fields>> = {
     hintTerm: 'position',
     lastIndex: 'position',
   },
-  heartbeat: { ...replication, commitIndex: 'position' },
-  'heartbeat-reply': { ...replication, matchedIndex: 'position' },
+  heartbeat: { ...replication, commitIndex: 'position', round: 'position' },
+  'heartbeat-reply': { ...replication, matchedIndex: 'position', round: 'position' },
   observe: logEnd,
 };
 

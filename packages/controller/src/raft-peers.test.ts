@@ -103,6 +103,7 @@ const heartbeat = (number: number): RaftMessage => ({
   term: term(number),
   session: { term: term(number), configIndex: logIndex(0), attempt: 0 },
   commitIndex: logIndex(0),
+  round: 0,
 });
 
 test('messages arrive in order, under the name of who sent them', async () => {

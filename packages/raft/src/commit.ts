@@ -2,6 +2,7 @@
 import { logIndex, nextIndex } from '@sluice/base';
 import type { LogIndex } from '@sluice/base';
 import { entryBytes } from './log-view.ts';
+import { quorumValue } from './quorum.ts';
 import type { RaftState } from './state.ts';
 
 /**
@@ -20,10 +21,10 @@ export function maybeAdvanceCommit(state: RaftState): boolean {
 
 /** The highest index that a quorum of voters holds durably. */
 function quorumMatchIndex(state: RaftState): LogIndex {
-  const durable = state.voters
-    .map((voter) => (voter === state.self ? state.log.durableIndex : (state.peers.get(voter)?.matchIndex ?? 0)))
-    .toSorted((left, right) => right - left);
-  return logIndex(durable[state.quorum - 1] ?? 0);
+  const durable = state.voters.map((voter) =>
+    voter === state.self ? state.log.durableIndex : (state.peers.get(voter)?.matchIndex ?? 0),
+  );
+  return logIndex(quorumValue(durable) ?? 0);
 }
 
 /** A follower learns the leader's commit index, as far as its own log is known to equal the leader's. */

@@ -34,9 +34,9 @@ export function messageText(message: RaftMessage): string {
         `hint=${message.hintIndex}/${message.hintTerm} last=${message.lastIndex}`
       );
     case 'heartbeat':
-      return `${head} ${sessionText(message.session)} commit=${message.commitIndex}`;
+      return `${head} ${sessionText(message.session)} commit=${message.commitIndex} round=${message.round}`;
     case 'heartbeat-reply':
-      return `${head} ${sessionText(message.session)} matched=${message.matchedIndex}`;
+      return `${head} ${sessionText(message.session)} matched=${message.matchedIndex} round=${message.round}`;
     case 'observe':
       return `${head} last=${message.lastIndex}/${message.lastTerm}`;
   }
@@ -78,6 +78,9 @@ export function effectsText(effects: RaftEffects): string[] {
     lines.push(`send after #${held.afterPersist} to ${held.to}: ${messageText(held.message)}`);
   }
   for (const { to, message } of effects.sendNow) lines.push(`send now to ${to}: ${messageText(message)}`);
+  for (const read of effects.reads) {
+    lines.push(`read ${read.id} ${read.outcome === 'confirmed' ? `confirmed index=${read.index}` : read.outcome}`);
+  }
   if (effects.committed.length > 0) lines.push(`committed ${entriesText(effects.committed)}`);
   return lines;
 }

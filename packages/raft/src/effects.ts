@@ -8,6 +8,7 @@
  *    then send it (P2). Drop them all on a crash; nothing else is ever held.
  * 3. Send `sendNow`.
  * 4. Apply `committed`.
+ * 5. Answer each of `reads` that was confirmed when its index is applied; one that was not, now.
  *
  * Messages may be lost, repeated or reordered at any point.
  */
@@ -45,6 +46,14 @@ export type Proposal =
   /** Too much is uncommitted; it had no effect, try again when entries have committed. */
   | { readonly outcome: 'tail-full'; readonly uncommittedBytes: number };
 
+/**
+ * What became of a `read`. Confirmed: everything that anybody had committed when the read began is at or below `index`,
+ * so the memory of the member that has applied it answers linearizably.
+ */
+export type ReadOutcome =
+  | { readonly id: number; readonly outcome: 'confirmed'; readonly index: LogIndex }
+  | { readonly id: number; readonly outcome: 'not-leader' };
+
 export type Role = 'follower' | 'pre-candidate' | 'candidate' | 'leader';
 
 /** Where leadership stands. A proposal accepted in a term that is over and not yet committed is of unknown outcome. */
@@ -62,6 +71,8 @@ export interface RaftEffects {
   readonly committed: readonly Entry[];
   /** The answer to a `propose`, in the step of that event. */
   readonly proposal: Proposal | undefined;
+  /** Of reads of this step and of earlier ones; each is answered once. */
+  readonly reads: readonly ReadOutcome[];
   /** Present when role, term or leader changed in this step. */
   readonly leadership: Leadership | undefined;
   /** Step a `tick` at this time, on the clock of `nowMs`; replaces the time given before. */

@@ -10,6 +10,7 @@ import { invariant, nextIndex, nextTerm } from '@sluice/base';
 import type { MemberId, VoteReply, VoteRequest } from './messages.ts';
 import { entryBytes } from './log-view.ts';
 import { Progress } from './progress.ts';
+import { isQuorum, isUpToDate } from './quorum.ts';
 import { appendOwn, probe } from './replication.ts';
 import { adoptHigherTerm, becomeFollower, drawElectionDeadline, isLeaderAlive, stepDown } from './role.ts';
 import type { RaftState } from './state.ts';
@@ -87,13 +88,7 @@ function voteRefusal(state: RaftState, from: MemberId, message: VoteRequest): Vo
   if (message.pre ? message.term <= state.term : message.term < state.term) return 'old-term';
   if (message.pre ? isLeaderAlive(state) : state.leader !== undefined) return 'leader-alive';
   if (!message.pre && state.votedFor !== undefined && state.votedFor !== from) return 'voted-for-another';
-  return isUpToDate(state, message) ? undefined : 'log-behind';
-}
-
-/** Paper §5.4.1: the later last term wins, then the longer log. */
-function isUpToDate(state: RaftState, message: VoteRequest): boolean {
-  const { lastIndex, lastTerm } = state.log;
-  return message.lastTerm > lastTerm || (message.lastTerm === lastTerm && message.lastIndex >= lastIndex);
+  return isUpToDate(message, state.log) ? undefined : 'log-behind';
 }
 
 export function onVoteReply(state: RaftState, from: MemberId, message: VoteReply): void {
@@ -112,7 +107,7 @@ export function onVoteReply(state: RaftState, from: MemberId, message: VoteReply
   else becomeLeader(state);
 }
 
-const hasQuorum = (state: RaftState): boolean => state.grants.size >= state.quorum;
+const hasQuorum = (state: RaftState): boolean => isQuorum(state.voters, state.grants);
 
 function becomeLeader(state: RaftState): void {
   invariant(state.role === 'candidate' && state.votedFor === state.self, 'S1: leader without a campaign', {
@@ -132,6 +127,8 @@ function becomeLeader(state: RaftState): void {
   }
   // Nothing of an older term commits before an entry of this one does (paper §8), so there is one at once.
   const noOp = appendOwn(state, 'no-op', noPayload);
+  state.ownTermIndex = noOp.index;
+  state.round = 0;
   state.out.trace({ kind: 'leading', term: state.term, noOpIndex: noOp.index });
   // These appends are also the first sign of life.
   state.nextHeartbeatMs = state.nowMs + state.config.heartbeatMs;

@@ -39,6 +39,14 @@ export interface PeerRefusedEvent {
   readonly nowMs: number;
 }
 
+/** Asks from which index on the leader's memory answers linearizably; the answer with this id is in `effects.reads`. */
+export interface ReadEvent {
+  readonly kind: 'read';
+  /** Chosen by the shell; not used for another read while it waits. */
+  readonly id: number;
+  readonly nowMs: number;
+}
+
 /** A member whose later votes may be lost must not vote or campaign until it is admitted again. */
 export interface VotingEvent {
   readonly kind: 'voting';
@@ -46,4 +54,11 @@ export interface VotingEvent {
   readonly nowMs: number;
 }
 
-export type RaftEvent = TickEvent | MessageEvent | ProposeEvent | PersistedEvent | PeerRefusedEvent | VotingEvent;
+export type RaftEvent =
+  | TickEvent
+  | MessageEvent
+  | ProposeEvent
+  | ReadEvent
+  | PersistedEvent
+  | PeerRefusedEvent
+  | VotingEvent;

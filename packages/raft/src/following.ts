@@ -31,7 +31,8 @@ export function onHeartbeat(state: RaftState, from: MemberId, message: Heartbeat
 /** To a leader of an older term too: the answer carries the newer term and makes it step down. */
 export function replyToHeartbeat(state: RaftState, from: MemberId, message: Heartbeat): void {
   const { term, matchedIndex } = state;
-  state.sendWhenTermDurable(from, { kind: 'heartbeat-reply', term, session: message.session, matchedIndex });
+  const { session, round } = message;
+  state.sendWhenTermDurable(from, { kind: 'heartbeat-reply', term, session, matchedIndex, round });
 }
 
 /** To a leader of an older term too, as above. */

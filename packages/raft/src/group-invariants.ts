@@ -10,6 +10,7 @@
  * - G8 no message leaves before the disk holds its term, nor an acknowledgement before its entries (P2, P3)
  * - G9 what a member believes about disks, its own and its peers', is true; a disk at rest equals the memory
  * - G10 a voter whose disk lacks a committed entry could not win the votes of a quorum, even if all crashed now
+ * - G11 a read is confirmed at no index below what was committed when it began (linearizable reads)
  */
 import { invariant, logIndex } from '@sluice/base';
 import type { RaftEffects } from './effects.ts';
@@ -32,6 +33,9 @@ export class GroupInvariants {
   readonly #votes = new Map<string, MemberId>();
   readonly #lives = new Map<MemberId, Life>();
   readonly #diskTerms = new Map<MemberId, number>();
+  /** What was committed when each read began. */
+  readonly #reads = new Map<number, number>();
+  readsConfirmed = 0;
   /** The one committed log, and the term in which each entry was first known to be committed. */
   readonly committed: { readonly entry: Entry; readonly inTerm: number }[] = [];
 
@@ -68,6 +72,7 @@ export class GroupInvariants {
         index: entry.index,
       });
     }
+    this.#assertReads(raft.self, effects);
     this.#assertOwnDisk(member);
     this.#assertLogMatching(member);
     this.#assertCommittedDurable();
@@ -94,6 +99,10 @@ export class GroupInvariants {
     }
   }
 
+  onRead(id: number): void {
+    this.#reads.set(id, this.committed.length);
+  }
+
   /** A granted vote left for `candidate`. */
   onVote(voter: MemberId, candidate: MemberId, term: number): void {
     const key = `${voter} ${term}`;
@@ -105,6 +114,21 @@ export class GroupInvariants {
       candidate,
     });
     this.#votes.set(key, candidate);
+  }
+
+  #assertReads(member: MemberId, effects: RaftEffects): void {
+    for (const read of effects.reads) {
+      const committedBefore = this.#reads.get(read.id);
+      invariant(committedBefore !== undefined, 'G11: a read is answered twice', { member, id: read.id });
+      this.#reads.delete(read.id);
+      if (read.outcome !== 'confirmed') continue;
+      this.readsConfirmed += 1;
+      invariant(read.index >= committedBefore, 'G11: a read would miss what was committed when it began', {
+        member,
+        index: read.index,
+        committedBefore,
+      });
+    }
   }
 
   #life(member: MemberId): Life {

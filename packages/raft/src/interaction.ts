@@ -6,6 +6,7 @@
  *   `log` gives the terms of the entries; `caps` bounds what is under way, `single` sends one entry an append
  * - `wait <ms>`, `tick <member>`, `due <member>` (wait until its next tick is due, then tick)
  * - `propose <member> <payload>…`, `refuse <member> <peer>`, `voting <member> yes|no`
+ * - `read <member> <id>`
  * - `persist <member> [count]`: completes writes, all by default
  * - `deliver|repeat|drop <from> <to> [position]`: the message at a position (0: oldest) between two; `repeat` keeps it
  * - `deliver|drop all [member]`: everything in the network now, or all that goes to or comes from one
@@ -58,6 +59,9 @@ export class Interaction {
     propose: ([name, ...payloads]) => {
       const event = { kind: 'propose', payloads: payloads.map(utf8Encode), nowMs: this.#nowMs } as const;
       this.#member(name).step(event);
+    },
+    read: ([name, id]) => {
+      this.#member(name).step({ kind: 'read', id: Number(id), nowMs: this.#nowMs });
     },
     refuse: ([name, peer]) => {
       this.#member(name).step({ kind: 'peer-refused', peer: memberId(peer ?? ''), nowMs: this.#nowMs });
@@ -152,7 +156,9 @@ export class Interaction {
 
   #print(member: MemoryMember, effects: RaftEffects): void {
     const lines = effectsText(effects);
-    const shown = this.#isTerse ? lines.filter((line) => /^(leadership|committed|trace truncated)/.test(line)) : lines;
+    const shown = this.#isTerse
+      ? lines.filter((line) => /^(leadership|committed|read |trace truncated)/.test(line))
+      : lines;
     for (const line of shown) this.#lines.push(`${member.raft.self} ${line}`);
   }
 

@@ -125,6 +125,8 @@ export interface Heartbeat {
   readonly session: ReplicationSession;
   /** The receiver takes it only as far as it knows its log to equal the leader's. */
   readonly commitIndex: LogIndex;
+  /** Grows by one with each round of heartbeats of a leader: a reply proves that it still led when the round began. */
+  readonly round: number;
 }
 
 export interface HeartbeatReply {
@@ -133,6 +135,8 @@ export interface HeartbeatReply {
   readonly session: ReplicationSession;
   /** How far the sender knows its log to equal this leader's, durable or not; 0 after its restart. Never counted. */
   readonly matchedIndex: LogIndex;
+  /** Of the heartbeat that it answers. */
+  readonly round: number;
 }
 
 /** An observer without a leader asks every voter to be replicated to; whoever leads begins. */

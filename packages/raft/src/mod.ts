@@ -7,6 +7,7 @@ export type {
   Persist,
   Proposal,
   RaftEffects,
+  ReadOutcome,
   Role,
 } from './effects.ts';
 export type {
@@ -15,6 +16,7 @@ export type {
   PersistedEvent,
   ProposeEvent,
   RaftEvent,
+  ReadEvent,
   TickEvent,
   VotingEvent,
 } from './events.ts';

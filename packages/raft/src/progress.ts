@@ -35,6 +35,8 @@ export class Progress {
   lastContactMs: number;
   /** The highest commit index told to it. */
   commitSent: LogIndex = logIndex(0);
+  /** The latest round of heartbeats that it answered. */
+  roundAnswered = 0;
   #probeSent = false;
   #inflight: Inflight[] = [];
   #inflightBytes = 0;

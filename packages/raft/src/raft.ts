@@ -16,6 +16,7 @@ import { onAppend, onHeartbeat, rejectAppend, replyToHeartbeat } from './followi
 import type { Entry, MemberId, Membership, RaftMessage } from './messages.ts';
 import { askToObserve, forgetSilentObservers, onObserve } from './observing.ts';
 import { onPropose } from './proposing.ts';
+import { confirmReads, onRead } from './reading.ts';
 import {
   commitAndTell,
   holdsQuorum,
@@ -62,6 +63,9 @@ export class Raft {
       case 'propose':
         onPropose(state, event.payloads);
         break;
+      case 'read':
+        onRead(state, event.id);
+        break;
       case 'persisted':
         state.persisted(event.number);
         countOwnVote(state);
@@ -76,6 +80,7 @@ export class Raft {
       default:
         unreachable(event);
     }
+    if (state.role === 'leader') confirmReads(state);
     return state.finish(this.nextTickAtMs);
   }
 

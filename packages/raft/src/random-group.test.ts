@@ -35,11 +35,13 @@ describe('a random group keeps every invariant after every step, and recovers', 
       committed: sum(runs, 'committed') / runs.length,
       truncations: sum(runs, 'truncations') / runs.length,
       lostWrites: sum(runs, 'lostWrites') / runs.length,
+      reads: sum(runs, 'reads') / runs.length,
     };
     process.stdout.write(`raft, seeds ${seeds[0]}..${seeds.at(-1)}, a run: ${JSON.stringify(coverage)}\n`);
     expect(coverage.leaders).toBeGreaterThan(2);
     expect(coverage.committed).toBeGreaterThan(20);
     expect(coverage.lostWrites).toBeGreaterThan(2);
+    expect(coverage.reads).toBeGreaterThan(2);
     expect(coverage.truncations).toBeGreaterThan(voters > 1 ? 0.5 : -1);
   });
 

@@ -28,6 +28,7 @@ export interface RunCoverage {
   truncations: number;
   restarts: number;
   lostWrites: number;
+  reads: number;
 }
 
 interface InFlight extends Envelope {
@@ -49,7 +50,7 @@ const inFlightMax = 200;
 const historyLines = 400;
 
 export class RandomGroup {
-  readonly coverage: RunCoverage = { leaders: 0, committed: 0, truncations: 0, restarts: 0, lostWrites: 0 };
+  readonly coverage: RunCoverage = { leaders: 0, committed: 0, truncations: 0, restarts: 0, lostWrites: 0, reads: 0 };
   /** The last lines of what happened, for the account of a failure. */
   readonly history: string[] = [];
   readonly #options: RandomGroupOptions;
@@ -60,6 +61,7 @@ export class RandomGroup {
   #cut = new Set<MemberId>();
   #nowMs = 0;
   #proposals = 0;
+  #reads = 0;
 
   constructor(options: RandomGroupOptions) {
     this.#options = options;
@@ -87,6 +89,7 @@ export class RandomGroup {
     for (let step = 0; step < this.#options.steps; step += 1) this.#unsafeStep();
     this.#recover();
     this.coverage.leaders = this.#invariants.leaders;
+    this.coverage.reads = this.#invariants.readsConfirmed;
     this.coverage.committed = this.#invariants.committed.length;
     return this.coverage;
   }
@@ -97,7 +100,8 @@ export class RandomGroup {
     if (dice < 700) this.#deliverAny();
     else if (dice < 880) member.completeWrites(1 + this.#random.below(3), this.#nowMs);
     else if (dice < 940) this.#tickDue();
-    else if (dice < 975) this.#propose(member);
+    else if (dice < 965) this.#propose(member);
+    else if (dice < 975) this.#read(member);
     else if (dice < 980) this.#restart(member);
     else if (dice < 985) this.#refuse(member);
     else this.#cut = new Set(dice < 989 ? [this.#leaderOrAny().raft.self, this.#anyMember().raft.self] : []);
@@ -143,6 +147,12 @@ export class RandomGroup {
     const count = 1 + this.#random.below(3);
     const payloads = Array.from({ length: count }, () => utf8Encode(`p${(this.#proposals += 1)}`));
     member.step({ kind: 'propose', payloads, nowMs: this.#nowMs });
+  }
+
+  #read(member: MemoryMember): void {
+    this.#reads += 1;
+    this.#invariants.onRead(this.#reads);
+    member.step({ kind: 'read', id: this.#reads, nowMs: this.#nowMs });
   }
 
   #restart(member: MemoryMember): void {

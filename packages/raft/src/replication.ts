@@ -5,6 +5,7 @@ import { maybeAdvanceCommit } from './commit.ts';
 import { entryBytes } from './log-view.ts';
 import type { AppendAccepted, AppendRejected, Entry, EntryKind, HeartbeatReply, MemberId } from './messages.ts';
 import type { Progress } from './progress.ts';
+import { quorumValue } from './quorum.ts';
 import { stepDown } from './role.ts';
 import type { RaftState } from './state.ts';
 
@@ -61,9 +62,22 @@ function sendAppend(state: RaftState, progress: Progress, bytesMax: number): voi
 
 export function sendHeartbeats(state: RaftState): void {
   state.nextHeartbeatMs = state.nowMs + state.config.heartbeatMs;
-  for (const progress of state.peers.values()) {
-    const { term, commitIndex } = state;
-    state.out.sendNow(progress.peer, { kind: 'heartbeat', term, session: progress.session, commitIndex });
+  sendRound(state, [...state.peers.values()]);
+}
+
+/** A round out of turn, for reads: observers have no say in it. */
+export function sendReadRound(state: RaftState): void {
+  sendRound(
+    state,
+    [...state.peers.values()].filter((progress) => progress.isVoter),
+  );
+}
+
+function sendRound(state: RaftState, peers: readonly Progress[]): void {
+  state.round += 1;
+  const { term, commitIndex, round } = state;
+  for (const { peer, session } of peers) {
+    state.out.sendNow(peer, { kind: 'heartbeat', term, session, commitIndex, round });
   }
 }
 
@@ -117,6 +131,7 @@ function isStale(progress: Progress, prevIndex: LogIndex): boolean {
 export function onHeartbeatReply(state: RaftState, from: MemberId, message: HeartbeatReply): void {
   const progress = currentProgress(state, from, message);
   if (progress === undefined) return;
+  if (message.round > progress.roundAnswered) progress.roundAnswered = message.round;
   if (progress.state === 'probe') {
     progress.resumeProbe();
     probe(state, progress);
@@ -148,10 +163,10 @@ function currentProgress(
 
 /** When a quorum, this leader included, was last in contact: the quorum-th newest of the voters' contacts. */
 export function quorumContactMs(state: RaftState): number {
-  const contacts = state.voters
-    .map((voter) => (voter === state.self ? state.nowMs : (state.peers.get(voter)?.lastContactMs ?? 0)))
-    .toSorted((left, right) => right - left);
-  return contacts[state.quorum - 1] ?? state.nowMs;
+  const contacts = state.voters.map((voter) =>
+    voter === state.self ? state.nowMs : (state.peers.get(voter)?.lastContactMs ?? 0),
+  );
+  return quorumValue(contacts) ?? state.nowMs;
 }
 
 /** Check-quorum (thesis §6.2): a leader that no quorum answers must not go on looking like one. False: stepped down. */

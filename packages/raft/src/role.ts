@@ -53,5 +53,7 @@ export function becomeFollower(state: RaftState): void {
   state.grants.clear();
   state.peers.clear();
   state.uncommittedBytes = 0;
+  for (const { id } of state.reads) state.out.reads.push({ id, outcome: 'not-leader' });
+  state.reads = [];
   drawElectionDeadline(state);
 }

@@ -42,6 +42,14 @@ export interface RaftOptions {
   readonly nowMs: number;
 }
 
+/** A read that the leader has not confirmed yet; `reading` says more. */
+export interface PendingRead {
+  readonly id: number;
+  readonly index: LogIndex;
+  /** A quorum must answer this round or a later one. */
+  readonly round: number;
+}
+
 export class RaftState {
   readonly self: MemberId;
   readonly config: RaftConfig;
@@ -75,6 +83,12 @@ export class RaftState {
   peers = new Map<MemberId, Progress>();
   nextHeartbeatMs = 0;
   uncommittedBytes = 0;
+  /** Leader: the first entry of its term. Nothing is known of what is committed before it is. */
+  ownTermIndex: LogIndex = logIndex(0);
+  /** Leader: of the heartbeats sent last. */
+  round = 0;
+  /** Leader: reads that are not confirmed yet. */
+  reads: PendingRead[] = [];
 
   nextObserveMs: number;
 
@@ -138,10 +152,6 @@ export class RaftState {
 
   get mayCampaign(): boolean {
     return this.isVoter && this.votingAllowed;
-  }
-
-  get quorum(): number {
-    return Math.floor(this.voters.length / 2) + 1;
   }
 
   /** The number that this step's persist will have. */
@@ -218,6 +228,7 @@ export class RaftState {
       sendNow: held ? out.now : [...out.afterPersist, ...out.now],
       committed: this.#deliver(),
       proposal: out.proposal,
+      reads: out.reads,
       leadership: isShown ? undefined : leadership,
       nextTickAtMs,
       trace: out.traces,
