@@ -3,6 +3,11 @@
  *
  * Owns the open handles of finished files, a cache of their extents and the memory that reads take; all are bounded.
  * Every batch read is checked against its CRC and its place before it is handed out.
+ *
+ * A1 A read from `from` below `upTo` gives the batch that contains `from` and what follows it without a gap, or rejects.
+ *    It gives nothing in one case alone: that batch is whole, is where the index says, and ends behind `upTo`; who reads
+ *    with a larger one gets it. Whatever else an index leads to is damage, also under a checksum that fits: a reader that
+ *    got nothing and was told nothing would ask for ever.
  */
 import type { DiskFile, Offset } from '@sluice/base';
 import { ByteReader, DiskError, offset, SluiceError } from '@sluice/base';
@@ -39,8 +44,6 @@ interface Part {
 interface Located {
   readonly fileId: number;
   readonly extents: readonly Extent[];
-  /** Of what the file holds of the log; a boundary of batches. */
-  readonly end: number;
 }
 
 /** The bytes on the disk are not what was written. */
@@ -101,7 +104,7 @@ export class ColdReader {
     this.#sections.shrink();
   }
 
-  /** At least one batch. Rejects with `DamagedRead`, or `STORAGE_FAILED` when the disk fails. */
+  /** As A1 says. Rejects with `DamagedRead`, or `STORAGE_FAILED` when the disk fails. */
   read(index: LogIndex, range: ColdRange): Promise<ReadBatches> {
     return this.#budget.within(range.bytesMax + slackBytes, (lease) => this.#read(index, range, lease));
   }
@@ -180,22 +183,24 @@ export class ColdReader {
           });
     if (extents === 'over-budget') return extents;
     if (extents instanceof DamagedRead) throw extents;
-    const places = placesFrom(extents, start, { end: segment.end, bytesMax, lease });
+    const places = placesFrom(extents, start, { upTo: segment.end, end: segment.end, bytesMax, lease });
     if (places === 'over-budget') return places;
     const firstBase = Math.max(index.start, places[0]?.base ?? start);
     const read = await this.#bytes(fileId, firstBase, (file) => readSpans(file, places));
     if (read instanceof DamagedRead) throw read;
     let bytes = 0;
+    let reached = start;
     for (const [at, extent] of places.entries()) {
       bytes += extent.bytes;
       const found = read[at];
       const end = found && wholeEnd(found, extent);
-      if (end !== undefined && end >= extent.end) continue;
-      const where = `${this.#path(fileId)} at byte ${extent.position}`;
-      throw new DamagedRead(where, { fileId, intactEnd: Math.max(index.start, extent.base) });
+      const follows = at === 0 ? extent.base <= start : extent.base === reached;
+      const intactEnd = Math.max(index.start, Math.min(extent.base, reached));
+      reached = extent.end;
+      if (follows && end !== undefined && end >= extent.end) continue;
+      throw new DamagedRead(`${this.#path(fileId)} at byte ${extent.position}`, { fileId, intactEnd });
     }
-    const next = places.at(-1)?.end;
-    if (next !== undefined && next > start) return { next, bytes };
+    if (reached > start) return { next: reached, bytes };
     throw new DamagedRead(`${this.#path(fileId)}: its index has a gap`, { fileId, intactEnd: start });
   }
 
@@ -263,13 +268,16 @@ export class ColdReader {
     const batches: Uint8Array[] = [];
     let bytes = 0;
     let next = range.from;
+    let isHeldBack = false;
     for (const [at, extent] of located.extents.entries()) {
+      if (at > 0 && extent.base !== next) break;
       const part = take(read[at], extent, { ...range, from: next, bytesMax: range.bytesMax - bytes });
       if ('damagedAt' in part) {
         if (batches.length > 0) break;
         const intactEnd = Math.max(index.start, part.damagedAt);
         return new DamagedRead(`${where} at byte ${extent.position}`, { fileId, intactEnd });
       }
+      isHeldBack = part.isHeldBack;
       const fits = part.bytes.length > 0 && (part.withinLimit || (atLeastOne && batches.length === 0));
       if (!fits) break;
       batches.push(part.bytes);
@@ -278,9 +286,8 @@ export class ColdReader {
       if (next < Math.min(extent.end, range.upTo)) break;
     }
     if (batches.length > 0) return { batches, bytes, end: next };
-    if (!atLeastOne || range.upTo < located.end) return 'over-limit';
-    // Whoever waited for more would wait for ever.
-    return new DamagedRead(`${where}: its index ends at ${located.end}, inside a batch`, {
+    if (!atLeastOne || isHeldBack) return 'over-limit';
+    return new DamagedRead(`${where}: its index holds offset ${range.from}, and no batch there does`, {
       fileId,
       intactEnd: startsAt,
     });
@@ -289,6 +296,7 @@ export class ColdReader {
   /** The extents of one file that the range needs, as far as it is likely to reach. */
   async #locate(index: LogIndex, range: ColdRange, lease: ReadLease): Promise<Located | 'over-budget' | DamagedRead> {
     const segment = segmentAt(index, range.from);
+    const end = segment === undefined ? index.end : endIn(index, segment);
     const extents =
       segment === undefined
         ? index.open
@@ -300,15 +308,20 @@ export class ColdReader {
               isFresh: false,
             });
     if (extents === 'over-budget' || extents instanceof DamagedRead) return extents;
-    const end = Math.min(range.upTo, segment?.end ?? index.end);
-    const chosen = placesFrom(extents, range.from, { end, bytesMax: range.bytesMax, lease });
+    const chosen = placesFrom(extents, range.from, {
+      upTo: range.upTo,
+      end,
+      bytesMax: range.bytesMax,
+      lease,
+    });
     if (chosen === 'over-budget') return chosen;
     const fileId = segment?.fileId ?? this.#openFileId();
-    if (chosen.length === 0) {
+    const [first] = chosen;
+    if (first === undefined || first.base > range.from) {
       const intactEnd = Math.max(index.start, segment?.base ?? index.start);
       return new DamagedRead(`${this.#path(fileId)}: its index has a gap`, { fileId, intactEnd });
     }
-    return { fileId, extents: chosen, end: segment?.end ?? index.end };
+    return { fileId, extents: chosen };
   }
 
   #sectionAlone(fileId: number, section: Section, from: number): Promise<ExtentList | DamagedRead> {
@@ -360,23 +373,33 @@ const segmentBehind = (index: LogIndex, from: number): Segment | undefined =>
 const segmentAt = (index: LogIndex, from: number): Segment | undefined =>
   index.sealed.find(({ base, end }) => base <= from && from < end);
 
+/** Where what follows begins, whatever the file claims. */
+function endIn({ sealed, open, end }: LogIndex, segment: Segment): number {
+  return Math.min(segment.end, sealed[sealed.indexOf(segment) + 1]?.base ?? open.base ?? end);
+}
+
 /** While it is read, as bytes and as numbers. */
 const memoryOf = ({ bytes }: Section): number => bytes + Math.ceil(bytes / extentBytes) * extentMemoryBytes;
 
 /**
  * The extents from the one that holds `from` on, about `bytesMax` of them and at least one, as far as the lease goes. None
- * when there is none.
+ * when there is none. What lies behind `end` was cut away, at the end of a batch.
  */
 function placesFrom(
   extents: ExtentList,
   from: number,
-  { end, bytesMax, lease }: { readonly end: number; readonly bytesMax: number; readonly lease: ReadLease },
+  {
+    upTo,
+    end,
+    bytesMax,
+    lease,
+  }: { readonly upTo: number; readonly end: number; readonly bytesMax: number; readonly lease: ReadLease },
 ): readonly Extent[] | 'over-budget' {
   const chosen: Extent[] = [];
   let bytes = 0;
   for (let at = Math.max(0, extents.find(from)); at < extents.length; at += 1) {
     const extent = extents.at(at);
-    if (extent === undefined || extent.base >= end) break;
+    if (extent === undefined || extent.base >= Math.min(upTo, end)) break;
     const reach = bytes + extent.bytes + (chosen.length + 1) * placeBytes;
     if (chosen.length > 0 && (bytes >= bytesMax || reach > lease.leftBytes)) break;
     chosen.push(extent.end > end ? { ...extent, end } : extent);
@@ -391,29 +414,35 @@ function placesFrom(
 
 /**
  * The batches of an extent from the one that contains `from`, or the base of the first that is not what the index says.
- * `withinLimit` is false when even the first is over `bytesMax`; it is then returned alone.
+ * `withinLimit` is false when even the first is over `bytesMax`; it is then returned alone. `isHeldBack`: even the first
+ * ends behind `upTo`.
  */
 function take(
   bytes: Uint8Array | undefined,
   extent: Extent,
   range: ColdRange,
-): { bytes: Uint8Array; end: number; withinLimit: boolean } | { damagedAt: number } {
+): { bytes: Uint8Array; end: number; withinLimit: boolean; isHeldBack: boolean } | { damagedAt: number } {
   if (bytes === undefined || !areHeadsOf(bytes, extent.headsCrc)) return { damagedAt: extent.base };
   let next = extent.base;
   let first = -1;
   let last = 0;
   let end = range.from;
   let withinLimit = true;
+  let isHeldBack = false;
   for (const found of batchesIn(bytes)) {
-    if (next >= extent.end) break;
-    if (!found.ok || found.header.baseOffset !== next) {
+    if (next >= Math.min(extent.end, range.upTo)) break;
+    const batchEnd = found.ok ? found.header.baseOffset + found.header.lastOffsetDelta + 1 : next;
+    if (!found.ok || found.header.baseOffset !== next || batchEnd > extent.end) {
       // What comes before the damage is good; the next read begins at it.
       if (first >= 0) break;
       return { damagedAt: next };
     }
-    next = found.header.baseOffset + found.header.lastOffsetDelta + 1;
+    next = batchEnd;
     if (next <= range.from) continue;
-    if (next > range.upTo) break;
+    if (next > range.upTo) {
+      isHeldBack = first < 0;
+      break;
+    }
     const reach = found.position + found.header.batchBytes;
     const over = reach - (first < 0 ? found.position : first) > range.bytesMax;
     if (over && first >= 0) break;
@@ -424,7 +453,7 @@ function take(
     if (over) break;
   }
   if (first < 0 && next < Math.min(extent.end, range.upTo)) return { damagedAt: next };
-  return { bytes: first < 0 ? bytes.subarray(0, 0) : bytes.subarray(first, last), end, withinLimit };
+  return { bytes: first < 0 ? bytes.subarray(0, 0) : bytes.subarray(first, last), end, withinLimit, isHeldBack };
 }
 
 export const readFailed = (cause: unknown): SluiceError =>

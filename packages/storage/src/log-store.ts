@@ -25,7 +25,7 @@ export interface ReadBatches {
   /** Whole batches in offset order; one buffer may hold several. Shared with the tail: never written to. */
   readonly batches: readonly Uint8Array[];
   readonly bytes: number;
-  /** One past the last offset in `batches`; equals `from` when there was nothing to read. */
+  /** One past the last offset in `batches`; equals `from` when there are none. */
   readonly endOffset: Offset;
 }
 
@@ -94,7 +94,8 @@ export interface LogStore {
    */
   append(batches: Uint8Array, span: OffsetSpan): void;
   /**
-   * Whole batches from the one that contains `from`, about `bytesMax` at most but at least one, never past `upTo`.
+   * Whole batches from the one that contains `from`, about `bytesMax` at most but at least one, never past `upTo`. None
+   * where `from` is at the end or at `upTo`, or that batch ends behind `upTo`: nothing else is answered without a batch.
    * Synchronous when served from the tail. Rejects with `STORAGE_FAILED` when the disk fails or the bytes are damaged;
    * in the latter case `lossy` is set, and its `intactEnd` is a batch boundary. What the disk cannot read counts as that.
    * With `SHUTTING_DOWN` once the node log is closed.

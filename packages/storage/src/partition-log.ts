@@ -274,7 +274,6 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     while (next < this.#end) {
       const { headers, end } = await this.#headersFrom(next);
       yield* headers;
-      if (end === next) return;
       next = end;
     }
   }

@@ -193,7 +193,9 @@ async function readFrom(
 ): Promise<{ batches: readonly Uint8Array[]; endOffset: number } | undefined> {
   try {
     const read = await log.read(at(from), log.endOffset, 1_000_000);
-    return read.kind === 'out-of-range' || read.endOffset <= from ? undefined : read;
+    if (read.kind === 'out-of-range') return undefined;
+    if (read.endOffset <= from) throw new Error(`a read at ${from} of ${log.endOffset} gets nowhere`);
+    return read;
   } catch (error) {
     if (!isSluiceError(error) || error.code !== 'STORAGE_FAILED') throw error;
     return undefined;
