@@ -1,6 +1,7 @@
 /**
  * The metadata image: what all records up to `appliedIndex` add up to. Every node keeps one; the controller leader
- * decides on one, brokers and watchers read theirs. `replayEntry` is the only mutator, live and on load.
+ * decides on one, brokers and watchers read theirs. `replayEntry` is the only mutator, live and on load, but for
+ * `become`, by which a node takes over an image that it was sent because it lacks the entries.
  * Nodes and partitions are immutable and replaced when they change: one that was handed out stays as it was. Only the
  * list `TopicState.partitions` is live: copy it to keep it.
  *
@@ -14,6 +15,8 @@
  */
 import { brokerEpoch, invariant, logIndex, producerId, unreachable } from '@sluice/base';
 import type { ClusterId, LogIndex, NodeId, PartitionIndex, ProducerId, TopicId } from '@sluice/base';
+import { imageDifference } from './image-difference.ts';
+import { partitionFault } from './partition-rules.ts';
 import type {
   MetadataRecord,
   NodeRegisteredRecord,
@@ -25,6 +28,16 @@ import type { ImageChange, NodePhase, NodeState, PartitionKey, PartitionState, T
 
 interface MutableTopic extends TopicState {
   readonly partitions: PartitionState[];
+}
+
+/** All of an image: the rest of it follows from this. */
+export interface ImageState {
+  readonly clusterId: ClusterId | null;
+  readonly featureLevel: number;
+  readonly appliedIndex: LogIndex;
+  readonly nextProducerId: ProducerId;
+  readonly nodes: Iterable<NodeState>;
+  readonly topics: Iterable<TopicState>;
 }
 
 interface ChangeSet {
@@ -45,12 +58,30 @@ export class MetadataImage {
   #appliedIndex: LogIndex = logIndex(0);
   #nextProducerId: ProducerId = producerId(0);
   #partitionCount = 0;
-  readonly #nodes = new Map<NodeId, NodeState>();
-  readonly #topics = new Map<TopicId, MutableTopic>();
-  readonly #topicIds = new Map<string, TopicId>();
-  readonly #replicasOn: PartitionsByNode = new Map();
-  readonly #ledBy: PartitionsByNode = new Map();
-  readonly #preferredCounts = new Map<NodeId, number>();
+  #nodes = new Map<NodeId, NodeState>();
+  #topics = new Map<TopicId, MutableTopic>();
+  #topicIds = new Map<string, TopicId>();
+  #replicasOn: PartitionsByNode = new Map();
+  #ledBy: PartitionsByNode = new Map();
+  #preferredCounts = new Map<NodeId, number>();
+
+  /** An image of this state, with its indexes (M6) made anew. The lists of partitions are copied. */
+  static of(state: ImageState): MetadataImage {
+    const image = new MetadataImage();
+    image.#clusterId = state.clusterId;
+    image.#featureLevel = state.featureLevel;
+    image.#appliedIndex = state.appliedIndex;
+    image.#nextProducerId = state.nextProducerId;
+    for (const node of state.nodes) image.#nodes.set(node.nodeId, node);
+    for (const topic of state.topics) {
+      const key = nameKey(topic.namespace, topic.name);
+      image.#topics.set(topic.topicId, { ...topic, partitions: [...topic.partitions] });
+      image.#topicIds.set(key, topic.topicId);
+      image.#partitionCount += topic.partitions.length;
+      for (const partition of topic.partitions) image.#index(undefined, partition);
+    }
+    return image;
+  }
 
   /** Null before the first record. */
   get clusterId(): ClusterId | null {
@@ -160,6 +191,30 @@ export class MetadataImage {
       topicsDeleted: change.topicsDeleted,
       partitions: [...change.partitions.values()],
     };
+  }
+
+  /**
+   * Takes over the state of `later`, an image of the same log further on, and says what is different. `later` is given
+   * up: it may not be used any more.
+   */
+  become(later: MetadataImage): ImageChange {
+    invariant(later.#appliedIndex > this.#appliedIndex, 'an image is replaced only by a later one', {
+      applied: this.#appliedIndex,
+      later: later.#appliedIndex,
+    });
+    const change = imageDifference(this, later);
+    this.#clusterId = later.#clusterId;
+    this.#featureLevel = later.#featureLevel;
+    this.#appliedIndex = later.#appliedIndex;
+    this.#nextProducerId = later.#nextProducerId;
+    this.#partitionCount = later.#partitionCount;
+    this.#nodes = later.#nodes;
+    this.#topics = later.#topics;
+    this.#topicIds = later.#topicIds;
+    this.#replicasOn = later.#replicasOn;
+    this.#ledBy = later.#ledBy;
+    this.#preferredCounts = later.#preferredCounts;
+    return change;
   }
 
   #replay(record: MetadataRecord, index: LogIndex, change: ChangeSet): void {
@@ -279,7 +334,8 @@ export class MetadataImage {
 
   /** Moves a partition in the indexes by node (M6) and returns its new state, checked. */
   #index(before: PartitionState | undefined, after: PartitionState): PartitionState {
-    checkPartition(after);
+    const fault = partitionFault(after);
+    invariant(fault === undefined, fault ?? '', { state: after });
     const key = keyOf(after);
     for (const replica of before?.replicas ?? []) {
       if (!after.replicas.includes(replica)) this.#replicasOn.get(replica)?.delete(key);
@@ -306,20 +362,3 @@ function entriesOf(index: PartitionsByNode, id: NodeId): Map<string, PartitionSt
   index.set(id, made);
   return made;
 }
-
-function checkPartition(state: PartitionState): void {
-  const { replicas, isr, lossy, leader } = state;
-  invariant(isr.length > 0 && isr.every((id) => replicas.includes(id)), 'M2: isr is a part of replicas', { state });
-  invariant(!hasDuplicates(isr) && !hasDuplicates(replicas), 'M2: no duplicates', { state });
-  invariant(
-    lossy.every((id) => isr.includes(id)),
-    'M2: lossy is a part of isr',
-    { state },
-  );
-  invariant(leader === null || (isr.includes(leader) && !lossy.includes(leader)), 'M3: the leader is in sync', {
-    state,
-  });
-}
-
-/** For lists of a few: a set for each partition costs more than the search. */
-const hasDuplicates = (ids: readonly NodeId[]): boolean => ids.some((id, at) => ids.indexOf(id) !== at);

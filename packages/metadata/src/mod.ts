@@ -2,6 +2,8 @@ export * from './decide.ts';
 export { electLeader } from './election.ts';
 export type * from './feed.ts';
 export * from './image.ts';
+export * from './image-codec.ts';
+export { imageDifference } from './image-difference.ts';
 export type { Failed, MetadataError } from './metadata-error.ts';
 export { hasAnotherReplica, lastInSyncCount } from './nodes.ts';
 export { placeReplicas } from './placement.ts';

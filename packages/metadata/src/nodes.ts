@@ -105,6 +105,9 @@ function checkRegistration(request: RegisterNodeRequest): Failed | undefined {
   if (new Set(clientListeners.map((listener) => listener.name)).size !== clientListeners.length) {
     return failed('INVALID_REQUEST', 'two client listeners have the same name');
   }
+  if (clientListeners.some(({ name, protocol }) => name.length > textCharsMax || protocol.length > textCharsMax)) {
+    return failed('INVALID_REQUEST', `the name and protocol of a listener may have at most ${textCharsMax} characters`);
+  }
   for (const address of [peerAddress, adminAddress, ...clientListeners.map((listener) => listener.address)]) {
     if (address.length > textCharsMax || parseAddress(address) === undefined) {
       return failed('INVALID_REQUEST', `an advertised address is not host:port: ${address.slice(0, textCharsMax)}`);
