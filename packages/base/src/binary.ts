@@ -1,5 +1,11 @@
-/** Big-endian fields one after another. Nothing here throws on bad bytes: a reader remembers that it failed. */
+/**
+ * Fields one after another: big-endian, or as varints where most are small. Nothing here throws on bad bytes: a reader
+ * remembers that it failed.
+ */
 import { utf8Decode, utf8Encode } from './utf8.ts';
+import { VarintReader, writeVarlong } from './varint.ts';
+
+const integerBytesMax = 10;
 
 export class ByteWriter {
   #bytes: Uint8Array;
@@ -41,20 +47,15 @@ export class ByteWriter {
   /** A position: 0 to 2^53 − 1. */
   u64(value: number): void {
     this.#reserve(8);
-    putPosition(this.#view, this.#at, value);
+    this.#view.setUint32(this.#at, Math.floor(value / 0x1_0000_0000));
+    this.#view.setUint32(this.#at + 4, value >>> 0);
     this.#at += 8;
   }
 
-  /** Where the next `bytes` go, for who writes them into the `view`. */
-  skip(bytes: number): number {
-    this.#reserve(bytes);
-    this.#at += bytes;
-    return this.#at - bytes;
-  }
-
-  /** Of all of it; until more is written or skipped. */
-  get view(): DataView {
-    return this.#view;
+  /** Any whole number within ±(2^53 − 1), the shorter the smaller it is: 1 byte up to 63, 2 up to 8191. */
+  integer(value: number): void {
+    this.#reserve(integerBytesMax);
+    this.#at = writeVarlong(this.#bytes, this.#at, value);
   }
 
   bytes(value: Uint8Array): void {
@@ -86,12 +87,14 @@ export class ByteWriter {
 export class ByteReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
+  readonly #varints: VarintReader;
   #at = 0;
   #failed = false;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#varints = new VarintReader(bytes);
   }
 
   /** True once a read went past the end or met an impossible value; what it returned since means nothing. */
@@ -127,6 +130,28 @@ export class ByteReader {
     return 0;
   }
 
+  /** As `ByteWriter.integer` writes it, and in no longer form: a number has one. */
+  integer(): number {
+    const varints = this.#varints;
+    const from = this.#at;
+    varints.at = from;
+    const value = this.#failed ? undefined : varints.readVarlong();
+    if (value === undefined || (varints.at > from + 1 && this.#bytes[varints.at - 1] === 0)) {
+      this.#failed = true;
+      return 0;
+    }
+    this.#at = varints.at;
+    return value;
+  }
+
+  /** One that is not negative. */
+  count(): number {
+    const value = this.integer();
+    if (value >= 0) return value;
+    this.#failed = true;
+    return 0;
+  }
+
   bytes(length: number): Uint8Array {
     return this.#has(length) ? this.#bytes.subarray(this.#at - length, this.#at) : new Uint8Array(0);
   }
@@ -151,9 +176,4 @@ export class ByteReader {
     this.#at += bytes;
     return true;
   }
-}
-
-export function putPosition(view: DataView, at: number, value: number): void {
-  view.setUint32(at, Math.floor(value / 0x1_0000_0000));
-  view.setUint32(at + 4, value >>> 0);
 }

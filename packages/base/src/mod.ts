@@ -15,3 +15,4 @@ export * from './random.ts';
 export * from './steady-wall.ts';
 export * from './transport.ts';
 export * from './utf8.ts';
+export * from './varint.ts';

@@ -2,14 +2,14 @@
  * What a replica derived from its log, as bytes: leader epochs, and the windows of idempotent producers. Kept by storage,
  * which does not look inside; read again by `LogScan`, which goes on from it.
  *
- *   version u8, then varints of `record`: log end; epochs, each as its distance to the one before and the offsets between;
+ *   version u8, then zigzag varints: log end; epochs, each as its distance to the one before and the offsets between;
  *   producers in order of last append, each with id, epoch, age and the batches of its window, oldest first
  *
  * Bytes that are not as this writes them give undefined: the log is then read as a whole.
  */
-import { leaderEpoch, offset, producerEpoch, producerId } from '@sluice/base';
+import { leaderEpoch, offset, producerEpoch, producerId, VarintReader, writeVarint, writeVarlong } from '@sluice/base';
 import type { Offset } from '@sluice/base';
-import { sequenceAfter, VarintReader, writeVarint, writeVarlong } from '@sluice/record';
+import { sequenceAfter } from '@sluice/record';
 import type { EpochStart, ProducerBatch, ProducerSnapshot } from './events.ts';
 import { producerWindowBatches } from './producer-state.ts';
 

@@ -6,7 +6,7 @@
  *     timestamp.
  * B2. After `build` the buffer belongs to the caller and the builder refuses everything.
  */
-import { invariant } from '@sluice/base';
+import { invariant, varintBytes, varlongBytes, writeVarint, writeVarlong } from '@sluice/base';
 import { writeInt64 } from './batch-header.ts';
 import type { Compressor } from './codec.ts';
 import { crc32c } from './crc32c.ts';
@@ -30,7 +30,6 @@ import {
   recordCountAt,
 } from './layout.ts';
 import type { RecordDraft } from './record-draft.ts';
-import { varintBytes, varlongBytes, writeVarint, writeVarlong } from './varint.ts';
 
 export interface BatchBuilderOptions {
   /** First size of the buffer; the batch limit of the producer avoids every copy. 16 KiB when absent. */

@@ -7,6 +7,7 @@
  *     records' deltas are made anew against it, so that a reader who knows nothing of horizons finds their times.
  * C3. What does not decode stays as it is.
  */
+import { VarintReader, varintBytes, varlongBytes, writeVarint, writeVarlong } from '@sluice/base';
 import type { BatchHeader } from './batch-header.ts';
 import { writeInt64 } from './batch-header.ts';
 import { crc32c } from './crc32c.ts';
@@ -29,7 +30,6 @@ import type { DecodedRecord } from './record.ts';
 import type { RecordReader } from './record-decoder.ts';
 import type { Result } from './result.ts';
 import { success } from './result.ts';
-import { VarintReader, varintBytes, varlongBytes, writeVarint, writeVarlong } from './varint.ts';
 
 export interface CompactionRule {
   /** No record of the log below the end of what is compacted has this key and a higher offset. */

@@ -25,4 +25,3 @@ export * from './record-decoder.ts';
 export { draftOf, RecordDraft } from './record-draft.ts';
 export { type BatchProblem, type BatchRule, batchError, type Result } from './result.ts';
 export * from './sequence.ts';
-export * from './varint.ts';

@@ -1,4 +1,4 @@
-import { offset, utf8Decode } from '@sluice/base';
+import { offset, utf8Decode, VarintReader } from '@sluice/base';
 import type { BatchHeader } from './batch-header.ts';
 import { readBatchHeader } from './batch-header.ts';
 import type { Compression, Decompress } from './codec.ts';
@@ -7,7 +7,6 @@ import { batchHeaderBytes, recordBytesMin, recordHeaderBytesMin } from './layout
 import type { DecodedRecord, RecordHeader } from './record.ts';
 import type { BatchProblem, Failure, Result } from './result.ts';
 import { failure, success } from './result.ts';
-import { VarintReader } from './varint.ts';
 
 export interface DecodeOptions {
   /** Needed for compressed batches only. */

@@ -6,12 +6,11 @@
  * W2. Bytes that were handed over are read by `write`, not by `take`: they must not change in between.
  */
 import type { SluiceError } from '@sluice/base';
-import { invariant, utf8BytesMax, utf8Encode, utf8Write } from '@sluice/base';
+import { invariant, utf8BytesMax, utf8Encode, utf8Write, varintBytes, writeVarint } from '@sluice/base';
 import { partitionForKey } from './partition-for-key.ts';
 import type { Bytes, LogRecord, RecordContent } from './record.ts';
 import { timestampProblem } from './record.ts';
 import { batchError } from './result.ts';
-import { varintBytes, writeVarint } from './varint.ts';
 
 const scratchBytesMin = 1024;
 /** Longer texts get memory of their own, so that one of them does not stay for good. */

@@ -30,6 +30,18 @@ test(
 );
 
 test(
+  'also where a run is one batch of 1 KiB',
+  async () => {
+    const found = await amplificationOf(shortRuns(250, 1, 16));
+    expect(found.appendedBytes).toBeGreaterThan(12 * MiB);
+    expect(found.writtenFor.rewrites).toBeGreaterThan(0.9);
+    // Groups of 250 KiB end at a multiple of 4 KiB: 1 % of them.
+    expect(found.written).toBeLessThan(2.1);
+  },
+  timeoutMs,
+);
+
+test(
   'with mixed retention files take 1.5 times what lives and three journal files at most, for 1.5 bytes written',
   async () => {
     const found = await amplificationOf(mixed('long', 1.5, { roundsInHour: 30, hours: 12 }));

@@ -10,17 +10,17 @@
  *    got nothing and was told nothing would ask for ever.
  */
 import type { DiskFile, Offset } from '@sluice/base';
-import { ByteReader, DiskError, offset, SluiceError } from '@sluice/base';
+import { DiskError, offset, SluiceError } from '@sluice/base';
 import { baseOffsetOf, batchesIn, crc32c } from '@sluice/record';
 import type { DataDirectory } from './data-directory.ts';
-import { type Extent, ExtentList, extentBytes, extentMemoryBytes } from './extents.ts';
+import { type Extent, ExtentList, extentMemoryBytes } from './extents.ts';
 import { FilePool } from './file-pool.ts';
 import type { LogIndex, Segment } from './log-index.ts';
 import type { ReadBatches } from './log-store.ts';
 import { ReadBudget, type ReadLease } from './read-budget.ts';
 import type { Checked } from './scrubber.ts';
 import { SectionCache } from './section-cache.ts';
-import type { Section } from './section.ts';
+import type { ExtentSection, Section } from './section.ts';
 import { readSpans, roomFor, spanBytes } from './spans.ts';
 import { areHeadsOf, wholeEnd } from './whole-batches.ts';
 
@@ -324,7 +324,7 @@ export class ColdReader {
     return { fileId, extents: chosen };
   }
 
-  #sectionAlone(fileId: number, section: Section, from: number): Promise<ExtentList | DamagedRead> {
+  #sectionAlone(fileId: number, section: ExtentSection, from: number): Promise<ExtentList | DamagedRead> {
     const cached = this.#sections.get(fileId, section.position);
     if (cached !== undefined) return Promise.resolve(cached);
     return this.#budget.within(memoryOf(section), (lease) =>
@@ -335,18 +335,18 @@ export class ColdReader {
   /** `isFresh`: from the disk, also when it is known. */
   async #section(
     fileId: number,
-    section: Section,
+    section: ExtentSection,
     { from, lease, isFresh }: { readonly from: number; readonly lease: ReadLease; readonly isFresh: boolean },
   ): Promise<ExtentList | 'over-budget' | DamagedRead> {
     const cached = isFresh ? undefined : this.#sections.get(fileId, section.position);
     if (cached !== undefined) return cached;
     if (!lease.use(memoryOf(section))) return 'over-budget';
     const bytes = await this.#readSection(fileId, section);
-    if (bytes === undefined) {
+    const extents = bytes && ExtentList.read(bytes, section.extents);
+    if (extents === undefined) {
       const where = `${this.#path(fileId)}: the footer at byte ${section.position}`;
       return new DamagedRead(where, { fileId, intactEnd: from });
     }
-    const extents = ExtentList.read(new ByteReader(bytes));
     this.#sections.put(fileId, section.position, extents);
     return extents;
   }
@@ -379,7 +379,7 @@ function endIn({ sealed, open, end }: LogIndex, segment: Segment): number {
 }
 
 /** While it is read, as bytes and as numbers. */
-const memoryOf = ({ bytes }: Section): number => bytes + Math.ceil(bytes / extentBytes) * extentMemoryBytes;
+const memoryOf = ({ bytes, extents }: ExtentSection): number => bytes + extents * extentMemoryBytes;
 
 /**
  * The extents from the one that holds `from` on, about `bytesMax` of them and at least one, as far as the lease goes. None

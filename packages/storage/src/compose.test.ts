@@ -8,7 +8,7 @@ import { noPlaces } from './snapshot-places.ts';
 import { testLogId } from './test-node-log.ts';
 
 const id = testLogId(1);
-const section = { position: 0, bytes: 0, crc: 0 };
+const section = { position: 0, bytes: 0, crc: 0, extents: 0 };
 
 /** What one file does to a log that is in this state: a few random rows. */
 function fileOf(random: SeededRandom, index: LogIndex, fileId: number): LogSummary | undefined {

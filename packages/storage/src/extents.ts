@@ -2,7 +2,7 @@
  * Where the bytes of one log lie in one file: contiguous, in offset order, six numbers each in one array, since a
  * file may hold hundreds of thousands. It is the sparse index of the log's offsets and of its times.
  */
-import type { ByteReader, ByteWriter } from '@sluice/base';
+import { ByteReader, type ByteWriter, isPosition } from '@sluice/base';
 
 export interface Extent {
   /** First offset of the bytes. */
@@ -20,8 +20,11 @@ export interface Extent {
 const stride = 6;
 /** In memory, of one extent. */
 export const extentMemoryBytes = stride * 8;
-/** Of one extent in a footer. */
-export const extentBytes = 40;
+/** The least that one takes in a footer, where most are about 13. */
+export const extentBytesMin = 9;
+
+/** Of one extent: what a frame can hold. */
+const bytesMax = 0xffff_ffff;
 
 /** Shared by all lists without any; never written to. */
 const none: number[] = [];
@@ -119,29 +122,46 @@ export class ExtentList {
     if (dead > 0) this.#values.splice(0, dead * stride);
   }
 
+  /** Each by how far it is from the one before; the least of it is the checksum, and a byte for each other number. */
   write(writer: ByteWriter): void {
-    for (let at = 0; at < this.#values.length; at += stride) {
-      writer.u64(this.#values[at] ?? 0);
-      writer.u64(this.#values[at + 1] ?? 0);
-      writer.u64(this.#values[at + 2] ?? 0);
-      writer.u32(this.#values[at + 3] ?? 0);
-      writer.u32(this.#values[at + 4] ?? 0);
-      writer.u64(this.#values[at + 5] ?? 0);
+    let last = beforeFirst;
+    for (let index = 0; index < this.length; index += 1) {
+      const extent = this.at(index) ?? last;
+      writer.integer(extent.base - last.end);
+      writer.integer(extent.end - extent.base);
+      writer.integer(extent.position - last.position - last.bytes);
+      writer.integer(extent.bytes);
+      writer.u32(extent.headsCrc);
+      writer.integer(extent.maxTimestampMs - last.maxTimestampMs);
+      last = extent;
     }
   }
 
-  static read(reader: ByteReader): ExtentList {
+  /** What fills the bytes; undefined when that is not so many extents. */
+  static read(bytes: Uint8Array, count: number): ExtentList | undefined {
+    const reader = new ByteReader(bytes);
     const list = new ExtentList();
-    while (reader.left >= extentBytes && !reader.failed) {
-      list.push({
-        base: reader.u64(),
-        end: reader.u64(),
-        position: reader.u64(),
-        bytes: reader.u32(),
-        headsCrc: reader.u32(),
-        maxTimestampMs: reader.u64(),
-      });
+    let last = beforeFirst;
+    for (let left = count; left > 0; left -= 1) {
+      const extent = readBehind(last, reader);
+      if (extent === undefined) return undefined;
+      list.push(extent);
+      last = extent;
     }
-    return list;
+    return reader.left === 0 ? list : undefined;
   }
+}
+
+const beforeFirst: Extent = { base: 0, end: 0, position: 0, bytes: 0, headsCrc: 0, maxTimestampMs: 0 };
+
+function readBehind(last: Extent, reader: ByteReader): Extent | undefined {
+  const base = last.end + reader.integer();
+  const end = base + reader.count();
+  const position = last.position + last.bytes + reader.integer();
+  const bytes = reader.count();
+  const headsCrc = reader.u32();
+  const maxTimestampMs = last.maxTimestampMs + reader.integer();
+  const isSane = isPosition(base) && isPosition(end) && isPosition(position) && isPosition(maxTimestampMs);
+  if (reader.failed || !isSane || bytes > bytesMax) return undefined;
+  return { base, end, position, bytes, headsCrc, maxTimestampMs };
 }

@@ -4,22 +4,21 @@
  * A sorted file ends with one too, which stands for the files that its set took the place of, and a checkpoint, for all
  * files that were dropped.
  */
-import type { LogId } from '@sluice/base';
 import { ByteReader, ByteWriter, logIndex, offset, term } from '@sluice/base';
 import { crc32c } from '@sluice/record';
-import type { ExtentList } from './extents.ts';
+import { type ExtentList, extentBytesMin } from './extents.ts';
 import { aligned, FrameKind, type FrameHeader, frameHeaderBytes, writeFrameHeader } from './frame.ts';
 import type { GroupPlace } from './group.ts';
 import { atOnce, logsInTurn } from './in-turns.ts';
+import { LogIdReader, LogIdWriter } from './log-id-bytes.ts';
 import type { LogSummary } from './log-index.ts';
 import type { StateSnapshot } from './log-store.ts';
 import type { RaftSummary, StoredEntry } from './raft-index.ts';
-import { readLogId, writeLogId } from './rows.ts';
-import type { Section } from './section.ts';
+import type { ExtentSection, Section } from './section.ts';
 
 export interface FooterLog {
   readonly summary: LogSummary;
-  readonly section: Section;
+  readonly section: ExtentSection;
   /** Oldest first; one at most, but in a file that stands for others. */
   readonly snapshots: readonly FooterSnapshot[];
 }
@@ -76,10 +75,11 @@ export function* encodingFooter(source: FooterSource, place: GroupPlace): Genera
       for (const entry of raftSource.stored) writeStored(sections, entry);
     }),
   };
-  const table = new ByteWriter(1024 + logs.length * 128);
+  const table = new ByteWriter(1024 + logs.length * 64);
+  const ids = new LogIdWriter(table);
   for (const [at, log] of logs.entries()) {
     if (at % logsInTurn === logsInTurn - 1) yield;
-    writeLog(table, log);
+    writeLog(table, ids, log);
   }
   if (raft !== undefined) writeRaft(table, raft);
   if (source.damaged) table.u8(rowKind.damaged);
@@ -114,13 +114,14 @@ export function* decodingFooter(
 ): Generator<void, Footer | undefined, undefined> {
   if (crc32c(table) !== header.tableCrc) return undefined;
   const reader = new ByteReader(table);
+  const ids = new LogIdReader(reader);
   const logs: FooterLog[] = [];
   let raft: FooterRaft | undefined;
   let isDamaged = false;
   for (let row = 0; row < header.rowCount && !reader.failed; row += 1) {
     if (row % logsInTurn === logsInTurn - 1) yield;
     const kind = reader.u8();
-    if (kind === rowKind.log) logs.push(readLog(reader));
+    if (kind === rowKind.log) logs.push(readLog(reader, ids));
     else if (kind === rowKind.raft) raft = readRaft(reader);
     else if (kind === rowKind.damaged) isDamaged = true;
     else reader.fail();
@@ -140,10 +141,11 @@ function* writeSections(
   sections: ByteWriter,
   source: Iterable<FooterSourceLog>,
 ): Generator<void, readonly FooterLog[], undefined> {
-  const located: { readonly log: FooterSourceLog; readonly section: Section }[] = [];
+  const located: { readonly log: FooterSourceLog; readonly section: ExtentSection }[] = [];
   for (const log of source) {
     if (located.length % logsInTurn === logsInTurn - 1) yield;
-    located.push({ log, section: addSection(sections, () => log.extents.write(sections)) });
+    const section = addSection(sections, () => log.extents.write(sections));
+    located.push({ log, section: { ...section, extents: log.extents.length } });
   }
   // Side by side, so that a node that starts reads those of many logs at once.
   return located.map(({ log, section }) => ({
@@ -196,10 +198,10 @@ function* placed(footer: Footer, payloadPosition: number): Generator<void, Foote
   return { ...footer, logs, raft: footer.raft && move(footer.raft) };
 }
 
-function writeLog(writer: ByteWriter, { summary, section, snapshots }: FooterLog): void {
+function writeLog(writer: ByteWriter, ids: LogIdWriter, { summary, section, snapshots }: FooterLog): void {
   const { lossy } = summary;
   writer.u8(rowKind.log);
-  writeLogId(writer, summary.id);
+  ids.write(summary.id);
   writer.u8(
     (summary.absolute ? flag.absolute : 0) |
       (summary.deleted ? flag.deleted : 0) |
@@ -208,46 +210,47 @@ function writeLog(writer: ByteWriter, { summary, section, snapshots }: FooterLog
       (lossy === undefined ? 0 : flag.lossy) |
       (lossy?.knownEnd === undefined ? 0 : flag.knownEnd),
   );
-  writer.u64(summary.previousGroup);
-  writer.u64(summary.lastGroup);
-  writer.u64(summary.keepBelow ?? 0);
-  writer.u64(summary.start);
-  writer.u64(summary.end);
-  writer.u64(summary.base ?? 0);
-  writer.u64(summary.segmentEnd);
-  writer.u64(summary.bytes);
-  writer.u64(summary.appendedMs);
-  writer.u64(summary.maxTimestampMs);
+  writer.integer(summary.previousGroup);
+  writer.integer(summary.lastGroup);
+  writer.integer(summary.keepBelow ?? 0);
+  writer.integer(summary.start);
+  writer.integer(summary.end);
+  writer.integer(summary.base ?? 0);
+  writer.integer(summary.segmentEnd);
+  writer.integer(summary.bytes);
+  writer.integer(summary.appendedMs);
+  writer.integer(summary.maxTimestampMs);
   writeSection(writer, section);
+  writer.integer(section.extents);
   writer.u8(snapshots.length);
   for (const snapshot of snapshots) {
-    writer.u64(snapshot.offset);
+    writer.integer(snapshot.offset);
     writeSection(writer, snapshot.section);
   }
   if (lossy === undefined) return;
-  writer.u64(lossy.intactEnd);
-  writer.u64(lossy.knownEnd ?? 0);
+  writer.integer(lossy.intactEnd);
+  writer.integer(lossy.knownEnd ?? 0);
   writer.text(lossy.where);
 }
 
-function readLog(reader: ByteReader): FooterLog {
-  const id: LogId = readLogId(reader);
+function readLog(reader: ByteReader, ids: LogIdReader): FooterLog {
+  const id = ids.read();
   const flags = reader.u8();
   const has = (bit: number): boolean => (flags & bit) !== 0;
-  const previousGroup = reader.u64();
-  const lastGroup = reader.u64();
-  const keepBelow = reader.u64();
-  const start = reader.u64();
-  const end = reader.u64();
-  const base = reader.u64();
-  const segmentEnd = reader.u64();
-  const bytes = reader.u64();
-  const appendedMs = reader.u64();
-  const maxTimestampMs = reader.u64();
-  const section = readSection(reader);
+  const previousGroup = reader.count();
+  const lastGroup = reader.count();
+  const keepBelow = reader.count();
+  const start = reader.count();
+  const end = reader.count();
+  const base = reader.count();
+  const segmentEnd = reader.count();
+  const bytes = reader.count();
+  const appendedMs = reader.count();
+  const maxTimestampMs = reader.count();
+  const section = readExtentSection(reader);
   const snapshots: FooterSnapshot[] = [];
   for (let left = reader.u8(); left > 0 && !reader.failed; left -= 1) {
-    snapshots.push({ offset: reader.u64(), section: readSection(reader) });
+    snapshots.push({ offset: reader.count(), section: readSection(reader) });
   }
   const lossy = has(flag.lossy) ? readLossy(reader, has(flag.knownEnd)) : undefined;
   return {
@@ -273,8 +276,8 @@ function readLog(reader: ByteReader): FooterLog {
 }
 
 function readLossy(reader: ByteReader, endKnown: boolean): NonNullable<LogSummary['lossy']> {
-  const intactEnd = offset(reader.u64());
-  const knownEnd = offset(reader.u64());
+  const intactEnd = offset(reader.count());
+  const knownEnd = offset(reader.count());
   return { intactEnd, knownEnd: endKnown ? knownEnd : undefined, where: reader.text() ?? '' };
 }
 
@@ -314,13 +317,21 @@ function readRaft(reader: ByteReader): FooterRaft {
 }
 
 function writeSection(writer: ByteWriter, section: Section): void {
-  writer.u32(section.position);
-  writer.u32(section.bytes);
+  writer.integer(section.position);
+  writer.integer(section.bytes);
   writer.u32(section.crc);
 }
 
-const readSection = (reader: ByteReader): Section => ({
-  position: reader.u32(),
-  bytes: reader.u32(),
-  crc: reader.u32(),
-});
+/** Both fit a frame. */
+function readSection(reader: ByteReader): Section {
+  const section = { position: reader.count(), bytes: reader.count(), crc: reader.u32() };
+  if (section.position > 0xffff_ffff || section.bytes > 0xffff_ffff) reader.fail();
+  return section;
+}
+
+/** What it takes in memory is reckoned by the number of extents: no more of them than its bytes can hold. */
+function readExtentSection(reader: ByteReader): ExtentSection {
+  const section = { ...readSection(reader), extents: reader.count() };
+  if (section.extents * extentBytesMin > section.bytes) reader.fail();
+  return section;
+}

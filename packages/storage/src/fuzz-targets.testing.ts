@@ -3,11 +3,11 @@
  * where it throws at all; it never crashes, never takes long, and never makes room for more than the bytes it was given
  * can mean.
  */
-import { ByteReader, DiskError, isSluiceError, nodeId, type Random, SeededRandom } from '@sluice/base';
+import { DiskError, isSluiceError, nodeId, type Random, SeededRandom } from '@sluice/base';
 import { crc32c } from '@sluice/record';
 import { checkpointFileId } from './checkpoint-name.ts';
 import { DataDirectory } from './data-directory.ts';
-import { extentBytes, ExtentList } from './extents.ts';
+import { extentBytesMin, ExtentList } from './extents.ts';
 import { decodeFooter, decodeStored } from './footer.ts';
 import { type FrameHeader, frameAlignment, FrameKind, frameBytes, frameHeaderBytes, readFrameHeader } from './frame.ts';
 import { IdentityStore } from './identity.ts';
@@ -16,7 +16,7 @@ import type { LogStore } from './log-store.ts';
 import { readManifest } from './manifest.ts';
 import { MemoryDisk } from './memory-disk.ts';
 import { rotPath, writeDirectory } from './rot.testing.ts';
-import { readRow } from './rows.ts';
+import { RowReader } from './rows.ts';
 import { openTestNode } from './test-node-log.ts';
 
 export interface FuzzTarget {
@@ -116,7 +116,17 @@ function withCrc(bytes: Uint8Array, at: number): void {
 const tooMany = (items: number, bytes: number, itemBytesMin: number): string | undefined =>
   items * itemBytesMin > bytes ? `${items} items of at least ${itemBytesMin} bytes from ${bytes} bytes` : undefined;
 
-const rowBytesMin = 9;
+/** Without a log, and the group before it. */
+const rowBytesMin = 2;
+/** Of a log in a footer; without an extent. */
+const footerLogBytesMin = 24;
+
+/** Mostly with a number of them that fits the bytes. */
+function readExtents(input: Uint8Array, random: Random): ExtentList | undefined {
+  const count =
+    random.below(8) === 0 ? random.nextUint32() : random.below(Math.floor(input.length / extentBytesMin) + 2);
+  return ExtentList.read(input, count);
+}
 
 const targets: Readonly<Record<FuzzTargetName, (files: Files) => FuzzTarget>> = {
   frames: (files) => ({
@@ -133,10 +143,10 @@ const targets: Readonly<Record<FuzzTargetName, (files: Files) => FuzzTarget>> = 
   rows: (files) => ({
     samples: tablesOf(files, FrameKind.group),
     allocation: { perByte: 8, beside: 4096 },
-    decode: (input) => {
-      const reader = new ByteReader(input);
+    decode: (input, random) => {
+      const reader = new RowReader(input, { group: random.below(64), appendedMs: random.nextUint32() });
       let rows = 0;
-      while (reader.left > 0 && readRow(reader) !== undefined) rows += 1;
+      while (reader.left > 0 && reader.next() !== undefined) rows += 1;
       return tooMany(rows, input.length, rowBytesMin);
     },
   }),
@@ -155,16 +165,20 @@ const targets: Readonly<Record<FuzzTargetName, (files: Files) => FuzzTarget>> = 
       };
       const tableCrc = isSealed(random) || random.below(4) > 0 ? crc32c(input) : 0;
       const footer = decodeFooter({ ...header, rowCount, previousChecksum: 0, tableCrc, appendedMs: 0 }, input);
-      return tooMany(footer?.logs.length ?? 0, input.length, 80);
+      for (const { section } of footer?.logs ?? []) {
+        const problem = tooMany(section.extents, section.bytes, extentBytesMin);
+        if (problem !== undefined) return problem;
+      }
+      return tooMany(footer?.logs.length ?? 0, input.length, footerLogBytesMin);
     },
   }),
   extents: (files) => ({
     samples: sectionsOf(files, 'logs'),
     allocation: small,
     decode: (input, random) => {
-      const extents = ExtentList.read(new ByteReader(input));
-      extents.at(extents.find(random.nextUint32()));
-      return tooMany(extents.length, input.length, extentBytes);
+      const extents = readExtents(input, random);
+      extents?.at(extents.find(random.nextUint32()));
+      return tooMany(extents?.length ?? 0, input.length, extentBytesMin);
     },
   }),
   'raft-entries': (files) => ({

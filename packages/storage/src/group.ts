@@ -5,18 +5,18 @@
  * batch is a row, and a map of them costs more than the row.
  */
 import type { LogId, Offset } from '@sluice/base';
-import { ByteWriter, offset } from '@sluice/base';
+import { offset } from '@sluice/base';
 import { baseOffsetOf, batchBytesAt, crc32c, endOffsetOf, maxTimestampOf } from '@sluice/record';
 import { aligned, FrameKind, frameHeaderBytes, writeFrameHeader } from './frame.ts';
 import { Gather, type Staging } from './gather.ts';
 import type { AppliedAt, LogIndex } from './log-index.ts';
-import { type RaftEntryRow, type Row, type RunRow, writeRow } from './rows.ts';
+import { type RaftEntryRow, type Row, RowWriter, type RunRow } from './rows.ts';
 import { headCrc } from './whole-batches.ts';
 
 /** A run goes on in a new row from here on, so that rows are a sparse index. */
 const runBytesMax = 256 * 1024;
 /** About what a row takes in the table. */
-const rowBytes = 80;
+const rowBytes = 40;
 
 /** Told about a group in the order in which they first took part. */
 export interface GroupMember {
@@ -183,14 +183,15 @@ export class Group {
 
   /** The frame for this place. The staging buffer must be left alone until it is written. */
   encode(place: GroupPlace, staging: Staging): EncodedGroup {
-    const table = new ByteWriter(256 + this.#rows.length * rowBytes);
+    const of = { group: this.number, appendedMs: place.appendedMs };
+    const table = new RowWriter(of, 256 + this.#rows.length * rowBytes);
     let payloadAt = 0;
     for (const row of this.#rows) {
       if (row.kind === 'run' || row.kind === 'raft-entry') {
         row.payloadAt = payloadAt;
         payloadAt += row.bytes;
       }
-      writeRow(table, row);
+      table.write(row);
     }
     const tableBytes = table.length;
     const total = aligned(frameHeaderBytes + tableBytes + payloadAt);

@@ -12,7 +12,7 @@ import type { FileUse } from './file-use.ts';
 /** A file is finished at this many rows at the latest: its footer must stay small. */
 const journalRowsMax = 262_144;
 /** About what a segment takes. */
-const segmentBytes = 208;
+const segmentBytes = 216;
 
 export class IndexMemory {
   /** Of the open file. */

@@ -3,7 +3,7 @@
  * that a copy can be looked at too, and one that a node uses; what that node does meanwhile may be missed.
  */
 import type { Disk, LogFields, Logger } from '@sluice/base';
-import { ByteReader, SluiceError } from '@sluice/base';
+import { SluiceError } from '@sluice/base';
 import { batchesIn, offsetAfterBatch } from '@sluice/record';
 import { checkpointFileId, checkpointName } from './checkpoint-name.ts';
 import { DataDirectory } from './data-directory.ts';
@@ -13,6 +13,7 @@ import { fileName } from './live-files.ts';
 import type { LogIndex } from './log-index.ts';
 import { type Recovered, recover } from './recovery.ts';
 import { readOnly } from './read-only-disk.ts';
+import type { ExtentSection } from './section.ts';
 import { readSpans, roomFor } from './spans.ts';
 
 export interface InspectedFile {
@@ -244,13 +245,13 @@ async function runsOf(
 async function sectionOf(
   directory: DataDirectory,
   name: string,
-  place: { readonly position: number; readonly bytes: number },
+  place: ExtentSection,
 ): Promise<ExtentList | undefined> {
   const file = await directory.disk.open(directory.file(name), 'existing');
   try {
     const bytes = await roomFor(file, place);
     const read = await file.read(bytes, place.position);
-    return read < place.bytes ? undefined : ExtentList.read(new ByteReader(bytes));
+    return read < place.bytes ? undefined : ExtentList.read(bytes, place.extents);
   } finally {
     await file.close();
   }

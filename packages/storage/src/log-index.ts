@@ -12,11 +12,11 @@
  */
 import type { LogId, Offset } from '@sluice/base';
 import { offset } from '@sluice/base';
-import { extentBytes, ExtentList } from './extents.ts';
+import { ExtentList } from './extents.ts';
 import { FileUse, type SegmentUse } from './file-use.ts';
 import type { LossyReport, RetentionLimits } from './log-store.ts';
 import type { LogIdRow, RunRow } from './rows.ts';
-import type { Section } from './section.ts';
+import type { ExtentSection } from './section.ts';
 import { movedPlaces, noPlaces, placesFrom, type SnapshotPlaces, placesUpTo, withNewer } from './snapshot-places.ts';
 
 /** What one finished file holds of the log. */
@@ -31,7 +31,7 @@ export interface Segment {
   /** The newest record, by its producer's clock. */
   readonly maxTimestampMs: number;
   /** The extents themselves only where damage left no footer. */
-  readonly extents: Section | ExtentList;
+  readonly extents: ExtentSection | ExtentList;
 }
 
 /** As the index keeps it. */
@@ -161,7 +161,7 @@ export class LogIndex {
     }
   }
 
-  applySummary(summary: LogSummary, fileId: number, section: Section, snapshots: SnapshotPlaces): void {
+  applySummary(summary: LogSummary, fileId: number, section: ExtentSection, snapshots: SnapshotPlaces): void {
     if (!this.#follows(summary.previousGroup, summary.absolute, summary.end)) return;
     if (summary.keepBelow !== undefined) {
       this.#cutSealed(summary.keepBelow);
@@ -198,7 +198,7 @@ export class LogIndex {
   }
 
   /** The open file is finished: what it holds becomes a segment. */
-  finishFile(fileId: number, extents: Section | ExtentList, snapshots: SnapshotPlaces): void {
+  finishFile(fileId: number, extents: ExtentSection | ExtentList, snapshots: SnapshotPlaces): void {
     const { base, bytes, maxTimestampMs } = this.open;
     const appendedMs = this.#appendedMs;
     if (base !== undefined) this.#seal({ fileId, base, end: this.end, bytes, appendedMs, maxTimestampMs, extents });
@@ -473,4 +473,4 @@ export class LogIndex {
 const useOf = ({ liveBytes: bytes, extents }: HeldSegment): SegmentUse =>
   extents instanceof ExtentList
     ? { bytes, extents: extents.length, memoryBytes: extents.memoryBytes }
-    : { bytes, extents: extents.bytes / extentBytes, memoryBytes: 0 };
+    : { bytes, extents: extents.extents, memoryBytes: 0 };

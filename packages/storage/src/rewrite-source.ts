@@ -3,7 +3,7 @@
  * byte that comes out of here was checked.
  */
 import type { Clock, Disk, DiskFile, LogId } from '@sluice/base';
-import { ByteReader, DiskError, offset } from '@sluice/base';
+import { DiskError, offset } from '@sluice/base';
 import { crc32c } from '@sluice/record';
 import type { Extent } from './extents.ts';
 import { ExtentList } from './extents.ts';
@@ -135,11 +135,13 @@ export class RewriteSources {
         .toSorted((one, other) => one.position - other.position);
       for await (const span of readingPlaces(source, wanted)) {
         for (const { place: section, bytes } of span) {
-          if (bytes === undefined || crc32c(bytes) !== section.crc) {
+          const isWhole = bytes !== undefined && crc32c(bytes) === section.crc;
+          const extents = isWhole ? ExtentList.read(bytes, section.extents) : undefined;
+          if (extents === undefined) {
             const log = { id: section.index.id, intactEnd: section.base };
             throw new DamagedSource(`${path}: the footer at byte ${section.position}`, file.fileId, log);
           }
-          found[section.at] = ExtentList.read(new ByteReader(bytes));
+          found[section.at] = extents;
         }
       }
     }

@@ -4,20 +4,14 @@
  *
  * Each row carries the number of the group that touched its log (or the Raft state) before: a row that follows a hole
  * proves, by naming a group before the hole, that nothing of its log was lost in it.
+ *
+ * Over thousands of logs each batch has a row, so that most fields are varints, of what is small: the groups since that
+ * one, the offsets of a run, its newest time before or behind that of the group. Where a payload begins follows from the
+ * rows before. A run takes about 16 bytes.
  */
 import type { LogId, LogIndex, Offset, Term } from '@sluice/base';
-import {
-  type ByteReader,
-  type ByteWriter,
-  isIdentity,
-  logIndex,
-  LogKind,
-  offset,
-  partitionIndex,
-  putPosition,
-  term,
-  topicId,
-} from '@sluice/base';
+import { ByteReader, ByteWriter, isPosition, logIndex, offset, term } from '@sluice/base';
+import { LogIdReader, LogIdWriter } from './log-id-bytes.ts';
 
 interface LogRow {
   readonly id: LogId;
@@ -29,7 +23,7 @@ export interface RunRow extends LogRow {
   readonly kind: 'run';
   readonly base: Offset;
   readonly end: Offset;
-  /** In the frame's payload. */
+  /** In the frame's payload, which the rows fill in their order. */
   readonly payloadAt: number;
   readonly bytes: number;
   /** Over the parts of the batches that their own CRC leaves out and the CRC itself: with it, over every byte. */
@@ -91,201 +85,211 @@ const codes = {
   'raft-healed': 11,
 } as const satisfies Record<Row['kind'], number>;
 
-const logKinds = Object.values(LogKind);
-const logIdBytes = 21;
-const runRowBytes = 66;
-
-export function writeLogId(writer: ByteWriter, id: LogId): void {
-  const at = writer.skip(logIdBytes);
-  putLogId(writer.view, at, id);
+/** The frame that a table belongs to. */
+export interface TableOf {
+  readonly group: number;
+  readonly appendedMs: number;
 }
 
-function putLogId(view: DataView, at: number, { topicId: text, partition, kind }: LogId): void {
-  const topic = text === lastWritten.text ? lastWritten : topicWords(text);
-  view.setUint32(at, topic.words[0]);
-  view.setUint32(at + 4, topic.words[1]);
-  view.setUint32(at + 8, topic.words[2]);
-  view.setUint32(at + 12, topic.words[3]);
-  view.setUint32(at + 16, partition);
-  view.setUint8(at + 20, kind);
-}
+/** Makes a table. */
+export class RowWriter {
+  readonly #of: TableOf;
+  readonly #writer: ByteWriter;
+  readonly #ids: LogIdWriter;
 
-/** The id of a topic as it is written. */
-interface TopicWords {
-  readonly text: string;
-  readonly words: readonly [number, number, number, number];
-}
-
-/** The last one: rows of a topic mostly follow each other. */
-let lastWritten: TopicWords = { text: '', words: [0, 0, 0, 0] };
-/** Of busy topics; emptied when it is full. */
-const written = new Map<string, TopicWords>();
-const writtenMax = 1024;
-
-function topicWords(text: string): TopicWords {
-  let topic = written.get(text);
-  if (topic === undefined) {
-    const word = (at: number): number => Number.parseInt(text.slice(at * 8, at * 8 + 8), 16);
-    topic = { text, words: [word(0), word(1), word(2), word(3)] };
-    if (written.size >= writtenMax) written.clear();
-    written.set(text, topic);
+  constructor(of: TableOf, bytes: number) {
+    this.#of = of;
+    this.#writer = new ByteWriter(bytes);
+    this.#ids = new LogIdWriter(this.#writer);
   }
-  lastWritten = topic;
-  return topic;
-}
 
-/** The last one read: the logs of a topic follow each other, and share its id. */
-let lastRead: TopicWords = { text: '0'.repeat(32), words: [0, 0, 0, 0] };
-
-function readTopic(reader: ByteReader): string {
-  const words = [reader.u32(), reader.u32(), reader.u32(), reader.u32()] as const;
-  const last = lastRead.words;
-  if (words[0] === last[0] && words[1] === last[1] && words[2] === last[2] && words[3] === last[3])
-    return lastRead.text;
-  // In one piece: a text that is put together from parts keeps them.
-  const digits = words.map((word) => word.toString(16).padStart(8, '0'));
-  lastRead = { text: Array.from(digits.join('')).join(''), words };
-  return lastRead.text;
-}
-
-export function readLogId(reader: ByteReader): LogId {
-  const topic = readTopic(reader);
-  const partition = reader.u32();
-  const kind = reader.u8();
-  const known = logKinds.find((value) => value === kind);
-  if (reader.failed || !isIdentity(topic) || partition > 0x7fff_ffff || known === undefined) {
-    reader.fail();
-    return { topicId: topicId('0'.repeat(32)), partition: partitionIndex(0), kind: LogKind.data };
+  get length(): number {
+    return this.#writer.length;
   }
-  return { topicId: topicId(topic), partition: partitionIndex(partition), kind: known };
-}
 
-export function writeRow(writer: ByteWriter, row: Row): void {
-  if (row.kind === 'run') {
-    writeRun(writer, row);
-    return;
+  written(): Uint8Array {
+    return this.#writer.written();
   }
-  writer.u8(codes[row.kind]);
-  writer.u64(row.previousGroup);
-  if ('id' in row) writeLogId(writer, row.id);
-  switch (row.kind) {
-    case 'truncate':
-    case 'start':
-      writer.u64(row.to);
-      break;
-    case 'lossy':
-      writer.u64(row.intactEnd);
-      writer.u8(row.knownEnd === undefined ? 0 : 1);
-      writer.u64(row.knownEnd ?? 0);
-      writer.text(row.where);
-      break;
-    case 'raft-hard-state':
-      writer.u64(row.term);
-      writer.text(row.votedFor);
-      break;
-    case 'raft-entry':
-      writer.u64(row.index);
-      writer.u64(row.term);
-      writer.u8(row.entryKind);
-      writer.u32(row.payloadAt);
-      writer.u32(row.bytes);
-      writer.u32(row.crc);
-      break;
-    case 'raft-truncate':
-      writer.u64(row.from);
-      break;
-    case 'delete':
-    case 'healed':
-    case 'raft-doubtful':
-    case 'raft-healed':
-      break;
+
+  write(row: Row): void {
+    const writer = this.#writer;
+    writer.u8(codes[row.kind]);
+    writer.integer(this.#of.group - row.previousGroup);
+    if (row.kind === 'run') this.#run(row);
+    else if ('id' in row) this.#logRow(row);
+    else this.#raftRow(row);
   }
-}
 
-/** In one piece: over thousands of logs every batch has one. */
-function writeRun(writer: ByteWriter, row: RunRow): void {
-  const at = writer.skip(runRowBytes);
-  const { view } = writer;
-  view.setUint8(at, codes.run);
-  putPosition(view, at + 1, row.previousGroup);
-  putLogId(view, at + 9, row.id);
-  putPosition(view, at + 30, row.base);
-  putPosition(view, at + 38, row.end);
-  view.setUint32(at + 46, row.payloadAt);
-  view.setUint32(at + 50, row.bytes);
-  view.setUint32(at + 54, row.headsCrc);
-  putPosition(view, at + 58, row.maxTimestampMs);
-}
+  #run(row: RunRow): void {
+    const writer = this.#writer;
+    this.#ids.write(row.id);
+    writer.integer(row.base);
+    writer.integer(row.end - row.base);
+    writer.integer(row.bytes);
+    writer.u32(row.headsCrc);
+    writer.integer(this.#of.appendedMs - row.maxTimestampMs);
+  }
 
-/** The next row, or undefined when the bytes are none; the reader has then failed. */
-export function readRow(reader: ByteReader): Row | undefined {
-  const code = reader.u8();
-  const previousGroup = reader.u64();
-  const row =
-    code === codes.run || (code >= codes.truncate && code <= codes.healed)
-      ? readLogRow(reader, code, previousGroup)
-      : readRaftRow(reader, code, previousGroup);
-  if (row === undefined) reader.fail();
-  return reader.failed ? undefined : row;
-}
-
-function readLogRow(reader: ByteReader, code: number, previousGroup: number): Row | undefined {
-  const id = readLogId(reader);
-  switch (code) {
-    case codes.run:
-      return {
-        kind: 'run',
-        id,
-        previousGroup,
-        base: offset(reader.u64()),
-        end: offset(reader.u64()),
-        payloadAt: reader.u32(),
-        bytes: reader.u32(),
-        headsCrc: reader.u32(),
-        maxTimestampMs: reader.u64(),
-      };
-    case codes.truncate:
-      return { kind: 'truncate', id, previousGroup, to: offset(reader.u64()) };
-    case codes.start:
-      return { kind: 'start', id, previousGroup, to: offset(reader.u64()) };
-    case codes.delete:
-      return { kind: 'delete', id, previousGroup };
-    case codes.healed:
-      return { kind: 'healed', id, previousGroup };
-    case codes.lossy: {
-      const intactEnd = offset(reader.u64());
-      const known = reader.u8() === 1;
-      const end = reader.u64();
-      const where = reader.text() ?? '';
-      return { kind: 'lossy', id, previousGroup, intactEnd, knownEnd: known ? offset(end) : undefined, where };
+  #logRow(row: Exclude<LogIdRow, RunRow>): void {
+    const writer = this.#writer;
+    this.#ids.write(row.id);
+    switch (row.kind) {
+      case 'truncate':
+      case 'start':
+        writer.integer(row.to);
+        break;
+      case 'lossy':
+        writer.integer(row.intactEnd);
+        writer.u8(row.knownEnd === undefined ? 0 : 1);
+        writer.integer(row.knownEnd ?? 0);
+        writer.text(row.where);
+        break;
+      case 'delete':
+      case 'healed':
+        break;
     }
-    default:
-      return undefined;
+  }
+
+  #raftRow(row: RaftRow): void {
+    const writer = this.#writer;
+    switch (row.kind) {
+      case 'raft-hard-state':
+        writer.integer(row.term);
+        writer.text(row.votedFor);
+        break;
+      case 'raft-entry':
+        writer.integer(row.index);
+        writer.integer(row.term);
+        writer.u8(row.entryKind);
+        writer.integer(row.bytes);
+        writer.u32(row.crc);
+        break;
+      case 'raft-truncate':
+        writer.integer(row.from);
+        break;
+      case 'raft-doubtful':
+      case 'raft-healed':
+        break;
+    }
   }
 }
 
-function readRaftRow(reader: ByteReader, code: number, previousGroup: number): Row | undefined {
-  switch (code) {
-    case codes['raft-hard-state']:
-      return { kind: 'raft-hard-state', previousGroup, term: term(reader.u64()), votedFor: reader.text() };
-    case codes['raft-entry']:
-      return {
-        kind: 'raft-entry',
-        previousGroup,
-        index: logIndex(reader.u64()),
-        term: term(reader.u64()),
-        entryKind: reader.u8(),
-        payloadAt: reader.u32(),
-        bytes: reader.u32(),
-        crc: reader.u32(),
-      };
-    case codes['raft-truncate']:
-      return { kind: 'raft-truncate', previousGroup, from: logIndex(reader.u64()) };
-    case codes['raft-doubtful']:
-      return { kind: 'raft-doubtful', previousGroup };
-    case codes['raft-healed']:
-      return { kind: 'raft-healed', previousGroup };
-    default:
-      return undefined;
+/** Of the rows of a table, or undefined when it is none, or speaks of another payload. */
+export function readRows(
+  table: Uint8Array,
+  of: TableOf & { readonly rowCount: number; readonly payloadBytes: number },
+): readonly Row[] | undefined {
+  const reader = new RowReader(table, of);
+  const rows: Row[] = [];
+  for (let at = 0; at < of.rowCount; at += 1) {
+    const row = reader.next();
+    if (row === undefined) return undefined;
+    rows.push(row);
+  }
+  return reader.left === 0 && reader.payloadBytes === of.payloadBytes ? rows : undefined;
+}
+
+/** As many bytes as a frame can have; with it sums stay exact. */
+const payloadBytesMax = 0xffff_ffff;
+
+export class RowReader {
+  readonly #of: TableOf;
+  readonly #reader: ByteReader;
+  readonly #ids: LogIdReader;
+  #payloadBytes = 0;
+
+  constructor(table: Uint8Array, of: TableOf) {
+    this.#of = of;
+    this.#reader = new ByteReader(table);
+    this.#ids = new LogIdReader(this.#reader);
+  }
+
+  get left(): number {
+    return this.#reader.left;
+  }
+
+  /** Of the rows so far. */
+  get payloadBytes(): number {
+    return this.#payloadBytes;
+  }
+
+  /** Undefined when the bytes are no row. */
+  next(): Row | undefined {
+    const reader = this.#reader;
+    const code = reader.u8();
+    const previousGroup = this.#of.group - reader.count();
+    const isOfLog = code === codes.run || (code >= codes.truncate && code <= codes.healed);
+    if (previousGroup < 0) return undefined;
+    const row = isOfLog ? this.#logRow(code, previousGroup) : this.#raftRow(code, previousGroup);
+    return reader.failed ? undefined : row;
+  }
+
+  #logRow(code: number, previousGroup: number): Row | undefined {
+    const reader = this.#reader;
+    const id = this.#ids.read();
+    switch (code) {
+      case codes.run:
+        return this.#run(id, previousGroup);
+      case codes.truncate:
+        return { kind: 'truncate', id, previousGroup, to: offset(reader.count()) };
+      case codes.start:
+        return { kind: 'start', id, previousGroup, to: offset(reader.count()) };
+      case codes.delete:
+        return { kind: 'delete', id, previousGroup };
+      case codes.healed:
+        return { kind: 'healed', id, previousGroup };
+      case codes.lossy: {
+        const intactEnd = offset(reader.count());
+        const known = reader.u8() === 1;
+        const end = reader.count();
+        const where = reader.text() ?? '';
+        return { kind: 'lossy', id, previousGroup, intactEnd, knownEnd: known ? offset(end) : undefined, where };
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  #run(id: LogId, previousGroup: number): Row | undefined {
+    const reader = this.#reader;
+    const base = reader.count();
+    const end = base + reader.count();
+    const { payloadAt, bytes } = this.#payload();
+    const headsCrc = reader.u32();
+    const maxTimestampMs = this.#of.appendedMs - reader.integer();
+    if (!isPosition(end) || !isPosition(maxTimestampMs)) return undefined;
+    const at = { payloadAt, bytes, headsCrc, maxTimestampMs };
+    return { kind: 'run', id, previousGroup, base: offset(base), end: offset(end), ...at };
+  }
+
+  #raftRow(code: number, previousGroup: number): Row | undefined {
+    const reader = this.#reader;
+    switch (code) {
+      case codes['raft-hard-state']:
+        return { kind: 'raft-hard-state', previousGroup, term: term(reader.count()), votedFor: reader.text() };
+      case codes['raft-entry']: {
+        const [index, entryTerm, entryKind] = [logIndex(reader.count()), term(reader.count()), reader.u8()];
+        const { payloadAt, bytes } = this.#payload();
+        const crc = reader.u32();
+        return { kind: 'raft-entry', previousGroup, index, term: entryTerm, entryKind, payloadAt, bytes, crc };
+      }
+      case codes['raft-truncate']:
+        return { kind: 'raft-truncate', previousGroup, from: logIndex(reader.count()) };
+      case codes['raft-doubtful']:
+        return { kind: 'raft-doubtful', previousGroup };
+      case codes['raft-healed']:
+        return { kind: 'raft-healed', previousGroup };
+      default:
+        return undefined;
+    }
+  }
+
+  /** Behind that of the rows before. */
+  #payload(): { readonly payloadAt: number; readonly bytes: number } {
+    const bytes = this.#reader.count();
+    const payloadAt = this.#payloadBytes;
+    if (bytes > payloadBytesMax - payloadAt) this.#reader.fail();
+    else this.#payloadBytes += bytes;
+    return { payloadAt, bytes };
   }
 }

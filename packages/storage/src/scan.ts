@@ -8,14 +8,13 @@
  * Space is made ahead of the groups (`space-ahead.ts`): zeros from the last group to the end of the file are its end, and
  * no damage. They are read once, and there are no more of them than one step of that space.
  */
-import { ByteReader } from '@sluice/base';
 import type { DiskFile } from '@sluice/base';
 import { crc32c } from '@sluice/record';
 import { FileWindow } from './file-window.ts';
 import { type Footer, decodeFooter } from './footer.ts';
 import { frameAlignment, frameBytes, FrameKind, type FrameFound, frameHeaderBytes, readFrameHeader } from './frame.ts';
 import { journalHeaderBytes } from './journal-file.ts';
-import { readRow, type RaftEntryRow, type Row, type RunRow } from './rows.ts';
+import { readRows, type RaftEntryRow, type Row, type RunRow } from './rows.ts';
 import { wholeEnd } from './whole-batches.ts';
 
 export interface GroupFound {
@@ -161,7 +160,8 @@ class Scan {
     const bodyBytes = header.tableBytes + header.payloadBytes;
     const body = await this.#window.at(this.#position + frameHeaderBytes, bodyBytes);
     const table = body.subarray(0, header.tableBytes);
-    const rows = crc32c(table) === header.tableCrc ? decodeRows(table, header.rowCount) : undefined;
+    const of = { ...header, group: header.number };
+    const rows = crc32c(table) === header.tableCrc ? readRows(table, of) : undefined;
     if (rows === undefined) return false;
     let payload = body.subarray(header.tableBytes);
     const damagedRows = new Set(rows.filter((row) => !isWhole(row, payload)));
@@ -205,17 +205,6 @@ class Scan {
     this.#next = number;
     this.#checksum = undefined;
   }
-}
-
-function decodeRows(table: Uint8Array, rowCount: number): readonly Row[] | undefined {
-  const reader = new ByteReader(table);
-  const rows: Row[] = [];
-  for (let at = 0; at < rowCount; at += 1) {
-    const row = readRow(reader);
-    if (row === undefined) return undefined;
-    rows.push(row);
-  }
-  return reader.left === 0 ? rows : undefined;
 }
 
 /** By words: what lies ahead of the groups is megabytes. */

@@ -5,3 +5,8 @@ export interface Section {
   readonly bytes: number;
   readonly crc: number;
 }
+
+/** One that holds the extents of a log. */
+export interface ExtentSection extends Section {
+  readonly extents: number;
+}

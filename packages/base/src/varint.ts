@@ -1,6 +1,6 @@
 /**
- * Zigzag varints, as records use them (the RPC layer's compact strings are unsigned: nothing is shared with them).
- * `varint` is 32 bits in at most 5 bytes, `varlong` 64 bits in at most 10, of which values within ±(2^53 − 1) are
+ * Zigzag varints, as records and the files of the node log use them (the RPC layer's compact strings are unsigned: nothing
+ * is shared with them). `varint` is 32 bits in at most 5 bytes, `varlong` 64 bits in at most 10, of which values within ±(2^53 − 1) are
  * supported. Writers return the position after what they wrote and need room for it.
  */
 
