@@ -1,7 +1,7 @@
 /** The controller's answers are those of an atomic one, object by object. Part of `check-history`. */
 import { anomaly } from './anomaly.ts';
 import type { Anomaly } from './anomaly.ts';
-import { isAnswer, modelOf } from './controller-model.ts';
+import { isAnswer, topicModel } from './controller-model.ts';
 import type { Happened, HistoryBook } from './history-book.ts';
 import type { AdminInvoked, HistoryLine } from './history.ts';
 import { checkLinearizable } from './linearizability.ts';
@@ -14,25 +14,37 @@ export function controllerAnomalies(book: HistoryBook): {
   const anomalies: Anomaly[] = [];
   const undecided: string[] = [];
   for (const [object, admins] of book.admins) {
-    const model = modelOf(object);
-    if (model === undefined) {
-      anomalies.push(
-        anomaly(
-          'malformed-history',
-          `there is no model of ${object}`,
-          admins.map(({ line }) => line),
-        ),
-      );
+    if (object === 'producer-ids') {
+      anomalies.push(...givenTwice(admins));
+      continue;
+    }
+    if (!object.startsWith('topic/')) {
+      const lines = admins.map(({ line }) => line);
+      anomalies.push(anomaly('malformed-history', `there is no model of ${object}`, lines));
       continue;
     }
     const judged = admins.filter(hadEffectPerhaps);
-    const result = checkLinearizable(model, judged.map(operationOf));
+    const result = checkLinearizable(topicModel, judged.map(operationOf));
     if (result.outcome === 'unknown') undecided.push(`the search for an order of ${object} was given up`);
     if (result.outcome !== 'not-linearizable') continue;
     const lines = result.stuck.flatMap((index) => linesOf(judged[index]));
     anomalies.push(anomaly('not-linearizable', `no atomic ${object} could have answered so`, lines));
   }
   return { anomalies, undecided };
+}
+
+function givenTwice(admins: readonly Happened<AdminInvoked>[]): readonly Anomaly[] {
+  const firstOf = new Map<string, Happened<AdminInvoked>>();
+  const found: Anomaly[] = [];
+  for (const admin of admins) {
+    const { outcome } = admin;
+    if (outcome?.line.event !== 'ok') continue;
+    const id = outcome.line.answer ?? '';
+    const first = firstOf.get(id);
+    if (first === undefined) firstOf.set(id, admin);
+    else found.push(anomaly('duplicate', `producer id ${id} was given twice`, [...linesOf(first), ...linesOf(admin)]));
+  }
+  return found;
 }
 
 /** An error that is no answer says that nothing happened. */

@@ -133,18 +133,19 @@ describe('controller', () => {
     const doubtful = [
       ask(1, 'create'),
       refused(1, 'CONTROLLER_CHANGED', 'info'),
-      ask(2, 'describe'),
-      answered(2, 'absent'),
+      ask(2, 'delete'),
+      refused(2, 'UNKNOWN_TOPIC'),
     ];
-    expect(kindsOf([...doubtful, ask(3, 'describe'), answered(3, 'present')])).toEqual([]);
+    expect(kindsOf([...doubtful, ask(3, 'create'), refused(3, 'TOPIC_EXISTS')])).toEqual([]);
+    expect(kindsOf([...doubtful, ask(3, 'create'), answered(3, 'created')])).toEqual([]);
     const failed = [ask(1, 'create'), refused(1, 'NOT_CONTROLLER')];
-    expect(kindsOf([...failed, ask(3, 'describe'), answered(3, 'present')])).toEqual(['not-linearizable']);
+    expect(kindsOf([...failed, ask(3, 'create'), refused(3, 'TOPIC_EXISTS')])).toEqual(['not-linearizable']);
   });
 
-  test('producer ids are given once, and grow', () => {
-    const lines = [ask(1, 'allocate', 'producer-ids'), answered(1, '0'), ask(2, 'allocate', 'producer-ids')];
-    expect(kindsOf([...lines, answered(2, '1000')])).toEqual([]);
-    expect(kindsOf([...lines, answered(2, '0')])).toEqual(['not-linearizable']);
+  test('a producer id is given once', () => {
+    const lines = [ask(1, 'allocate', 'producer-ids'), answered(1, '7'), ask(2, 'allocate', 'producer-ids')];
+    expect(kindsOf([...lines, answered(2, '3')])).toEqual([]);
+    expect(kindsOf([...lines, answered(2, '7')])).toEqual(['duplicate']);
   });
 });
 

@@ -2,60 +2,40 @@
  * The controller's objects as an atomic controller would serve them: what `checkLinearizable` holds admin requests
  * against. One state machine for each object of a history (`AdminInvoked.object`).
  *
- * - `topic/NAME`: `create` → `created`, or `TOPIC_EXISTS`; `delete` → `deleted`, or `UNKNOWN_TOPIC`; `describe` →
- *   `present` or `absent`.
- * - `producer-ids`: `allocate` → the first of a block of ids; blocks follow each other, unknown ones included.
+ * - `topic/NAME`: `create` → `created`, or `TOPIC_EXISTS`; `delete` → `deleted`, or `UNKNOWN_TOPIC`.
+ *
+ * `producer-ids` is no state machine: `allocate` → an id that nobody else was given.
  */
 import type { Model } from './linearizability.ts';
 
-/** For topics whether there is one; for producer ids the highest first id that is taken, −1 before the first. */
-export type ControllerState = number;
+export type TopicState = 'absent' | 'present';
 
-const absent = 0;
-const present = 1;
+interface Answer {
+  readonly before: TopicState;
+  readonly answer: string;
+  readonly after: TopicState;
+}
 
-const answerOf: Readonly<Record<string, readonly { before: number; answer: string; after: number }[]>> = {
+const answersTo: Readonly<Record<string, readonly Answer[]>> = {
   create: [
-    { before: absent, answer: 'created', after: present },
-    { before: present, answer: 'TOPIC_EXISTS', after: present },
+    { before: 'absent', answer: 'created', after: 'present' },
+    { before: 'present', answer: 'TOPIC_EXISTS', after: 'present' },
   ],
   delete: [
-    { before: present, answer: 'deleted', after: absent },
-    { before: absent, answer: 'UNKNOWN_TOPIC', after: absent },
-  ],
-  describe: [
-    { before: absent, answer: 'absent', after: absent },
-    { before: present, answer: 'present', after: present },
+    { before: 'present', answer: 'deleted', after: 'absent' },
+    { before: 'absent', answer: 'UNKNOWN_TOPIC', after: 'absent' },
   ],
 };
 
-const topicModel: Model<ControllerState, string, string> = {
-  initial: absent,
+export const topicModel: Model<TopicState, string, string> = {
+  initial: 'absent',
   step: (state, request, answer) => {
-    const row = answerOf[request]?.find(({ before }) => before === state);
+    const row = answersTo[request]?.find(({ before }) => before === state);
     if (row === undefined) return undefined;
     return answer === undefined || answer === row.answer ? row.after : undefined;
   },
   text: String,
 };
-
-/** Ids only grow. How many a lost allocation took is not known, so a gap is allowed; a block twice or backwards is not. */
-const producerIdsModel: Model<ControllerState, string, string> = {
-  initial: -1,
-  step: (state, request, answer) => {
-    if (request !== 'allocate') return undefined;
-    if (answer === undefined) return state;
-    const first = Number(answer);
-    return Number.isInteger(first) && first > state ? first : undefined;
-  },
-  text: String,
-};
-
-/** Undefined: no model of such an object. */
-export function modelOf(object: string): Model<ControllerState, string, string> | undefined {
-  if (object === 'producer-ids') return producerIdsModel;
-  return object.startsWith('topic/') ? topicModel : undefined;
-}
 
 /** Refusals that say what the state was: answers, where other errors say that nothing happened. */
 export const isAnswer = (code: string): boolean => code === 'TOPIC_EXISTS' || code === 'UNKNOWN_TOPIC';

@@ -1,0 +1,289 @@
+/**
+ * What must hold of the controller's Raft group in a running cluster, seen from outside after every event (reliability
+ * §1.5). Owns what was once seen: leaders of terms, votes, the committed log, what each disk had promised. Called by the
+ * run of a seed; the same invariants are held more closely, message by message, by the random group of `raft`.
+ *
+ * - V1 election safety: one leader a term
+ * - V2 leader append-only: what a leader has in its term stays until the term is over
+ * - V3 one committed log: what one member knows to be committed at an index, every other does (LogInv, log matching)
+ * - V4 leader completeness: who begins to lead has every committed entry
+ * - V5 commit and delivered index never fall within a life; delivered ≤ commit ≤ last; delivered ≤ durable
+ * - V6 committed is durable: each committed entry was on the disks of a quorum of voters when it was first known to be
+ *   committed, and a disk that had it has it after a restart, unless the run itself took it away
+ * - V7 the same applied index gives the same image on every node (state machine safety)
+ * - V8 terms never fall within a life; a member votes for one in a term, as far as that left it
+ */
+import { logIndex } from '@sluice/base';
+import type { Entry, MemberId, Raft, RaftMessage } from '@sluice/raft';
+import { mustHold } from './violation.ts';
+
+/** One live node, as it is after an event. */
+export interface ObservedMember {
+  readonly node: number;
+  readonly raft: Raft;
+  /** Of the image: what it has applied, and a digest of all of it, made on demand. */
+  readonly appliedIndex: number;
+  readonly digest: () => string;
+}
+
+interface Life {
+  readonly raft: Raft;
+  term: number;
+  commitIndex: number;
+  deliveredIndex: number;
+  appliedIndex: number;
+  leadsTerm: number;
+  lastIndexAsLeader: number;
+}
+
+interface Committed {
+  readonly term: number;
+  readonly payload: Uint8Array | undefined;
+}
+
+/** An image is compared whenever its applied index is a multiple of this: often enough, and cheap. */
+const digestEvery = 16;
+
+export class RaftInvariants {
+  readonly #leaderOf = new Map<number, MemberId>();
+  readonly #votes = new Map<string, MemberId>();
+  readonly #lives = new Map<MemberId, Life>();
+  /** Up to where each member's disk was known to equal its log; survives its restarts (V6). */
+  readonly #durable = new Map<MemberId, number>();
+  /** By index − 1. */
+  readonly #committed: Committed[] = [];
+  readonly #digests = new Map<number, { readonly digest: string; readonly node: number }>();
+  #digestsCompared = 0;
+
+  /** Terms that had a leader. */
+  get elections(): number {
+    return this.#leaderOf.size;
+  }
+
+  get committedEntries(): number {
+    return this.#committed.length;
+  }
+
+  get digestsCompared(): number {
+    return this.#digestsCompared;
+  }
+
+  /** The run took something away from this member's disk: it is held to nothing of before. */
+  forgive(member: MemberId): void {
+    this.#durable.delete(member);
+    this.#lives.delete(member);
+  }
+
+  afterEvent(members: readonly ObservedMember[]): void {
+    for (const member of members) this.#observe(member, members);
+  }
+
+  /** A message that left `from`. */
+  onMessage(from: MemberId, to: MemberId, message: RaftMessage): void {
+    if (message.kind === 'append' || message.kind === 'heartbeat') {
+      const leader = this.#leaderOf.get(message.term);
+      mustHold(leader === undefined || leader === from, 'election-safety', 'two members lead in one term', {
+        term: message.term,
+        leader,
+        other: from,
+      });
+    }
+    if (message.kind !== 'vote-reply' || !message.granted || message.pre) return;
+    const key = `${from} ${message.term}`;
+    const earlier = this.#votes.get(key);
+    mustHold(earlier === undefined || earlier === to, 'one-vote', 'a member voted for two in one term', {
+      voter: from,
+      term: message.term,
+      first: earlier,
+      second: to,
+    });
+    this.#votes.set(key, to);
+  }
+
+  #observe(member: ObservedMember, all: readonly ObservedMember[]): void {
+    const { raft } = member;
+    const life = this.#lifeOf(member);
+    if (
+      life.term === raft.term &&
+      life.commitIndex === raft.commitIndex &&
+      life.deliveredIndex === raft.deliveredIndex &&
+      life.appliedIndex === member.appliedIndex &&
+      !raft.isLeader
+    ) {
+      this.#rememberDisk(raft);
+      return;
+    }
+    this.#assertMonotonic(member, life);
+    this.#rememberDisk(raft);
+    if (raft.isLeader) this.#onLeader(raft, life);
+    this.#onCommitted(member, life, all);
+    this.#onApplied(member, life);
+    life.term = raft.term;
+    life.commitIndex = raft.commitIndex;
+    life.deliveredIndex = raft.deliveredIndex;
+  }
+
+  #lifeOf({ raft }: ObservedMember): Life {
+    const known = this.#lives.get(raft.self);
+    if (known?.raft === raft) return known;
+    const life: Life = {
+      raft,
+      term: 0,
+      commitIndex: 0,
+      deliveredIndex: 0,
+      appliedIndex: 0,
+      leadsTerm: 0,
+      lastIndexAsLeader: 0,
+    };
+    this.#lives.set(raft.self, life);
+    this.#assertDiskKept(raft);
+    return life;
+  }
+
+  /** V6, across a restart. A member that says itself that it lost something is believed. */
+  #assertDiskKept(raft: Raft): void {
+    const durable = this.#durable.get(raft.self) ?? 0;
+    if (!raft.votingAllowed) {
+      this.#durable.delete(raft.self);
+      return;
+    }
+    const last = Math.min(durable, this.#committed.length);
+    const expected = this.#committed[last - 1];
+    if (expected === undefined) return;
+    mustHold(
+      holds(raft, last, expected.term),
+      'committed-is-durable',
+      'a member restarted without what it had synced',
+      { member: raft.self, index: last, term: expected.term, lastIndex: raft.lastIndex },
+    );
+  }
+
+  #rememberDisk(raft: Raft): void {
+    this.#durable.set(raft.self, raft.durableIndex);
+  }
+
+  #assertMonotonic({ raft, appliedIndex }: ObservedMember, life: Life): void {
+    const { term, commitIndex, deliveredIndex, lastIndex, durableIndex } = raft;
+    const seen = { member: raft.self, term, commitIndex, deliveredIndex, lastIndex, durableIndex, appliedIndex };
+    mustHold(term >= life.term, 'monotonic', 'a term fell', { ...seen, before: life.term });
+    mustHold(commitIndex >= life.commitIndex, 'monotonic', 'a commit index fell', {
+      ...seen,
+      before: life.commitIndex,
+    });
+    mustHold(deliveredIndex >= life.deliveredIndex, 'monotonic', 'a delivered index fell', {
+      ...seen,
+      before: life.deliveredIndex,
+    });
+    mustHold(
+      deliveredIndex <= commitIndex && commitIndex <= lastIndex && deliveredIndex <= durableIndex,
+      'log-order',
+      'delivered ≤ commit ≤ last, and delivered ≤ durable',
+      seen,
+    );
+    mustHold(appliedIndex <= deliveredIndex, 'log-order', 'applied ≤ delivered', seen);
+  }
+
+  #onLeader(raft: Raft, life: Life): void {
+    const known = this.#leaderOf.get(raft.term);
+    mustHold(known === undefined || known === raft.self, 'election-safety', 'two members lead in one term', {
+      term: raft.term,
+      leader: known,
+      other: raft.self,
+    });
+    if (known === undefined) {
+      this.#leaderOf.set(raft.term, raft.self);
+      this.#assertComplete(raft);
+    }
+    if (life.leadsTerm === raft.term) {
+      mustHold(raft.lastIndex >= life.lastIndexAsLeader, 'leader-append-only', 'a leader cut its log', {
+        leader: raft.self,
+        term: raft.term,
+        lastIndex: raft.lastIndex,
+        before: life.lastIndexAsLeader,
+      });
+    }
+    life.leadsTerm = raft.term;
+    life.lastIndexAsLeader = raft.lastIndex;
+  }
+
+  #assertComplete(raft: Raft): void {
+    const last = this.#committed.length;
+    const expected = this.#committed[last - 1];
+    if (expected === undefined) return;
+    mustHold(holds(raft, last, expected.term), 'leader-completeness', 'a member leads without a committed entry', {
+      leader: raft.self,
+      term: raft.term,
+      index: last,
+      ofTerm: expected.term,
+      lastIndex: raft.lastIndex,
+    });
+  }
+
+  #onCommitted({ raft }: ObservedMember, life: Life, all: readonly ObservedMember[]): void {
+    const from = Math.max(life.commitIndex, raft.firstIndex - 1) + 1;
+    for (let index = from; index <= raft.commitIndex; index += 1) {
+      const entry = raft.entryAt(logIndex(index));
+      if (entry === undefined) continue;
+      if (index <= this.#committed.length) this.#assertSame(raft, entry);
+      else this.#firstKnown(raft, entry, all);
+    }
+  }
+
+  #assertSame(raft: Raft, entry: Entry): void {
+    const known = this.#committed[entry.index - 1];
+    if (known?.payload === undefined) return;
+    mustHold(
+      known.term === entry.term && isEqual(known.payload, entry.payload),
+      'log-matching',
+      'two members know different entries to be committed',
+      { member: raft.self, index: entry.index, term: entry.term, known: known.term },
+    );
+  }
+
+  #firstKnown(raft: Raft, entry: Entry, all: readonly ObservedMember[]): void {
+    // Nobody was seen to commit what lies between: it came in a snapshot, whose maker is dead.
+    while (this.#committed.length < entry.index - 1) this.#committed.push({ term: 0, payload: undefined });
+    this.#committed.push({ term: entry.term, payload: entry.payload });
+    this.#assertOnQuorum(raft, entry, all);
+  }
+
+  /** V6. A dead member's disk holds what it held when it was last seen. */
+  #assertOnQuorum(raft: Raft, entry: Entry, all: readonly ObservedMember[]): void {
+    const { voters } = raft;
+    const having = voters.filter((voter) => {
+      const live = all.find((other) => other.raft.self === voter)?.raft;
+      if (live === undefined) return (this.#durable.get(voter) ?? 0) >= entry.index;
+      return live.durableIndex >= entry.index && holds(live, entry.index, entry.term);
+    });
+    mustHold(
+      having.length > voters.length / 2,
+      'committed-is-durable',
+      'an entry is committed that no quorum of voters has on disk',
+      { by: raft.self, index: entry.index, term: entry.term, having, voters },
+    );
+  }
+
+  #onApplied({ node, appliedIndex, digest }: ObservedMember, life: Life): void {
+    if (appliedIndex === life.appliedIndex) return;
+    life.appliedIndex = appliedIndex;
+    if (appliedIndex % digestEvery !== 0) return;
+    const own = digest();
+    const known = this.#digests.get(appliedIndex);
+    if (known === undefined) {
+      this.#digests.set(appliedIndex, { digest: own, node });
+      return;
+    }
+    this.#digestsCompared += 1;
+    mustHold(known.digest === own, 'state-machine-safety', 'two nodes made different images of one log', {
+      appliedIndex,
+      nodes: [known.node, node],
+    });
+  }
+}
+
+/** Also by its snapshot: what lies below the start of a log was committed. */
+const holds = (raft: Raft, index: number, term: number): boolean =>
+  index < raft.firstIndex || raft.entryAt(logIndex(index))?.term === term;
+
+const isEqual = (one: Uint8Array, other: Uint8Array): boolean =>
+  one.length === other.length && one.every((byte, at) => byte === other[at]);

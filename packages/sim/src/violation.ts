@@ -1,0 +1,22 @@
+/** What a simulated run must never show. Ends the run; the seed shows it again. */
+export class Violation extends Error {
+  override readonly name = 'Violation';
+  readonly invariant: string;
+  readonly details: Readonly<Record<string, unknown>>;
+
+  /** `invariant`: short name, e.g. `election-safety`; the text says what was seen. */
+  constructor(invariant: string, text: string, details: Readonly<Record<string, unknown>> = {}) {
+    super(`${invariant}: ${text} ${JSON.stringify(details)}`);
+    this.invariant = invariant;
+    this.details = details;
+  }
+}
+
+export function mustHold(
+  condition: boolean,
+  invariant: string,
+  text: string,
+  details?: Readonly<Record<string, unknown>>,
+): asserts condition {
+  if (!condition) throw new Violation(invariant, text, details);
+}
