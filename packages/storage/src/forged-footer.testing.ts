@@ -1,5 +1,4 @@
 /** A footer that lies under checksums that fit: what no checksum finds, and whoever reads by it has to. */
-import { ByteReader } from '@sluice/base';
 import { type Extent, ExtentList } from './extents.ts';
 import { decodeFooter, decodeStored, encodingFooter, type FooterSourceLog } from './footer.ts';
 import { FrameKind, frameAlignment, frameBytes, type FrameHeader, frameHeaderBytes, readFrameHeader } from './frame.ts';
@@ -30,7 +29,7 @@ export function forgeFooter(
   const part = ({ position, bytes }: { position: number; bytes: number }): Uint8Array =>
     file.slice(position, position + bytes);
   const logs = footer.logs.map(({ summary, section, snapshots }): FooterSourceLog => {
-    const told = lie({ summary, extents: extentsOf(ExtentList.read(new ByteReader(part(section)))) });
+    const told = lie({ summary, extents: extentsOf(ExtentList.read(part(section), section.extents)) });
     const extents = new ExtentList();
     for (const extent of told.extents) extents.push(extent);
     const kept = snapshots.map(({ offset, section: of }) => ({ offset: at(offset), bytes: part(of) }));
@@ -42,7 +41,8 @@ export function forgeFooter(
   disk.plant(path, concat([file.subarray(0, header.position), frame]));
 }
 
-function extentsOf(list: ExtentList): Extent[] {
+function extentsOf(list: ExtentList | undefined): Extent[] {
+  if (list === undefined) throw new Error('the extents are damaged');
   return Array.from({ length: list.length }, (_, number) => list.at(number)).filter((extent) => extent !== undefined);
 }
 
