@@ -18,6 +18,7 @@ const message: fc.Arbitrary<RaftMessage> = fc.oneof(
   fc.record({
     kind: fc.constant('vote-request' as const),
     pre: fc.boolean(),
+    transfer: fc.boolean(),
     term: aTerm,
     lastIndex: anIndex,
     lastTerm: aTerm,
@@ -50,6 +51,7 @@ const message: fc.Arbitrary<RaftMessage> = fc.oneof(
     matchedIndex: anIndex,
     round: position,
   }),
+  fc.record({ kind: fc.constant('time-out-now' as const), term: aTerm }),
   fc.record({ kind: fc.constant('observe' as const), term: aTerm, lastIndex: anIndex, lastTerm: aTerm }),
 );
 

@@ -16,7 +16,7 @@ const replication: Fields = { term: 'position', session: 'session' };
 
 /** Besides the entries of an append. */
 const fieldsOf: Readonly<Record<RaftMessage['kind'], Fields>> = {
-  'vote-request': { ...logEnd, pre: 'flag' },
+  'vote-request': { ...logEnd, pre: 'flag', transfer: 'flag' },
   'vote-reply': { term: 'position', pre: 'flag', granted: 'flag' },
   append: { ...replication, prevIndex: 'position', prevTerm: 'position', commitIndex: 'position' },
   'append-accepted': { ...replication, matchIndex: 'position' },
@@ -29,6 +29,7 @@ const fieldsOf: Readonly<Record<RaftMessage['kind'], Fields>> = {
   },
   heartbeat: { ...replication, commitIndex: 'position', round: 'position' },
   'heartbeat-reply': { ...replication, matchedIndex: 'position', round: 'position' },
+  'time-out-now': { term: 'position' },
   observe: logEnd,
 };
 

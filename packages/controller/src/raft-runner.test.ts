@@ -67,6 +67,7 @@ async function subject(voters: readonly MemberId[] = [self, other, third]) {
 const voteRequest = (number: number): RaftMessage => ({
   kind: 'vote-request',
   pre: false,
+  transfer: false,
   term: term(number),
   lastIndex: logIndex(0),
   lastTerm: term(0),

@@ -1,15 +1,23 @@
 /** Effects as text, one line each, for transcripts and for the account of a failed random run. */
 import { utf8Decode } from '@sluice/base';
-import type { Proposal, RaftEffects } from './effects.ts';
-import type { Entry, RaftMessage, ReplicationSession } from './messages.ts';
+import type { MembershipChangeOutcome, Proposal, RaftEffects } from './effects.ts';
+import { decodeMembership } from './membership.ts';
+import type { Entry, RaftMessage, ReplicationSession, Voter } from './messages.ts';
 import type { RaftTrace } from './trace.ts';
 
 export function entryText(entry: Entry): string {
-  const payload = entry.kind === 'no-op' ? '' : `:${utf8Decode(entry.payload) ?? '?'}`;
-  return `${entry.index}/${entry.term}${payload}`;
+  return `${entry.index}/${entry.term}${payloadText(entry)}`;
+}
+
+function payloadText({ kind, payload }: Entry): string {
+  if (kind === 'no-op') return '';
+  if (kind === 'membership') return `:voters=${votersText(decodeMembership(payload))}`;
+  return `:${utf8Decode(payload) ?? '?'}`;
 }
 
 const entriesText = (entries: readonly Entry[]): string => `[${entries.map(entryText).join(' ')}]`;
+
+const votersText = (voters: readonly Voter[]): string => voters.map(({ id }) => id).join(',');
 
 const sessionText = ({ term, configIndex, attempt }: ReplicationSession): string =>
   `session=${term}.${configIndex}.${attempt}`;
@@ -18,7 +26,7 @@ export function messageText(message: RaftMessage): string {
   const head = `${message.kind} term=${message.term}`;
   switch (message.kind) {
     case 'vote-request':
-      return `${message.pre ? 'pre-' : ''}${head} last=${message.lastIndex}/${message.lastTerm}`;
+      return `${message.pre ? 'pre-' : ''}${message.transfer ? 'transfer-' : ''}${head} last=${message.lastIndex}/${message.lastTerm}`;
     case 'vote-reply':
       return `${message.pre ? 'pre-' : ''}${head} ${message.granted ? 'granted' : 'refused'}`;
     case 'append':
@@ -37,6 +45,8 @@ export function messageText(message: RaftMessage): string {
       return `${head} ${sessionText(message.session)} commit=${message.commitIndex} round=${message.round}`;
     case 'heartbeat-reply':
       return `${head} ${sessionText(message.session)} matched=${message.matchedIndex} round=${message.round}`;
+    case 'time-out-now':
+      return head;
     case 'observe':
       return `${head} last=${message.lastIndex}/${message.lastTerm}`;
   }
@@ -48,9 +58,20 @@ function proposalText(proposal: Proposal): string {
       return `accepted ${proposal.firstIndex}..${proposal.lastIndex} term=${proposal.term}`;
     case 'not-leader':
       return `not-leader leader=${proposal.leader ?? 'none'}`;
+    case 'transferring':
+      return 'transferring';
     case 'tail-full':
       return `tail-full uncommittedBytes=${proposal.uncommittedBytes}`;
   }
+}
+
+function membershipChangeText(change: MembershipChangeOutcome): string {
+  if (change.outcome === 'accepted') return `accepted index=${change.index} term=${change.term}`;
+  const { reason, leader, matchIndex, lastIndex } = change;
+  const details = Object.entries({ leader, match: matchIndex, last: lastIndex }).filter(
+    ([, value]) => value !== undefined,
+  );
+  return ['refused', reason, ...details.map(([name, value]) => `${name}=${value}`)].join(' ');
 }
 
 function traceText({ kind, ...fields }: RaftTrace): string {
@@ -65,6 +86,13 @@ export function effectsText(effects: RaftEffects): string[] {
     lines.push(`leadership ${leadership.role} term=${leadership.term} leader=${leadership.leader ?? 'none'}`);
   }
   if (proposal !== undefined) lines.push(`proposal ${proposalText(proposal)}`);
+  const { membershipChange, transfer, membership } = effects;
+  if (membershipChange !== undefined) lines.push(`membership change ${membershipChangeText(membershipChange)}`);
+  if (transfer !== undefined)
+    lines.push(`transfer ${transfer.outcome === 'begun' ? 'begun' : `refused ${transfer.reason}`}`);
+  if (membership !== undefined) {
+    lines.push(`membership index=${membership.index} voters=${votersText(membership.voters)}`);
+  }
   if (persist !== undefined) {
     const parts = [`persist #${persist.number}`];
     if (persist.hardState !== undefined) {

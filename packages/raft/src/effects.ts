@@ -13,8 +13,8 @@
  * Messages may be lost, repeated or reordered at any point.
  */
 import type { LogIndex, Term } from '@sluice/base';
-import type { Entry, Envelope, MemberId } from './messages.ts';
-import type { RaftTrace } from './trace.ts';
+import type { Entry, Envelope, MemberId, Membership, Voter } from './messages.ts';
+import type { MembershipRefusal, RaftTrace } from './trace.ts';
 
 /** (term, vote) is one record: half of it is never on disk (P4). */
 export interface HardState {
@@ -44,7 +44,31 @@ export type Proposal =
   | { readonly outcome: 'accepted'; readonly firstIndex: LogIndex; readonly lastIndex: LogIndex; readonly term: Term }
   | { readonly outcome: 'not-leader'; readonly leader: MemberId | undefined }
   /** Too much is uncommitted; it had no effect, try again when entries have committed. */
-  | { readonly outcome: 'tail-full'; readonly uncommittedBytes: number };
+  | { readonly outcome: 'tail-full'; readonly uncommittedBytes: number }
+  /** Leadership is being handed over; it had no effect, ask again: here if that fails, else the new leader. */
+  | { readonly outcome: 'transferring' };
+
+export type MembershipChange = { readonly add: Voter } | { readonly remove: MemberId };
+
+/** What became of a `change-membership`. Accepted is in effect, and not committed: wait for its entry and term. */
+export type MembershipChangeOutcome =
+  | { readonly outcome: 'accepted'; readonly index: LogIndex; readonly term: Term }
+  | {
+      readonly outcome: 'refused';
+      readonly reason: MembershipRefusal;
+      readonly leader?: MemberId;
+      /** For `not-caught-up`: how far it durably is, unless it is not replicated to, and where the log ends. */
+      readonly matchIndex?: LogIndex;
+      readonly lastIndex?: LogIndex;
+    };
+
+/** What became of a `transfer`. Begun is not done: `leadership` tells, and after an election timeout it is given up. */
+export type TransferOutcome =
+  | { readonly outcome: 'begun' }
+  | {
+      readonly outcome: 'refused';
+      readonly reason: 'not-leader' | 'not-a-voter' | 'already-leader' | 'transfer-under-way';
+    };
 
 /**
  * What became of a `read`. Confirmed: everything that anybody had committed when the read began is at or below `index`,
@@ -71,6 +95,12 @@ export interface RaftEffects {
   readonly committed: readonly Entry[];
   /** The answer to a `propose`, in the step of that event. */
   readonly proposal: Proposal | undefined;
+  /** The answer to a `change-membership`, in the step of that event. */
+  readonly membershipChange: MembershipChangeOutcome | undefined;
+  /** The answer to a `transfer`, in the step of that event. */
+  readonly transfer: TransferOutcome | undefined;
+  /** Present when other voters than before are in effect here. */
+  readonly membership: Membership | undefined;
   /** Of reads of this step and of earlier ones; each is answered once. */
   readonly reads: readonly ReadOutcome[];
   /** Present when role, term or leader changed in this step. */

@@ -4,7 +4,10 @@
  * - E1: a vote, the candidate's own included, counts only when it is durable at the voter (P2, P6).
  * - E2: a member whose leader is alive neither grants a pre-vote nor adopts a campaigner's term, so that one that was
  *   cut off cannot disturb the group when it returns.
- * - E3: an observer, and a member whose votes may be lost, never votes and never campaigns (P9).
+ * - E3: a member whose votes may be lost never votes and never campaigns (P9). An observer does not campaign either.
+ * - E4: whoever is asked answers, also an observer, and also when the candidate is no voter that it knows: one of the two
+ *   may not have the entry yet by which that changed, and without the answer nobody might ever be elected (thesis §4.2.2).
+ *   Which votes count is for the candidate to say, by the membership in effect in its own log.
  */
 import { invariant, nextIndex, nextTerm } from '@sluice/base';
 import type { MemberId, VoteReply, VoteRequest } from './messages.ts';
@@ -27,26 +30,28 @@ export function preCampaign(state: RaftState): void {
   state.out.trace({ kind: 'pre-campaign', term: state.term });
   state.grants = new Set([state.self]);
   if (hasQuorum(state)) campaign(state);
-  else requestVotes(state, true);
+  else requestVotes(state, { pre: true, transfer: false });
 }
 
-function campaign(state: RaftState): void {
+/** `isTransfer`: the leader asked for it. */
+export function campaign(state: RaftState, isTransfer = false): void {
   state.role = 'candidate';
+  state.leader = undefined;
   state.adoptTerm(nextTerm(state.term), state.self);
   state.out.trace({ kind: 'campaign', term: state.term });
   drawElectionDeadline(state);
   state.grants = new Set();
   state.ownVotePersist = state.nextPersist;
-  requestVotes(state, false);
+  requestVotes(state, { pre: false, transfer: isTransfer });
 }
 
 /** Held until all earlier persists are durable: a member whose disk hangs does not campaign. */
-function requestVotes(state: RaftState, pre: boolean): void {
+function requestVotes(state: RaftState, asked: Pick<VoteRequest, 'pre' | 'transfer'>): void {
   const { lastIndex, lastTerm } = state.log;
-  const term = pre ? nextTerm(state.term) : state.term;
+  const term = asked.pre ? nextTerm(state.term) : state.term;
   for (const voter of state.voters) {
     if (voter === state.self) continue;
-    state.out.sendAfterPersist(voter, { kind: 'vote-request', pre, term, lastIndex, lastTerm });
+    state.out.sendAfterPersist(voter, { kind: 'vote-request', ...asked, term, lastIndex, lastTerm });
   }
 }
 
@@ -59,7 +64,7 @@ export function countOwnVote(state: RaftState): void {
 
 export function onVoteRequest(state: RaftState, from: MemberId, message: VoteRequest): void {
   if (!message.pre && message.term > state.term) {
-    if (isLeaderAlive(state)) {
+    if (isLeaderAlive(state) && !message.transfer) {
       state.out.trace({ kind: 'ignored', from, message: message.kind, reason: 'leader-alive' });
       return;
     }
@@ -83,7 +88,6 @@ export function onVoteRequest(state: RaftState, from: MemberId, message: VoteReq
 }
 
 function voteRefusal(state: RaftState, from: MemberId, message: VoteRequest): VoteRefusal | undefined {
-  if (!state.isVoter) return 'not-a-voter';
   if (!state.votingAllowed) return 'voting-not-allowed';
   if (message.pre ? message.term <= state.term : message.term < state.term) return 'old-term';
   if (message.pre ? isLeaderAlive(state) : state.leader !== undefined) return 'leader-alive';
@@ -120,15 +124,17 @@ function becomeLeader(state: RaftState): void {
   const { lastIndex } = state.log;
   const inherited = state.log.range(nextIndex(state.commitIndex), lastIndex);
   state.uncommittedBytes = inherited.reduce((sum, entry) => sum + entryBytes(entry), 0);
+  const session = { term: state.term, configIndex: state.membership.index, attempt: 0 };
   for (const peer of state.voters) {
     if (peer === state.self) continue;
-    const { term, nowMs } = state;
-    state.peers.set(peer, new Progress({ peer, isVoter: true, term, nextIndex: nextIndex(lastIndex), nowMs }));
+    const { nowMs } = state;
+    state.peers.set(peer, new Progress({ peer, isVoter: true, session, nextIndex: nextIndex(lastIndex), nowMs }));
   }
   // Nothing of an older term commits before an entry of this one does (paper §8), so there is one at once.
   const noOp = appendOwn(state, 'no-op', noPayload);
   state.ownTermIndex = noOp.index;
   state.round = 0;
+  state.caughtUpIndex = noOp.index;
   state.out.trace({ kind: 'leading', term: state.term, noOpIndex: noOp.index });
   // These appends are also the first sign of life.
   state.nextHeartbeatMs = state.nowMs + state.config.heartbeatMs;

@@ -1,4 +1,5 @@
 /** Everything that can happen to a member. `nowMs` is monotonic (`Clock.monotonicMs`) and never goes back. */
+import type { MembershipChange } from './effects.ts';
 import type { MemberId, RaftMessage } from './messages.ts';
 
 /** Time has passed; due at `RaftEffects.nextTickAtMs`, harmless earlier or more often. */
@@ -47,6 +48,30 @@ export interface ReadEvent {
   readonly nowMs: number;
 }
 
+/** Make a member a voter, or a voter an observer; the answer is `RaftEffects.membershipChange`. */
+export interface ChangeMembershipEvent {
+  readonly kind: 'change-membership';
+  readonly change: MembershipChange;
+  readonly nowMs: number;
+}
+
+/** Let another voter lead, as before a restart; the answer is `RaftEffects.transfer`. */
+export interface TransferEvent {
+  readonly kind: 'transfer';
+  readonly to: MemberId;
+  readonly nowMs: number;
+}
+
+/**
+ * Members that may be voters by now, as the shell learned elsewhere: one that was away while all the voters that it
+ * knows were replaced asks these for a leader too. Replaces those told before; nothing else depends on it.
+ */
+export interface VotersHintEvent {
+  readonly kind: 'voters-hint';
+  readonly members: readonly MemberId[];
+  readonly nowMs: number;
+}
+
 /** A member whose later votes may be lost must not vote or campaign until it is admitted again. */
 export interface VotingEvent {
   readonly kind: 'voting';
@@ -59,6 +84,9 @@ export type RaftEvent =
   | MessageEvent
   | ProposeEvent
   | ReadEvent
+  | ChangeMembershipEvent
+  | TransferEvent
+  | VotersHintEvent
   | PersistedEvent
   | PeerRefusedEvent
   | VotingEvent;

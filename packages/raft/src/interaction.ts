@@ -6,7 +6,7 @@
  *   `log` gives the terms of the entries; `caps` bounds what is under way, `single` sends one entry an append
  * - `wait <ms>`, `tick <member>`, `due <member>` (wait until its next tick is due, then tick)
  * - `propose <member> <payload>…`, `refuse <member> <peer>`, `voting <member> yes|no`
- * - `read <member> <id>`
+ * - `read <member> <id>`, `transfer <member> <to>`, `add-voter|remove-voter <member> <who>`, `hint <member> <who>…`
  * - `persist <member> [count]`: completes writes, all by default
  * - `deliver|repeat|drop <from> <to> [position]`: the message at a position (0: oldest) between two; `repeat` keeps it
  * - `deliver|drop all [member]`: everything in the network now, or all that goes to or comes from one
@@ -85,9 +85,30 @@ export class Interaction {
     cut: (names) => {
       this.#cut = new Set(names);
     },
+    'add-voter': ([name, added]) => {
+      const [voter] = votersOf([memberId(added ?? '')]);
+      if (voter === undefined) throw new Error('add whom?');
+      this.#member(name).step({ kind: 'change-membership', change: { add: voter }, nowMs: this.#nowMs });
+    },
+    'remove-voter': ([name, removed]) => {
+      const change = { remove: memberId(removed ?? '') };
+      this.#member(name).step({ kind: 'change-membership', change, nowMs: this.#nowMs });
+    },
+    transfer: ([name, to]) => {
+      this.#member(name).step({ kind: 'transfer', to: memberId(to ?? ''), nowMs: this.#nowMs });
+    },
+    hint: ([name, ...members]) => {
+      this.#member(name).step({ kind: 'voters-hint', members: members.map(memberId), nowMs: this.#nowMs });
+    },
     'ask-vote': ([from, to, asked]) => {
       const position = { lastIndex: logIndex(99), lastTerm: term(Number(asked) - 1) };
-      const message = { kind: 'vote-request', pre: false, term: term(Number(asked)), ...position } as const;
+      const message = {
+        kind: 'vote-request',
+        pre: false,
+        transfer: false,
+        term: term(Number(asked)),
+        ...position,
+      } as const;
       this.#deliver({ from: memberId(from ?? ''), to: memberId(to ?? ''), message });
     },
     restart: ([name]) => this.#member(name).crash(0, this.#nowMs),
@@ -157,7 +178,7 @@ export class Interaction {
   #print(member: MemoryMember, effects: RaftEffects): void {
     const lines = effectsText(effects);
     const shown = this.#isTerse
-      ? lines.filter((line) => /^(leadership|committed|read |trace truncated)/.test(line))
+      ? lines.filter((line) => /^(leadership|membership|committed|read |trace truncated)/.test(line))
       : lines;
     for (const line of shown) this.#lines.push(`${member.raft.self} ${line}`);
   }

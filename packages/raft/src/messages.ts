@@ -72,6 +72,8 @@ export interface VoteRequest {
   readonly kind: 'vote-request';
   /** A pre-vote asks "would you?" and changes nothing at the one who answers. */
   readonly pre: boolean;
+  /** The leader itself asked for it: a voter whose leader is alive answers all the same. Never with `pre`. */
+  readonly transfer: boolean;
   /** The term campaigned for. For a pre-vote the sender's own term is one lower. */
   readonly term: Term;
   readonly lastIndex: LogIndex;
@@ -139,7 +141,13 @@ export interface HeartbeatReply {
   readonly round: number;
 }
 
-/** An observer without a leader asks every voter to be replicated to; whoever leads begins. */
+/** From the leader to the voter that is to take over: campaign at once. */
+export interface TimeOutNow {
+  readonly kind: 'time-out-now';
+  readonly term: Term;
+}
+
+/** An observer, or a voter that finds no leader for long, asks every voter to be replicated to; whoever leads begins. */
 export interface Observe {
   readonly kind: 'observe';
   readonly term: Term;
@@ -155,6 +163,7 @@ export type RaftMessage =
   | AppendRejected
   | Heartbeat
   | HeartbeatReply
+  | TimeOutNow
   | Observe;
 
 export interface Envelope {

@@ -4,13 +4,17 @@ export type {
   HardState,
   HeldEnvelope,
   Leadership,
+  MembershipChange,
+  MembershipChangeOutcome,
   Persist,
   Proposal,
   RaftEffects,
   ReadOutcome,
   Role,
+  TransferOutcome,
 } from './effects.ts';
 export type {
+  ChangeMembershipEvent,
   MessageEvent,
   PeerRefusedEvent,
   PersistedEvent,
@@ -18,8 +22,11 @@ export type {
   RaftEvent,
   ReadEvent,
   TickEvent,
+  TransferEvent,
+  VotersHintEvent,
   VotingEvent,
 } from './events.ts';
+export { decodeMembership, encodeMembership } from './membership.ts';
 export { memberId } from './messages.ts';
 export type {
   Append,
@@ -36,6 +43,7 @@ export type {
   RaftMessage,
   ReplicationSession,
   Snapshot,
+  TimeOutNow,
   VoteReply,
   VoteRequest,
   Voter,
@@ -43,4 +51,4 @@ export type {
 export { Raft } from './raft.ts';
 export type { PeerView } from './raft.ts';
 export type { RaftOptions } from './state.ts';
-export type { IgnoreReason, RaftTrace, StepDownReason, VoteRefusal } from './trace.ts';
+export type { IgnoreReason, MembershipRefusal, RaftTrace, StepDownReason, VoteRefusal } from './trace.ts';

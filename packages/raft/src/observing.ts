@@ -11,11 +11,15 @@ import type { RaftState } from './state.ts';
 /** How many maximal election timeouts an observer may be silent before the leader forgets it. */
 const silentTimeouts = 5;
 
-/** Observer: asks every voter, since only the leader among them will answer. */
+/**
+ * An observer, or a voter that finds no leader, which may have been removed while it was away: asks every voter that it
+ * knows or was told of, since only the leader among them will answer.
+ */
 export function askToObserve(state: RaftState): void {
   state.nextObserveMs = state.nowMs + state.config.heartbeatMs;
   const { lastIndex, lastTerm } = state.log;
-  for (const voter of state.voters) {
+  for (const voter of new Set([...state.voters, ...state.votersHint])) {
+    if (voter === state.self) continue;
     state.sendWhenTermDurable(voter, { kind: 'observe', term: state.term, lastIndex, lastTerm });
   }
 }
@@ -29,17 +33,19 @@ export function onObserve(state: RaftState, from: MemberId, message: Observe): v
   const next = nextIndex(state.log.agreementBelow(message.lastIndex, message.lastTerm));
   const known = state.peers.get(from);
   if (known !== undefined) {
+    // It is replicated to anyway. And it does not hear this leader: no contact in the sense of check-quorum.
+    if (known.isVoter) return;
     known.lastContactMs = state.nowMs;
-    known.restart(next);
+    known.restart(next, state.newSession());
     probe(state, known);
     return;
   }
-  if (state.peers.size - (state.voters.length - 1) >= state.config.observersMax) {
+  if ([...state.peers.values()].filter(({ isVoter }) => !isVoter).length >= state.config.observersMax) {
     state.out.trace({ kind: 'observer-refused', peer: from, observersMax: state.config.observersMax });
     return;
   }
-  const { term, nowMs } = state;
-  const progress = new Progress({ peer: from, isVoter: false, term, nextIndex: next, nowMs });
+  const session = state.newSession();
+  const progress = new Progress({ peer: from, isVoter: false, session, nextIndex: next, nowMs: state.nowMs });
   state.peers.set(from, progress);
   state.out.trace({ kind: 'observer-joined', peer: from });
   probe(state, progress);

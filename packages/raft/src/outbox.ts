@@ -1,6 +1,6 @@
 /** Gathers the effects of one step; emptied by `RaftState.finish`. */
 import type { LogIndex } from '@sluice/base';
-import type { Proposal, ReadOutcome } from './effects.ts';
+import type { MembershipChangeOutcome, Proposal, ReadOutcome, TransferOutcome } from './effects.ts';
 import type { Entry, Envelope, MemberId, RaftMessage } from './messages.ts';
 import type { RaftTrace } from './trace.ts';
 
@@ -8,6 +8,8 @@ export class Outbox {
   hardStateChanged = false;
   truncateFrom: LogIndex | undefined;
   proposal: Proposal | undefined;
+  membershipChange: MembershipChangeOutcome | undefined;
+  transfer: TransferOutcome | undefined;
   readonly reads: ReadOutcome[] = [];
   readonly entries: Entry[] = [];
   readonly afterPersist: Envelope[] = [];

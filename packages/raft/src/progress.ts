@@ -7,7 +7,7 @@
  * - R3: only replies of the current session reach it, so `matchIndex` falls only by `restart`.
  */
 import { invariant, logIndex, nextIndex } from '@sluice/base';
-import type { LogIndex, Term } from '@sluice/base';
+import type { LogIndex } from '@sluice/base';
 import type { RaftConfig } from './config.ts';
 import type { MemberId, ReplicationSession } from './messages.ts';
 
@@ -19,7 +19,7 @@ interface Inflight {
 export interface ProgressOptions {
   readonly peer: MemberId;
   readonly isVoter: boolean;
-  readonly term: Term;
+  readonly session: ReplicationSession;
   readonly nextIndex: LogIndex;
   readonly nowMs: number;
 }
@@ -44,7 +44,7 @@ export class Progress {
   constructor(options: ProgressOptions) {
     this.peer = options.peer;
     this.isVoter = options.isVoter;
-    this.session = { term: options.term, configIndex: logIndex(0), attempt: 0 };
+    this.session = options.session;
     this.nextIndex = options.nextIndex;
     this.lastContactMs = options.nowMs;
   }
@@ -103,8 +103,8 @@ export class Progress {
   }
 
   /** Nothing is known any more; replies to what was sent before are void (R3). */
-  restart(next: LogIndex): void {
-    this.session = { ...this.session, attempt: this.session.attempt + 1 };
+  restart(next: LogIndex, session: ReplicationSession): void {
+    this.session = session;
     this.matchIndex = logIndex(0);
     this.commitSent = logIndex(0);
     this.becomeProbe(next);

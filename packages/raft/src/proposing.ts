@@ -10,6 +10,10 @@ export function onPropose(state: RaftState, payloads: readonly Uint8Array[]): vo
     state.out.proposal = { outcome: 'not-leader', leader: state.leader };
     return;
   }
+  if (state.transfer !== undefined) {
+    state.out.proposal = { outcome: 'transferring' };
+    return;
+  }
   const { uncommittedBytes } = state;
   const proposedBytes = payloads.reduce((sum, payload) => sum + payload.length, 0);
   const isTailEmpty = state.commitIndex === state.log.lastIndex;

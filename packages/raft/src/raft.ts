@@ -3,8 +3,8 @@
  * way out (see `effects` for the shell's duties). It knows no disk, network, clock or timer.
  *
  * Here is the dispatch and what holds for every message; the phases are in `election`, `replication` (leader),
- * `following` (follower), `commit`, `proposing` and `observing`; what they share is `state`. Snapshots, changes of
- * membership, ReadIndex and leader transfer will each be a file beside them.
+ * `following` (follower), `commit`, `proposing`, `reading`, `transfer`, `membership-change` and `observing`; what they
+ * share is `state`. Snapshots will be files beside them.
  */
 import { invariant, unreachable } from '@sluice/base';
 import type { LogIndex, Term } from '@sluice/base';
@@ -14,6 +14,7 @@ import { countOwnVote, onPeerRefused, onVoteReply, onVoteRequest, onVoting, preC
 import type { RaftEvent } from './events.ts';
 import { onAppend, onHeartbeat, rejectAppend, replyToHeartbeat } from './following.ts';
 import type { Entry, MemberId, Membership, RaftMessage } from './messages.ts';
+import { leaveIfRemoved, onChangeMembership } from './membership-change.ts';
 import { askToObserve, forgetSilentObservers, onObserve } from './observing.ts';
 import { onPropose } from './proposing.ts';
 import { confirmReads, onRead } from './reading.ts';
@@ -29,6 +30,10 @@ import {
 import { adoptHigherTerm, becomeFollower, drawElectionDeadline } from './role.ts';
 import { RaftState } from './state.ts';
 import type { RaftOptions } from './state.ts';
+import { continueTransfer, onTimeOutNow, onTransfer, repeatTransfer } from './transfer.ts';
+
+/** How many maximal election timeouts a voter is without a leader before it asks to observe. */
+const leaderlessTimeouts = 2;
 
 /** Where replication to one peer stands, as seen by the leader. */
 export interface PeerView {
@@ -47,7 +52,8 @@ export class Raft {
     assertRaftConfig(options.config);
     this.#state = new RaftState(options);
     // A sole voter has nobody to wait for.
-    if (!(this.#state.mayCampaign && this.voters.length === 1)) drawElectionDeadline(this.#state);
+    const isAlone = this.isVoter && this.voters.length === 1;
+    if (!(isAlone && this.votingAllowed)) drawElectionDeadline(this.#state);
   }
 
   step(event: RaftEvent): RaftEffects {
@@ -66,6 +72,15 @@ export class Raft {
       case 'read':
         onRead(state, event.id);
         break;
+      case 'change-membership':
+        onChangeMembership(state, event.change);
+        break;
+      case 'transfer':
+        onTransfer(state, event.to);
+        break;
+      case 'voters-hint':
+        state.votersHint = event.members;
+        break;
       case 'persisted':
         state.persisted(event.number);
         countOwnVote(state);
@@ -80,7 +95,7 @@ export class Raft {
       default:
         unreachable(event);
     }
-    if (state.role === 'leader') confirmReads(state);
+    if (state.role === 'leader') afterLeading(state);
     return state.finish(this.nextTickAtMs);
   }
 
@@ -117,6 +132,16 @@ export class Raft {
   /** The first entry held, or, without any, the one that would be. */
   get firstIndex(): LogIndex {
     return this.#state.log.firstIndex;
+  }
+
+  /** The membership in effect can no longer be reverted. */
+  get membershipCommitted(): boolean {
+    return this.#state.isMembershipCommitted;
+  }
+
+  /** As of an index that is not below the snapshot: what a snapshot of the state machine there has to carry. */
+  membershipAt(index: LogIndex): Membership {
+    return this.#state.memberships.at(index);
   }
 
   get voters(): readonly MemberId[] {
@@ -180,7 +205,7 @@ export class Raft {
   get nextTickAtMs(): number {
     const state = this.#state;
     if (state.role === 'leader') return state.nextHeartbeatMs;
-    if (!state.isVoter && state.leader === undefined) return state.nextObserveMs;
+    if (state.isObserver && state.leader === undefined) return state.nextObserveMs;
     return state.electionDeadlineMs;
   }
 
@@ -189,22 +214,38 @@ export class Raft {
   }
 }
 
+/** What any event may have made due at a leader. */
+function afterLeading(state: RaftState): void {
+  continueTransfer(state);
+  confirmReads(state);
+  leaveIfRemoved(state);
+}
+
 function onTick(state: RaftState): void {
   if (state.role === 'leader') {
     if (state.nowMs < state.nextHeartbeatMs || !holdsQuorum(state)) return;
+    repeatTransfer(state);
     forgetSilentObservers(state);
     sendHeartbeats(state);
     return;
   }
   if (state.nowMs >= state.electionDeadlineMs) {
-    if (state.mayCampaign) {
-      preCampaign(state);
-      return;
-    }
+    onElectionDeadline(state);
+    return;
+  }
+  if (state.isObserver && state.leader === undefined && state.nowMs >= state.nextObserveMs) askToObserve(state);
+}
+
+function onElectionDeadline(state: RaftState): void {
+  if (state.mayCampaign) preCampaign(state);
+  else {
     becomeFollower(state);
     drawElectionDeadline(state);
   }
-  if (!state.isVoter && state.leader === undefined && state.nowMs >= state.nextObserveMs) askToObserve(state);
+  // Others may have a leader that this one would never hear of, because it was removed while it was away.
+  const leaderlessMs = state.nowMs - state.leaderContactMs;
+  const asks = state.isObserver || leaderlessMs >= leaderlessTimeouts * state.config.electionTimeoutMsMax;
+  if (asks && state.leader === undefined) askToObserve(state);
 }
 
 function onMessage(state: RaftState, from: MemberId, message: RaftMessage): void {
@@ -245,6 +286,8 @@ function dispatch(state: RaftState, from: MemberId, message: RaftMessage): void 
       return onHeartbeat(state, from, message);
     case 'heartbeat-reply':
       return onHeartbeatReply(state, from, message);
+    case 'time-out-now':
+      return onTimeOutNow(state, from, message);
     case 'observe':
       return onObserve(state, from, message);
     default:

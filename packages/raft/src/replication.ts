@@ -62,6 +62,7 @@ function sendAppend(state: RaftState, progress: Progress, bytesMax: number): voi
 
 export function sendHeartbeats(state: RaftState): void {
   state.nextHeartbeatMs = state.nowMs + state.config.heartbeatMs;
+  state.caughtUpIndex = state.commitIndex;
   sendRound(state, [...state.peers.values()]);
 }
 
@@ -110,7 +111,7 @@ export function onAppendRejected(state: RaftState, from: MemberId, message: Appe
   if (message.lastIndex < progress.matchIndex) {
     const { matchIndex } = progress;
     state.out.trace({ kind: 'follower-lost-entries', peer: from, matchIndex, lastIndex: message.lastIndex });
-    progress.restart(next);
+    progress.restart(next, state.newSession());
   } else {
     progress.becomeProbe(next);
     state.out.trace({ kind: 'probing', peer: from, nextIndex: progress.nextIndex });

@@ -49,11 +49,13 @@ export function becomeFollower(state: RaftState): void {
   state.leader = undefined;
   state.nextObserveMs = state.nowMs;
   if (state.role === 'follower') return;
+  if (state.role === 'leader') state.leaderContactMs = state.nowMs;
   state.role = 'follower';
   state.grants.clear();
   state.peers.clear();
   state.uncommittedBytes = 0;
   for (const { id } of state.reads) state.out.reads.push({ id, outcome: 'not-leader' });
   state.reads = [];
+  state.transfer = undefined;
   drawElectionDeadline(state);
 }

@@ -13,7 +13,8 @@ import type { LogIndex, Random, Term } from '@sluice/base';
 import type { RaftConfig } from './config.ts';
 import type { HardState, Leadership, Persist, RaftEffects, Role } from './effects.ts';
 import { LogView } from './log-view.ts';
-import type { Entry, MemberId, Membership, RaftMessage, Snapshot, Voter } from './messages.ts';
+import type { Entry, MemberId, Membership, RaftMessage, ReplicationSession, Snapshot, Voter } from './messages.ts';
+import { Memberships } from './membership.ts';
 import { Outbox } from './outbox.ts';
 import type { Progress } from './progress.ts';
 
@@ -50,11 +51,20 @@ export interface PendingRead {
   readonly round: number;
 }
 
+/** Leadership is being handed to a voter; `transfer` says more. */
+export interface TransferUnderWay {
+  readonly to: MemberId;
+  readonly deadlineMs: number;
+  /** It was told to campaign, since the last tick. */
+  isTold: boolean;
+}
+
 export class RaftState {
   readonly self: MemberId;
   readonly config: RaftConfig;
   readonly random: Random;
   readonly log: LogView;
+  readonly memberships: Memberships;
   readonly checksum: (bytes: Uint8Array) => number;
   /** The latest that is durable here, or that this member was told to make so; sent to who lacks what it covers. */
   snapshot: Snapshot | undefined;
@@ -67,8 +77,8 @@ export class RaftState {
   #term: Term;
   #votedFor: MemberId | undefined;
 
-  /** Follower: when the leader was last heard. */
-  leaderContactMs = 0;
+  /** Follower: when the leader was last heard; else when this member started, or last led. */
+  leaderContactMs: number;
   /** Follower: its log is known to equal that of this term's leader up to here; beyond, a commit index says nothing. */
   matchedIndex: LogIndex = logIndex(0);
   electionDeadlineMs: number;
@@ -87,19 +97,24 @@ export class RaftState {
   ownTermIndex: LogIndex = logIndex(0);
   /** Leader: of the heartbeats sent last. */
   round = 0;
+  /** Leader: what was committed when the last regular heartbeats left. An observer that holds it is caught up. */
+  caughtUpIndex: LogIndex = logIndex(0);
+  transfer: TransferUnderWay | undefined;
   /** Leader: reads that are not confirmed yet. */
   reads: PendingRead[] = [];
 
   nextObserveMs: number;
+  /** Whom to ask for a leader besides the voters known here. */
+  votersHint: readonly MemberId[] = [];
 
   out = new Outbox();
-  #membership: Membership;
-  #voters: readonly MemberId[];
   #deliveredIndex: LogIndex;
   #lastPersist = 0;
   #durablePersist = 0;
   #hardStatePersist = 0;
   #shown: Leadership;
+  #shownMembership: Membership;
+  #sessions = 0;
 
   constructor(options: RaftOptions) {
     this.self = options.self;
@@ -107,12 +122,16 @@ export class RaftState {
     this.random = options.random;
     this.checksum = options.checksum;
     this.snapshot = options.snapshot;
-    this.#membership = options.snapshot?.membership ?? { index: logIndex(0), voters: options.initialVoters };
-    this.#voters = this.#membership.voters.map(({ id }) => id);
+    this.memberships = new Memberships(
+      options.snapshot?.membership ?? { index: logIndex(0), voters: options.initialVoters },
+    );
     invariant(new Set(this.voters).size === this.voters.length, 'a voter is named twice', { voters: this.voters });
     this.votingAllowed = options.votingAllowed;
     this.nowMs = options.nowMs;
     this.log = new LogView(options.snapshot, options.entries);
+    for (const entry of options.entries) {
+      if (entry.kind === 'membership' && entry.index > this.log.snapshotIndex) this.memberships.append(entry);
+    }
     this.commitIndex = this.log.snapshotIndex;
     this.#deliveredIndex = this.log.snapshotIndex;
     this.#term = options.hardState.term;
@@ -122,8 +141,10 @@ export class RaftState {
       term: this.#term,
     });
     this.electionDeadlineMs = options.nowMs;
+    this.leaderContactMs = options.nowMs;
     this.nextObserveMs = options.nowMs;
     this.#shown = this.#leadership();
+    this.#shownMembership = this.membership;
   }
 
   get term(): Term {
@@ -135,11 +156,11 @@ export class RaftState {
   }
 
   get membership(): Membership {
-    return this.#membership;
+    return this.memberships.effective;
   }
 
   get voters(): readonly MemberId[] {
-    return this.#voters;
+    return this.memberships.voters;
   }
 
   get deliveredIndex(): LogIndex {
@@ -150,8 +171,28 @@ export class RaftState {
     return this.voters.includes(this.self);
   }
 
+  get isMembershipCommitted(): boolean {
+    return this.membership.index <= this.commitIndex;
+  }
+
+  /**
+   * Not one whose removal is not committed: it may be the only one that holds the entry by which it was removed, and
+   * then nobody else can be elected. It campaigns, and does not count itself (thesis §4.2.2).
+   */
+  get isObserver(): boolean {
+    if (this.isVoter) return false;
+    const { previous } = this.memberships;
+    return this.isMembershipCommitted || previous?.voters.some(({ id }) => id === this.self) !== true;
+  }
+
   get mayCampaign(): boolean {
-    return this.isVoter && this.votingAllowed;
+    return this.votingAllowed && !this.isObserver;
+  }
+
+  /** Another than any that this leader used before in its term. */
+  newSession(): ReplicationSession {
+    this.#sessions += 1;
+    return { term: this.term, configIndex: this.membership.index, attempt: this.#sessions };
   }
 
   /** The number that this step's persist will have. */
@@ -180,6 +221,7 @@ export class RaftState {
 
   appendEntry(entry: Entry): void {
     this.log.append(entry);
+    if (entry.kind === 'membership') this.memberships.append(entry);
     this.out.entries.push(entry);
   }
 
@@ -189,6 +231,7 @@ export class RaftState {
       commitIndex: this.commitIndex,
     });
     this.log.truncateFrom(index);
+    this.memberships.truncateFrom(index);
     this.out.truncateFrom = index;
   }
 
@@ -220,6 +263,9 @@ export class RaftState {
       leadership.term === this.#shown.term &&
       leadership.leader === this.#shown.leader;
     this.#shown = leadership;
+    const { membership } = this;
+    const isMembershipShown = membership === this.#shownMembership;
+    this.#shownMembership = membership;
     return {
       persist,
       sendAfterPersist: held
@@ -228,6 +274,9 @@ export class RaftState {
       sendNow: held ? out.now : [...out.afterPersist, ...out.now],
       committed: this.#deliver(),
       proposal: out.proposal,
+      membershipChange: out.membershipChange,
+      transfer: out.transfer,
+      membership: isMembershipShown ? undefined : membership,
       reads: out.reads,
       leadership: isShown ? undefined : leadership,
       nextTickAtMs,

@@ -2,15 +2,19 @@
 import type { LogIndex, Term } from '@sluice/base';
 import type { MemberId, RaftMessage } from './messages.ts';
 
-export type StepDownReason = 'higher-term' | 'quorum-lost' | 'voting-withdrawn';
+export type StepDownReason = 'higher-term' | 'quorum-lost' | 'voting-withdrawn' | 'removed';
 
-export type VoteRefusal =
+export type VoteRefusal = 'voting-not-allowed' | 'old-term' | 'leader-alive' | 'voted-for-another' | 'log-behind';
+
+export type MembershipRefusal =
+  | 'not-leader'
+  | 'change-under-way'
+  | 'own-term-uncommitted'
+  | 'not-caught-up'
+  | 'already-a-voter'
   | 'not-a-voter'
-  | 'voting-not-allowed'
-  | 'old-term'
-  | 'leader-alive'
-  | 'voted-for-another'
-  | 'log-behind';
+  | 'last-voter'
+  | 'transfer-under-way';
 
 export type IgnoreReason =
   | 'old-term'
@@ -18,6 +22,8 @@ export type IgnoreReason =
   | 'not-leading'
   | 'not-campaigning'
   | 'not-a-member'
+  | 'not-following'
+  | 'may-not-campaign'
   | 'leader-alive'
   | 'stale-rejection'
   | 'malformed';
@@ -39,6 +45,9 @@ export type RaftTrace =
       readonly reason: VoteRefusal;
     }
   | { readonly kind: 'voting'; readonly allowed: boolean }
+  | { readonly kind: 'membership-refused'; readonly reason: MembershipRefusal }
+  | { readonly kind: 'transfer-begun'; readonly term: Term; readonly to: MemberId }
+  | { readonly kind: 'transfer-given-up'; readonly term: Term; readonly to: MemberId }
   | { readonly kind: 'truncated'; readonly fromIndex: LogIndex; readonly lastIndex: LogIndex }
   | { readonly kind: 'append-refused'; readonly prevIndex: LogIndex; readonly lastIndex: LogIndex }
   | { readonly kind: 'replicating'; readonly peer: MemberId; readonly matchIndex: LogIndex }

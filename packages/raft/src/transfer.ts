@@ -1,0 +1,57 @@
+/**
+ * Leader transfer (thesis §3.10): the leader brings a voter up to its own last entry, accepts nothing meanwhile, and
+ * tells it to campaign at once. It only hurries an election: who leads is decided by votes as ever.
+ *
+ * - T1: nothing is proposed while a transfer is under way, so that the transferee stays up to date.
+ * - T2: given up after `electionTimeoutMsMin`; if the transferee campaigns later still, it wins only with a whole log.
+ */
+import type { TransferOutcome } from './effects.ts';
+import { campaign } from './election.ts';
+import type { MemberId, TimeOutNow } from './messages.ts';
+import { probe } from './replication.ts';
+import type { RaftState } from './state.ts';
+
+export function onTransfer(state: RaftState, to: MemberId): void {
+  state.out.transfer = beginTransfer(state, to);
+}
+
+function beginTransfer(state: RaftState, to: MemberId): TransferOutcome {
+  if (state.role !== 'leader') return { outcome: 'refused', reason: 'not-leader' };
+  if (to === state.self) return { outcome: 'refused', reason: 'already-leader' };
+  const progress = state.peers.get(to);
+  if (progress === undefined || !progress.isVoter) return { outcome: 'refused', reason: 'not-a-voter' };
+  if (state.transfer !== undefined) return { outcome: 'refused', reason: 'transfer-under-way' };
+  state.transfer = { to, deadlineMs: state.nowMs + state.config.electionTimeoutMsMin, isTold: false };
+  state.out.trace({ kind: 'transfer-begun', term: state.term, to });
+  if (progress.state === 'probe') probe(state, progress);
+  return { outcome: 'begun' };
+}
+
+/** After every step of a leader: the transferee may have reached the end of the log. */
+export function continueTransfer(state: RaftState): void {
+  const { transfer } = state;
+  if (transfer === undefined || transfer.isTold) return;
+  if (state.peers.get(transfer.to)?.matchIndex !== state.log.lastIndex) return;
+  transfer.isTold = true;
+  state.out.sendNow(transfer.to, { kind: 'time-out-now', term: state.term });
+}
+
+/** Leader, on a tick: tells it again, since the first word may be lost, or is usable again. */
+export function repeatTransfer(state: RaftState): void {
+  const { transfer } = state;
+  if (transfer === undefined) return;
+  transfer.isTold = false;
+  if (state.nowMs < transfer.deadlineMs) return;
+  state.out.trace({ kind: 'transfer-given-up', term: state.term, to: transfer.to });
+  state.transfer = undefined;
+}
+
+/** Transferee: no pre-vote, since the leader itself asks for it. */
+export function onTimeOutNow(state: RaftState, from: MemberId, message: TimeOutNow): void {
+  if (state.role !== 'follower' || state.leader !== from || !state.mayCampaign) {
+    const reason = state.leader === from ? 'may-not-campaign' : 'not-following';
+    state.out.trace({ kind: 'ignored', from, message: message.kind, reason });
+    return;
+  }
+  campaign(state, true);
+}
