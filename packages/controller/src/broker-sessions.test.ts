@@ -49,7 +49,27 @@ class Controller {
   /** Nodes that closed their Raft streams and answer nothing: the network knows no such machine. */
   readonly gone = new Set<number>();
   sessions: BrokerSessions | undefined;
-  readonly decisions: Decisions = new Decisions(this.image, (payload) => {
+  /** No quorum answers: what asks for one waits. */
+  confirming = true;
+  readonly #unconfirmed: number[] = [];
+  readonly decisions: Decisions = new Decisions({
+    image: this.image,
+    propose: (payload) => this.#propose(payload),
+    read: (id) => {
+      this.#unconfirmed.push(id);
+      if (this.confirming) this.confirm();
+    },
+  });
+  readonly #transport = new MemoryTransport(this.network, 'controller');
+  #pending = 0;
+
+  confirm(): void {
+    this.confirming = true;
+    const index = this.image.appliedIndex;
+    this.decisions.onReads(this.#unconfirmed.splice(0).map((id) => ({ id, outcome: 'confirmed', index })));
+  }
+
+  #propose(payload: Uint8Array): Proposal {
     if (!this.committing) return { outcome: 'accepted', firstIndex: logIndex(9_999), term: term(1) } as Proposal;
     const index = logIndex(this.image.appliedIndex + 1 + this.#pending);
     this.#pending += 1;
@@ -60,9 +80,7 @@ class Controller {
       this.decisions.onApplied({ index, term: term(1), kind: 'command', payload });
     });
     return { outcome: 'accepted', firstIndex: index, term: term(1) } as Proposal;
-  });
-  readonly #transport = new MemoryTransport(this.network, 'controller');
-  #pending = 0;
+  }
 
   async start(): Promise<this> {
     const { clock, image, decisions } = this;
@@ -189,6 +207,10 @@ class Process {
     this.#beating = false;
   }
 
+  goOn(): void {
+    this.#beating = true;
+  }
+
   breakStream(): void {
     this.#beating = false;
     this.#sender.close();
@@ -281,6 +303,26 @@ test('nodes that are lost together are fenced in one decision (G2), and none bef
   await controller.clock.pass(2_000);
   expect([controller.stateOf(1), controller.stateOf(2)]).toEqual(['fenced', 'fenced']);
   expect(controller.image.appliedIndex).toBe(before + 1);
+});
+
+test('a judge that is cut off from its quorum fences nobody, not even when the cut ends before the brokers are heard (G1)', async () => {
+  const controller = await new Controller().start();
+  const processes: Process[] = [];
+  for (const id of [1, 2]) processes.push(new Process(controller, id, await controller.register(id)));
+  await controller.clock.pass(500);
+  const before = controller.image.appliedIndex;
+  controller.confirming = false;
+  for (const process of processes) process.hang();
+  await controller.clock.pass(1_900);
+  controller.confirm();
+  await controller.clock.pass(100);
+  for (const process of processes) process.goOn();
+  await controller.clock.pass(3_000);
+  expect([controller.stateOf(1), controller.stateOf(2), controller.image.appliedIndex]).toEqual(['up', 'up', before]);
+  // Who stays silent after it is fenced like anybody.
+  processes[0]?.hang();
+  await controller.clock.pass(2_000);
+  expect([controller.stateOf(1), controller.stateOf(2)]).toEqual(['fenced', 'up']);
 });
 
 test('a process of an earlier life is told so, and does not take the stream of the one that lives', async () => {

@@ -4,6 +4,8 @@
  * `ControllerNode`.
  *
  * G1. Fencing is a decision: it takes effect when it is committed, so a leader that lost its quorum fences nobody.
+ *     It asks its quorum before it proposes: what it proposes while it is cut off would be committed when the cut ends,
+ *     and fence nodes that were never away.
  * G2. Nodes that are lost together are fenced in one request (rule E2 of `metadata`).
  */
 import { brokerEpoch, logIndex, nodeId, SluiceError, toSluiceError } from '@sluice/base';
@@ -197,12 +199,15 @@ export class BrokerSessions {
 
   #judge(): void {
     const over = this.#book.judge(this.#options.clock.monotonicMs());
-    if (over.length > 0 && !this.#fencing && !this.#ended) void this.#fence(over);
+    if (over.length > 0 && !this.#fencing && !this.#ended) void this.#fence();
   }
 
-  async #fence(nodes: readonly NodeIdentity[]): Promise<void> {
+  async #fence(): Promise<void> {
     this.#fencing = true;
     try {
+      await this.#confirmLeadership();
+      const nodes = this.#book.over(this.#options.clock.monotonicMs());
+      if (nodes.length === 0) return;
       const { fenced } = await this.#options.decisions.ask({ type: 'fenceNodes', nodes });
       for (const node of nodes) this.#book.forget(node);
       if (fenced.length > 0) this.#options.logger.warn('nodes fenced', { nodes: fenced });
@@ -212,6 +217,18 @@ export class BrokerSessions {
     } finally {
       this.#fencing = false;
     }
+  }
+
+  /**
+   * A confirmation that was long in coming was a cut, through which heartbeats did not come either (G1): as under a new
+   * leader, everybody then gets a whole session.
+   */
+  async #confirmLeadership(): Promise<void> {
+    const { clock, decisions, sessionTimeoutMs } = this.#options;
+    const askedMs = clock.monotonicMs();
+    await decisions.confirm();
+    const nowMs = clock.monotonicMs();
+    if (nowMs - askedMs > this.#judgeIntervalMs) this.#book.forgive(sessionTimeoutMs, nowMs);
   }
 
   /** Leaderships go back to the preferred replicas, a few at a time (D19). */

@@ -95,9 +95,11 @@ export class ControllerNode {
       onGone: (peer) => void this.#runner?.step({ kind: 'peer-refused', peer }),
       onRemembered: (remembered) => this.#compare(remembered),
     });
-    this.#decisions = new Decisions(this.#metadata.image, (payload) =>
-      this.#runner?.step({ kind: 'propose', payloads: [payload] }),
-    );
+    this.#decisions = new Decisions({
+      image: this.#metadata.image,
+      propose: (payload) => this.#runner?.step({ kind: 'propose', payloads: [payload] }),
+      read: (id) => void this.#runner?.step({ kind: 'read', id }),
+    });
     this.#service = new ControllerService({
       self,
       image: this.#metadata.image,
@@ -199,6 +201,7 @@ export class ControllerNode {
       logger,
       halt,
       onCommitted: (entries) => this.#onCommitted(entries),
+      onReads: (outcomes) => this.#decisions.onReads(outcomes),
       onLeadership: (leadership) => this.#onLeadership(leadership),
     });
     this.#runner.start(this.#peers);

@@ -1,4 +1,5 @@
 import { brokerEpoch, clusterId, directoryId, logIndex, nodeId, SluiceError, term, topicId } from '@sluice/base';
+import type { LogIndex } from '@sluice/base';
 import { decodeRecords, MetadataImage } from '@sluice/metadata';
 import type { RegisterNodeRequest } from '@sluice/metadata';
 import type { Entry, Proposal } from '@sluice/raft';
@@ -11,12 +12,29 @@ class Log {
   readonly proposed: Entry[] = [];
   outcome: Proposal['outcome'] = 'accepted';
   term = 1;
-  readonly decisions = new Decisions(this.image, (payload) => {
+  /** Reads that the quorum has not confirmed yet, and whether it does at once. */
+  readonly reads: number[] = [];
+  confirming = true;
+  readonly decisions: Decisions = new Decisions({
+    image: this.image,
+    propose: (payload) => this.#propose(payload),
+    read: (id) => {
+      this.reads.push(id);
+      if (this.confirming) this.confirm();
+    },
+  });
+
+  confirm(index: LogIndex = this.image.appliedIndex): void {
+    const outcomes = this.reads.splice(0).map((id) => ({ id, outcome: 'confirmed', index }) as const);
+    this.decisions.onReads(outcomes);
+  }
+
+  #propose(payload: Uint8Array): Proposal {
     if (this.outcome !== 'accepted') return { outcome: this.outcome } as Proposal;
     const index = logIndex(this.image.appliedIndex + 1);
     this.proposed.push({ index, term: term(this.term), kind: 'command', payload });
     return { outcome: 'accepted', firstIndex: index, term: term(this.term) } as Proposal;
-  });
+  }
 
   commit(replacement?: Entry): void {
     const entry = replacement ?? this.proposed.at(-1)!;
@@ -150,4 +168,66 @@ test('more requests than anyone could still wait for are refused', async () => {
   expect(await outcome(log.decisions.ask(registration(3)))).toBe('LIMIT_EXCEEDED');
   log.decisions.stepDown();
   expect(new Set(await Promise.all(waiting))).toEqual(new Set(['NOT_CONTROLLER']));
+});
+
+const deletion = (name: string) => ({ type: 'deleteTopic', namespace: 'default', name }) as const;
+const settled = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
+test('an answer that commits nothing waits for a quorum, and nothing waits behind it (Q4)', async () => {
+  const log = await born();
+  log.confirming = false;
+  let answered: unknown;
+  const refused = outcome(log.decisions.ask(deletion('none'))).then((code) => (answered = code));
+  const behind = log.decisions.ask(registration(1));
+  log.commit();
+  expect([(await behind).brokerEpoch, answered]).toEqual([2, undefined]);
+  // What is so already waits like a refusal.
+  const again = log.decisions.ask(registration(1));
+  log.confirm();
+  await settled();
+  expect(answered).toBe('UNKNOWN_TOPIC');
+  expect(log.reads).toHaveLength(1);
+  log.confirm();
+  expect([await refused, (await again).brokerEpoch]).toEqual(['UNKNOWN_TOPIC', 2]);
+});
+
+test('those who come while a read is under way share the next, however many they are', async () => {
+  const log = await born();
+  log.confirming = false;
+  const answers = Array.from({ length: 100 }, () => outcome(log.decisions.ask(deletion('none'))));
+  const confirmed = log.decisions.confirm();
+  let rounds = 0;
+  for (; log.reads.length > 0; rounds += 1) log.confirm();
+  await confirmed;
+  expect([rounds, new Set(await Promise.all(answers))]).toEqual([2, new Set(['UNKNOWN_TOPIC'])]);
+});
+
+test('a confirmed answer waits for what the read asks to have applied', async () => {
+  const log = await born();
+  log.confirming = false;
+  let answered = false;
+  const refused = outcome(log.decisions.ask(deletion('none'))).then(() => (answered = true));
+  const behind = log.decisions.ask(registration(1));
+  log.confirm(logIndex(2));
+  await settled();
+  expect(answered).toBe(false);
+  log.commit();
+  await behind;
+  expect(await refused).toBe(true);
+});
+
+test('a leader that is not confirmed answers NOT_CONTROLLER, and hears no late confirmation', async () => {
+  const log = await born();
+  log.confirming = false;
+  const [one, two] = [outcome(log.decisions.ask(deletion('none'))), outcome(log.decisions.confirm())];
+  log.decisions.stepDown();
+  expect([await one, await two, await outcome(log.decisions.confirm())]).toEqual(Array(3).fill('NOT_CONTROLLER'));
+  const late = log.reads.splice(0);
+  log.decisions.lead();
+  const three = outcome(log.decisions.ask(deletion('none')));
+  log.decisions.onReads(late.map((id) => ({ id, outcome: 'confirmed', index: log.image.appliedIndex })));
+  await settled();
+  expect(log.reads).toHaveLength(1);
+  log.decisions.onReads(log.reads.map((id) => ({ id, outcome: 'not-leader' })));
+  expect(await three).toBe('NOT_CONTROLLER');
 });

@@ -6,12 +6,23 @@
  * Q2. A decision is made on an image that nothing else can have changed by the time its records are replayed (ADR 0006).
  * Q3. When leadership ends, the request whose records are out is answered CONTROLLER_CHANGED (indefinite), those that
  *     wait NOT_CONTROLLER (definite).
+ * Q4. An answer that commits nothing, a refusal or what is so already, is given only once a quorum has confirmed that
+ *     this node led after the decision: with Q1 and Q2 the image it was made on was then the newest there was, so that
+ *     all answers together are linearizable. Nothing waits behind it.
  */
 import { brokerEpoch, SluiceError } from '@sluice/base';
 import type { LogIndex, Term } from '@sluice/base';
 import { decide, encodeRecords } from '@sluice/metadata';
 import type { MetadataImage, MetadataRequest, ResponseValues } from '@sluice/metadata';
-import type { Entry, Proposal } from '@sluice/raft';
+import type { Entry, Proposal, ReadOutcome } from '@sluice/raft';
+import { LeadershipReads } from './leadership-reads.ts';
+
+export interface DecisionsOptions {
+  readonly image: MetadataImage;
+  readonly propose: (payload: Uint8Array) => Proposal | undefined;
+  /** Answered by `onReads`, now or later. */
+  readonly read: (id: number) => void;
+}
 
 interface Waiting {
   readonly request: MetadataRequest;
@@ -30,15 +41,15 @@ interface Proposed {
 const waitingMax = 10_000;
 
 export class Decisions {
-  readonly #image: MetadataImage;
-  readonly #propose: (payload: Uint8Array) => Proposal | undefined;
+  readonly #options: DecisionsOptions;
+  readonly #reads: LeadershipReads;
   readonly #waiting: Waiting[] = [];
   #proposed: Proposed | undefined;
   #leads = false;
 
-  constructor(image: MetadataImage, propose: (payload: Uint8Array) => Proposal | undefined) {
-    this.#image = image;
-    this.#propose = propose;
+  constructor(options: DecisionsOptions) {
+    this.#options = options;
+    this.#reads = new LeadershipReads(options.read, () => options.image.appliedIndex);
   }
 
   /** Leading, with everything committed before applied (Q1). */
@@ -46,10 +57,10 @@ export class Decisions {
     return this.#leads;
   }
 
-  /** The answer once its records are committed. A refusal of `decide` rejects with its error. */
+  /** The answer, once its records are committed or this leadership is confirmed. A refusal rejects with its error. */
   ask<Request extends MetadataRequest>(request: Request): Promise<ResponseValues[Request['type']]> {
     if (!this.#leads) return Promise.reject(new SluiceError('NOT_CONTROLLER'));
-    if (this.#waiting.length >= waitingMax) {
+    if (this.#waiting.length + this.#reads.waiting >= waitingMax) {
       return Promise.reject(
         new SluiceError('LIMIT_EXCEEDED', { message: 'The controller has too many requests waiting.' }),
       );
@@ -57,6 +68,14 @@ export class Decisions {
     const { promise, resolve, reject } = Promise.withResolvers<ResponseValues[Request['type']]>();
     this.#waiting.push({ request, resolve: resolve as (value: unknown) => void, reject });
     this.#next();
+    return promise;
+  }
+
+  /** Resolves once a quorum has confirmed, after this call, that this node leads; else rejects with NOT_CONTROLLER. */
+  confirm(): Promise<void> {
+    if (!this.#leads) return Promise.reject(new SluiceError('NOT_CONTROLLER'));
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#reads.wait({ confirmed: resolve, failed: () => reject(new SluiceError('NOT_CONTROLLER')) });
     return promise;
   }
 
@@ -70,10 +89,16 @@ export class Decisions {
     this.#proposed?.waiting.reject(new SluiceError('CONTROLLER_CHANGED'));
     this.#proposed = undefined;
     for (const { reject } of this.#waiting.splice(0)) reject(new SluiceError('NOT_CONTROLLER'));
+    this.#reads.fail();
+  }
+
+  onReads(outcomes: readonly ReadOutcome[]): void {
+    this.#reads.onReads(outcomes);
   }
 
   /** After the entry was applied to the image. */
   onApplied(entry: Entry): void {
+    this.#reads.onApplied();
     const proposed = this.#proposed;
     if (proposed === undefined || entry.index < proposed.index) return;
     this.#proposed = undefined;
@@ -94,16 +119,11 @@ export class Decisions {
     const decision = this.#decision(waiting);
     if (decision === undefined) return;
     const { records, response } = decision;
-    if (!response.ok) {
-      const { code, message, details } = response.error;
-      waiting.reject(new SluiceError(code, { message, details }));
+    if (!response.ok || records.length === 0) {
+      this.#answerConfirmed(waiting, response);
       return;
     }
-    if (records.length === 0) {
-      waiting.resolve(response.value);
-      return;
-    }
-    const proposal = this.#propose(encodeRecords(records));
+    const proposal = this.#options.propose(encodeRecords(records));
     if (proposal?.outcome !== 'accepted') {
       waiting.reject(new SluiceError(proposal?.outcome === 'tail-full' ? 'LIMIT_EXCEEDED' : 'NOT_CONTROLLER'));
       return;
@@ -112,10 +132,19 @@ export class Decisions {
     this.#proposed = { waiting, index: proposal.firstIndex, term: proposal.term, value };
   }
 
+  #answerConfirmed({ resolve, reject }: Waiting, response: ReturnType<typeof decide>['response']): void {
+    const confirmed = (): void => {
+      if (response.ok) return resolve(response.value);
+      const { code, message, details } = response.error;
+      reject(new SluiceError(code, { message, details }));
+    };
+    this.#reads.wait({ confirmed, failed: () => reject(new SluiceError('NOT_CONTROLLER')) });
+  }
+
   /** `decide` changes nothing: if it throws, one request is lost and those behind it are not. */
   #decision(waiting: Waiting): ReturnType<typeof decide> | undefined {
     try {
-      return decide(this.#image, waiting.request);
+      return decide(this.#options.image, waiting.request);
     } catch (thrown) {
       waiting.reject(thrown);
       return undefined;

@@ -1,6 +1,6 @@
 import { logIndex, SeededRandom, silentLogger, term } from '@sluice/base';
 import { defaultRaftConfig, memberId, Raft } from '@sluice/raft';
-import type { Entry, MemberId, RaftMessage } from '@sluice/raft';
+import type { Entry, MemberId, RaftMessage, ReadOutcome } from '@sluice/raft';
 import type { RaftStore, RaftWrite } from '@sluice/storage';
 import { DataDirectory, MemoryDisk, openNodeLog } from '@sluice/storage';
 import { expect, test } from 'vitest';
@@ -33,6 +33,7 @@ async function subject(voters: readonly MemberId[] = [self, other, third]) {
   store.load();
   const sent: { to: MemberId; message: RaftMessage }[] = [];
   const committed: Entry[] = [];
+  const reads: ReadOutcome[] = [];
   let dropped = 0;
   const raft = new Raft({
     self,
@@ -53,6 +54,7 @@ async function subject(voters: readonly MemberId[] = [self, other, third]) {
     logger: silentLogger,
     halt,
     onCommitted: (entries) => void committed.push(...entries),
+    onReads: (outcomes) => void reads.push(...outcomes),
     onLeadership: () => undefined,
   });
   const peers = {
@@ -61,7 +63,7 @@ async function subject(voters: readonly MemberId[] = [self, other, third]) {
   };
   const logTimers = clock.timers;
   runner.start(peers as unknown as RaftPeers);
-  return { logTimers, clock, halts, disk, raft, runner, sent, committed, writes, dropped: () => dropped };
+  return { logTimers, clock, halts, disk, raft, runner, sent, committed, reads, writes, dropped: () => dropped };
 }
 
 const voteRequest = (number: number): RaftMessage => ({
@@ -144,7 +146,7 @@ test('votes that are withdrawn while they wait for the disk never leave', async 
 });
 
 test('a sole voter elects itself, commits only what is durable, and its timer follows what its own proposals change', async () => {
-  const { clock, disk, runner, committed, raft } = await subject([self]);
+  const { clock, disk, runner, committed, reads, raft } = await subject([self]);
   await clock.until('it leads', () => raft.isLeader);
   disk.holdSyncs();
   const proposal = runner.step({ kind: 'propose', payloads: [Uint8Array.of(1)] });
@@ -153,6 +155,8 @@ test('a sole voter elects itself, commits only what is durable, and its timer fo
   disk.releaseSyncs();
   await clock.settle();
   expect(committed.map(({ kind }) => kind)).toEqual(['no-op', 'command']);
+  runner.step({ kind: 'read', id: 7 });
+  expect(reads).toEqual([{ id: 7, outcome: 'confirmed', index: raft.commitIndex }]);
   runner.stop();
   expect(runner.step({ kind: 'propose', payloads: [Uint8Array.of(1)] })).toBe(undefined);
 });

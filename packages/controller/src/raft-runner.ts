@@ -9,7 +9,17 @@
  */
 import type { Clock, Halt, Logger, Timer } from '@sluice/base';
 import { toError } from './thrown.ts';
-import type { Entry, HeldEnvelope, Leadership, MemberId, Proposal, Raft, RaftEffects, RaftEvent } from '@sluice/raft';
+import type {
+  Entry,
+  HeldEnvelope,
+  Leadership,
+  MemberId,
+  Proposal,
+  Raft,
+  RaftEffects,
+  RaftEvent,
+  ReadOutcome,
+} from '@sluice/raft';
 import type { RaftStore, RaftWrite } from '@sluice/storage';
 import type { RaftPeers, Remembered } from './raft-peers.ts';
 import { entryKindNumber } from './stored-entries.ts';
@@ -21,6 +31,7 @@ export interface RaftRunnerOptions {
   readonly logger: Logger;
   readonly halt: Halt;
   readonly onCommitted: (entries: readonly Entry[]) => void;
+  readonly onReads: (outcomes: readonly ReadOutcome[]) => void;
   readonly onLeadership: (leadership: Leadership) => void;
 }
 
@@ -89,6 +100,7 @@ export class RaftRunner {
     for (const { to, message } of effects.sendNow) this.#peers?.send(to, message);
     if (effects.leadership !== undefined) this.#options.onLeadership(effects.leadership);
     if (effects.committed.length > 0) this.#options.onCommitted(effects.committed);
+    if (effects.reads.length > 0) this.#options.onReads(effects.reads);
     for (const event of effects.trace) this.#options.logger.debug('raft event', { ...event });
     // Not that of the effects: what was committed may have been answered with a proposal, a step inside this one.
     this.#tickAt(this.#options.raft.nextTickAtMs);

@@ -113,7 +113,12 @@ export class SessionBook {
   judge(nowMs: number): readonly NodeIdentity[] {
     const delayMs = nowMs - this.#judgedMs - this.#options.judgeIntervalMs;
     this.#judgedMs = nowMs;
-    if (delayMs > 0) this.#forgive(delayMs, nowMs);
+    if (delayMs > 0) this.forgive(delayMs, nowMs);
+    return this.over(nowMs);
+  }
+
+  /** The sessions that are over now. */
+  over(nowMs: number): readonly NodeIdentity[] {
     return [...this.#sessions.values()]
       .filter((session) => this.#isOver(session, nowMs))
       .map(({ nodeId, brokerEpoch }) => ({ nodeId, brokerEpoch }));
@@ -123,7 +128,8 @@ export class SessionBook {
     return session.crashed || nowMs - session.lastSeenMs > this.#options.sessionTimeoutMs;
   }
 
-  #forgive(delayMs: number, nowMs: number): void {
+  /** Takes a time in which the judge could not hear anybody off everybody's silence (B2). */
+  forgive(delayMs: number, nowMs: number): void {
     for (const [id, session] of this.#sessions) {
       this.#sessions.set(id, { ...session, lastSeenMs: Math.min(nowMs, session.lastSeenMs + delayMs) });
     }
