@@ -4,7 +4,7 @@
  */
 import type { Halt, LogFields, Logger, Random } from '@sluice/base';
 import { assembleNode, loadConfig } from '@sluice/server';
-import type { Node, NodeConfig } from '@sluice/server';
+import type { Node, NodeConfig, NodeInspection } from '@sluice/server';
 import { type CrashOptions, type DiskOperationKind, MemoryDisk } from '@sluice/storage';
 import { inlineZlib, MemoryNetwork, MemoryTransport } from '@sluice/wire';
 import { SimClock, Simulation } from './simulation.ts';
@@ -80,6 +80,10 @@ export class SimCluster {
     return this.#machines.map(({ id }) => address(id, 0));
   }
 
+  get ids(): readonly number[] {
+    return this.#machines.map(({ id }) => id);
+  }
+
   async start(...ids: readonly number[]): Promise<void> {
     const chosen = ids.length === 0 ? this.#machines : ids.map((id) => this.#at(id));
     const starting = chosen.map((machine) => this.#startProcess(machine));
@@ -112,6 +116,10 @@ export class SimCluster {
     const { process } = this.#at(id);
     if (process === undefined) throw new Error(`node ${id} is not running`);
     return process.node;
+  }
+
+  inspect(id: number): NodeInspection | undefined {
+    return this.#at(id).process?.node.inspect();
   }
 
   disk(id: number): MemoryDisk {

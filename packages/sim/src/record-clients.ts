@@ -1,0 +1,176 @@
+/**
+ * Producers and consumers of one topic that write down what they do: numbered records, sessions that end and begin anew
+ * while the old ones still send (zombies), consumers that are slow; in the end a read of everything, and what every
+ * replica holds.
+ */
+import { utf8Decode } from '@sluice/base';
+import type { Random } from '@sluice/base';
+import type { ConsumedBatch, Producer, Sluice } from '@sluice/client';
+import type { HistoryRecorder } from './history-recorder.ts';
+import { recordReplicas } from './replica-logs.ts';
+import type { SimCluster } from './sim-cluster.ts';
+import { simClient } from './sim-load.ts';
+
+export interface RecordClientsOptions {
+  readonly topic: string;
+  readonly partitions: number;
+  readonly producers: number;
+  readonly consumers: number;
+  /** The mean time between two records of one producer. */
+  readonly everyMs: number;
+  readonly keys: number;
+  /** One record in so many begins a new session of its producer; the old one sends the next records beside it. */
+  readonly newSessionOneIn: number;
+  readonly deliveryTimeoutMs: number;
+  /** A slow consumer waits up to this long before it takes the next batch. */
+  readonly slowMsMax: number;
+}
+
+interface Session {
+  readonly name: string;
+  readonly producer: Producer;
+}
+
+const closeLimitMs = 60_000;
+
+export class RecordClients {
+  readonly #cluster: SimCluster;
+  readonly #recorder: HistoryRecorder;
+  readonly #options: RecordClientsOptions;
+  readonly #random: Random;
+  readonly #sluices: Sluice[] = [];
+  readonly #reading: Promise<void>[] = [];
+  #sessions = 0;
+  #sent = 0;
+  #undecided = 0;
+  #stopped = false;
+
+  /** The topic exists. */
+  constructor(cluster: SimCluster, recorder: HistoryRecorder, options: RecordClientsOptions) {
+    this.#cluster = cluster;
+    this.#recorder = recorder;
+    this.#options = options;
+    this.#random = cluster.simulation.random.fork(`clients of ${options.topic}`);
+    for (let producer = 1; producer <= options.producers; producer += 1) {
+      const random = this.#random.fork(`producer ${producer}`);
+      this.#sendLater(producer, random, [this.#session(producer)]);
+    }
+    for (let consumer = 1; consumer <= options.consumers; consumer += 1) {
+      this.#reading.push(this.#consume(`consumer-${consumer}`, this.#random.fork(`consumer ${consumer}`)));
+    }
+  }
+
+  get sent(): number {
+    return this.#sent;
+  }
+
+  /** Sends no more; every send is decided, and everything open is closed. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    const { simulation } = this.#cluster;
+    const decidedMs = this.#options.deliveryTimeoutMs + 30_000;
+    await simulation.until('all sends are decided', decidedMs, () => this.#undecided === 0);
+    const closing = this.#sluices.map((sluice) => sluice.close());
+    await simulation.settle('clients close', closeLimitMs, Promise.all(closing));
+    await simulation.settle('consumers end', closeLimitMs, Promise.all(this.#reading));
+  }
+
+  /** After `stop`, on a whole cluster: a read of everything by a client of its own, and every replica's log. */
+  async readInTheEnd(limitMs: number): Promise<void> {
+    const { simulation } = this.#cluster;
+    const sluice = simClient(this.#cluster, `final-${this.#options.topic}`);
+    await simulation.settle('everything is read in the end', limitMs, this.#readAll(sluice));
+    await simulation.settle('the final reader closes', closeLimitMs, sluice.close());
+    await recordReplicas(this.#cluster, this.#recorder, this.#options.topic);
+  }
+
+  #session(producer: number): Session {
+    this.#sessions += 1;
+    const name = `producer-${producer}.${this.#sessions}`;
+    const sluice = simClient(this.#cluster, name);
+    this.#sluices.push(sluice);
+    const made = sluice.producer({ deliveryTimeoutMs: this.#options.deliveryTimeoutMs });
+    return { name, producer: made };
+  }
+
+  /** `sessions`: the newest, and the one before it, which does not know that it was replaced. */
+  #sendLater(producer: number, random: Random, sessions: readonly Session[]): void {
+    this.#cluster.simulation.schedule(random.below(2 * this.#options.everyMs * 1000), `producer-${producer}`, () => {
+      if (this.#stopped) return;
+      const isRenewed = random.below(this.#options.newSessionOneIn) === 0;
+      const now = isRenewed ? [this.#session(producer), ...sessions.slice(0, 1)] : sessions;
+      const session = now[random.below(now.length)];
+      if (session !== undefined) this.#send(session);
+      this.#sendLater(producer, random, now);
+    });
+  }
+
+  #send({ name, producer }: Session): void {
+    const { topic, keys } = this.#options;
+    this.#sent += 1;
+    const value = String(this.#sent);
+    const operation = this.#recorder.invoke({ action: 'send', client: name, topic, value });
+    this.#undecided += 1;
+    const taken = producer.post(topic, { key: `key-${this.#sent % keys}`, value }, (error, delivery) => {
+      this.#undecided -= 1;
+      if (error === undefined) this.#recorder.acknowledged(operation, delivery.partition, delivery.offset);
+      else this.#recorder.failed(operation, error);
+    });
+    if (taken) return;
+    this.#undecided -= 1;
+    this.#recorder.refused(operation, 'BUFFER_FULL');
+  }
+
+  async #consume(name: string, random: Random): Promise<void> {
+    const { topic, partitions, slowMsMax } = this.#options;
+    const sluice = simClient(this.#cluster, name);
+    this.#sluices.push(sluice);
+    const all = Array.from({ length: partitions }, (_, partition) => partition);
+    for (const partition of all) this.#recorder.assigned({ client: name, topic, partition, offset: 0 });
+    const assignments = all.map((partition) => ({ topic, partition, from: 'start' as const }));
+    const consumer = sluice.consumer({ assignments });
+    for await (const batch of consumer.batches()) {
+      this.#record(name, batch);
+      if (slowMsMax > 0) await this.#pause(random.below(slowMsMax));
+    }
+  }
+
+  #record(client: string, batch: ConsumedBatch): void {
+    const { topic, partition } = batch;
+    const operation = this.#recorder.invoke({ action: 'poll', client, topic, partition });
+    const records = [...batch.records()];
+    this.#recorder.succeeded(operation, {
+      offsets: records.map(({ offset }) => offset),
+      values: records.map(({ value }) => textOf(value)),
+    });
+  }
+
+  async #readAll(sluice: Sluice): Promise<void> {
+    const { topic } = this.#options;
+    for (const { partition, logStart, highWatermark } of await sluice.admin.listOffsets(topic)) {
+      const client = `final-${partition}`;
+      const operation = this.#recorder.invoke({ action: 'poll', client, topic, partition, final: true });
+      const read: { offsets: number[]; values: string[] } = { offsets: [], values: [] };
+      if (highWatermark > logStart) {
+        const consumer = sluice.consumer({ assignments: [{ topic, partition, from: 'start' }] });
+        for await (const batch of consumer.batches()) {
+          for (const { offset, value } of batch.records()) {
+            read.offsets.push(offset);
+            read.values.push(textOf(value));
+          }
+          if (batch.nextOffset >= highWatermark) break;
+        }
+        await consumer.close();
+      }
+      this.#recorder.succeeded(operation, { ...read, logStart });
+    }
+  }
+
+  #pause(forMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#cluster.simulation.schedule(forMs * 1000, 'slow consumer', resolve);
+    });
+  }
+}
+
+const textOf = (value: Uint8Array | null): string => (value === null ? undefined : utf8Decode(value)) ?? '';
