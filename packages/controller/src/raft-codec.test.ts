@@ -1,4 +1,5 @@
 import { isSluiceError, logIndex, term } from '@sluice/base';
+import { memberId } from '@sluice/raft';
 import type { Entry, RaftMessage } from '@sluice/raft';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -14,6 +15,7 @@ const entry: fc.Arbitrary<Entry> = fc.record({
   kind: fc.constantFrom<Entry['kind']>('no-op', 'command', 'membership'),
   payload: fc.uint8Array({ maxLength: 40 }),
 });
+const voter = fc.record({ id: fc.string({ minLength: 1, maxLength: 128 }).map(memberId), address: fc.string() });
 const message: fc.Arbitrary<RaftMessage> = fc.oneof(
   fc.record({
     kind: fc.constant('vote-request' as const),
@@ -52,6 +54,26 @@ const message: fc.Arbitrary<RaftMessage> = fc.oneof(
     round: position,
   }),
   fc.record({ kind: fc.constant('time-out-now' as const), term: aTerm }),
+  fc.record({
+    kind: fc.constant('snapshot-chunk' as const),
+    term: aTerm,
+    session,
+    index: anIndex,
+    lastTerm: aTerm,
+    membership: fc.record({ index: anIndex, voters: fc.array(voter, { maxLength: 3 }) }),
+    bytesTotal: position,
+    checksum: position,
+    offset: position,
+    chunk: fc.uint8Array({ maxLength: 40 }),
+    chunkChecksum: position,
+  }),
+  fc.record({
+    kind: fc.constant('snapshot-progress' as const),
+    term: aTerm,
+    session,
+    index: anIndex,
+    receivedBytes: position,
+  }),
   fc.record({ kind: fc.constant('observe' as const), term: aTerm, lastIndex: anIndex, lastTerm: aTerm }),
 );
 
@@ -124,7 +146,7 @@ test('a field that is absent, of another type or below zero is refused by name',
       (sent, odd, at) => {
         const names = Object.keys(sent).filter((name) => name !== 'kind');
         const name = names[at % names.length]!;
-        const header = { ...sent, entries: [], [name]: odd };
+        const header = { ...sent, entries: [], chunk: 0, [name]: odd };
         expect(readOrRefused(bytesOf(header))).toBe('refused');
       },
     ),

@@ -1,20 +1,23 @@
 /**
  * Raft messages as bytes: format version (1 byte), length of the header (4 bytes, big-endian), the header as JSON in
- * UTF-8, then the payloads of its entries one after another. The header carries each payload's length.
+ * UTF-8, then the payloads of its entries one after another, or the chunk of a snapshot. The header carries the length
+ * of each.
  */
 import { isPosition, logIndex, SluiceError, term, utf8Decode, utf8Encode } from '@sluice/base';
 import type { Entry, EntryKind, RaftMessage } from '@sluice/raft';
 
 const formatVersion = 1;
 const prefixBytes = 5;
+/** As `memberId` bounds it. */
+const memberIdLengthMax = 128;
 
-type Fields = Readonly<Record<string, 'position' | 'flag' | 'session'>>;
+type Fields = Readonly<Record<string, 'position' | 'flag' | 'session' | 'membership'>>;
 
 const sessionFields: Fields = { term: 'position', configIndex: 'position', attempt: 'position' };
 const logEnd: Fields = { term: 'position', lastIndex: 'position', lastTerm: 'position' };
 const replication: Fields = { term: 'position', session: 'session' };
 
-/** Besides the entries of an append. */
+/** Besides the entries of an append and the chunk of a snapshot. */
 const fieldsOf: Readonly<Record<RaftMessage['kind'], Fields>> = {
   'vote-request': { ...logEnd, pre: 'flag', transfer: 'flag' },
   'vote-reply': { term: 'position', pre: 'flag', granted: 'flag' },
@@ -30,6 +33,17 @@ const fieldsOf: Readonly<Record<RaftMessage['kind'], Fields>> = {
   heartbeat: { ...replication, commitIndex: 'position', round: 'position' },
   'heartbeat-reply': { ...replication, matchedIndex: 'position', round: 'position' },
   'time-out-now': { term: 'position' },
+  'snapshot-chunk': {
+    ...replication,
+    index: 'position',
+    lastTerm: 'position',
+    membership: 'membership',
+    bytesTotal: 'position',
+    checksum: 'position',
+    offset: 'position',
+    chunkChecksum: 'position',
+  },
+  'snapshot-progress': { ...replication, index: 'position', receivedBytes: 'position' },
   observe: logEnd,
 };
 
@@ -43,25 +57,33 @@ interface EntryHeader {
 }
 
 export function encodeRaftMessage(message: RaftMessage): Uint8Array {
-  const entries = message.kind === 'append' ? message.entries : [];
-  const header = utf8Encode(
-    JSON.stringify(
-      message.kind === 'append'
-        ? { ...message, entries: entries.map(({ payload, ...entry }) => ({ ...entry, bytes: payload.byteLength })) }
-        : message,
-    ),
-  );
-  const payloadBytes = entries.reduce((sum, entry) => sum + entry.payload.byteLength, 0);
+  const header = utf8Encode(JSON.stringify(headerOf(message)));
+  const payloads = payloadsOf(message);
+  const payloadBytes = payloads.reduce((sum, payload) => sum + payload.byteLength, 0);
   const bytes = new Uint8Array(prefixBytes + header.byteLength + payloadBytes);
   bytes[0] = formatVersion;
   new DataView(bytes.buffer).setUint32(1, header.byteLength);
   bytes.set(header, prefixBytes);
   let at = prefixBytes + header.byteLength;
-  for (const { payload } of entries) {
+  for (const payload of payloads) {
     bytes.set(payload, at);
     at += payload.byteLength;
   }
   return bytes;
+}
+
+function headerOf(message: RaftMessage): unknown {
+  if (message.kind === 'snapshot-chunk') return { ...message, chunk: message.chunk.byteLength };
+  if (message.kind !== 'append') return message;
+  return {
+    ...message,
+    entries: message.entries.map(({ payload, ...entry }) => ({ ...entry, bytes: payload.byteLength })),
+  };
+}
+
+function payloadsOf(message: RaftMessage): readonly Uint8Array[] {
+  if (message.kind === 'snapshot-chunk') return [message.chunk];
+  return message.kind === 'append' ? message.entries.map(({ payload }) => payload) : [];
 }
 
 /** Throws `INVALID_REQUEST` or `UNSUPPORTED_VERSION` when the bytes are no message of a peer of this version. */
@@ -73,9 +95,15 @@ export function decodeRaftMessage(bytes: Uint8Array): RaftMessage {
   const headerBytes = new DataView(bytes.buffer, bytes.byteOffset).getUint32(1);
   const header = parseHeader(bytes.subarray(prefixBytes, prefixBytes + headerBytes));
   checkHeader(header);
-  if (header['kind'] !== 'append') return header as unknown as RaftMessage;
-  const entries = readEntries(header['entries'], bytes, prefixBytes + headerBytes);
-  return { ...header, entries } as unknown as RaftMessage;
+  const payloadsFrom = prefixBytes + headerBytes;
+  if (header['kind'] === 'append') {
+    return { ...header, entries: readEntries(header['entries'], bytes, payloadsFrom) } as unknown as RaftMessage;
+  }
+  if (header['kind'] !== 'snapshot-chunk') return header as unknown as RaftMessage;
+  // Copied, as an entry is.
+  const chunk = bytes.slice(payloadsFrom);
+  if (header['chunk'] !== chunk.byteLength) throw malformed('a snapshot chunk has another length than it says');
+  return { ...header, chunk } as unknown as RaftMessage;
 }
 
 function readEntries(headers: unknown, bytes: Uint8Array, from: number): readonly Entry[] {
@@ -106,9 +134,20 @@ function checkFields(record: unknown, fields: Fields): void {
   for (const [name, kind] of Object.entries(fields)) {
     const value = values[name];
     if (kind === 'session') checkFields(value, sessionFields);
+    else if (kind === 'membership') checkMembership(value);
     else if (kind === 'position' ? !isPosition(value) : typeof value !== 'boolean')
       throw malformed(`its ${name} is no ${kind}`);
   }
+}
+
+function checkMembership(value: unknown): void {
+  checkFields(value, { index: 'position' });
+  const { voters } = value as { readonly voters?: unknown };
+  const isVoter = (voter: unknown): boolean => {
+    const { id, address } = (voter ?? {}) as { readonly id?: unknown; readonly address?: unknown };
+    return typeof id === 'string' && id.length >= 1 && id.length <= memberIdLengthMax && typeof address === 'string';
+  };
+  if (!Array.isArray(voters) || !voters.every(isVoter)) throw malformed('its membership is malformed');
 }
 
 function parseHeader(bytes: Uint8Array): Readonly<Record<string, unknown>> {

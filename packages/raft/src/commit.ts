@@ -32,3 +32,8 @@ export function learnCommit(state: RaftState, leaderCommit: LogIndex): void {
   const index = leaderCommit < state.matchedIndex ? leaderCommit : state.matchedIndex;
   if (index > state.commitIndex) state.commitIndex = index;
 }
+
+/** A snapshot says so: what it covers is committed, whoever leads. The log must hold it, or the commit index already. */
+export function learnCommitted(state: RaftState, index: LogIndex): void {
+  if (index > state.commitIndex) state.commitIndex = index;
+}

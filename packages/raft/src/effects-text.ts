@@ -2,7 +2,7 @@
 import { utf8Decode } from '@sluice/base';
 import type { MembershipChangeOutcome, Proposal, RaftEffects } from './effects.ts';
 import { decodeMembership } from './membership.ts';
-import type { Entry, RaftMessage, ReplicationSession, Voter } from './messages.ts';
+import type { Entry, Membership, RaftMessage, ReplicationSession, Snapshot, Voter } from './messages.ts';
 import type { RaftTrace } from './trace.ts';
 
 export function entryText(entry: Entry): string {
@@ -21,6 +21,11 @@ const votersText = (voters: readonly Voter[]): string => voters.map(({ id }) => 
 
 const sessionText = ({ term, configIndex, attempt }: ReplicationSession): string =>
   `session=${term}.${configIndex}.${attempt}`;
+
+const membershipText = ({ index, voters }: Membership): string => `membership=${index}:${votersText(voters)}`;
+
+const snapshotText = ({ index, term, membership, bytes }: Snapshot): string =>
+  `${index}/${term} ${membershipText(membership)} "${utf8Decode(bytes) ?? '?'}"`;
 
 export function messageText(message: RaftMessage): string {
   const head = `${message.kind} term=${message.term}`;
@@ -47,6 +52,13 @@ export function messageText(message: RaftMessage): string {
       return `${head} ${sessionText(message.session)} matched=${message.matchedIndex} round=${message.round}`;
     case 'time-out-now':
       return head;
+    case 'snapshot-chunk':
+      return (
+        `${head} ${sessionText(message.session)} snapshot=${message.index}/${message.lastTerm} ` +
+        `${membershipText(message.membership)} bytes=${message.offset}+${message.chunk.length} of ${message.bytesTotal}`
+      );
+    case 'snapshot-progress':
+      return `${head} ${sessionText(message.session)} snapshot=${message.index} received=${message.receivedBytes}`;
     case 'observe':
       return `${head} last=${message.lastIndex}/${message.lastTerm}`;
   }
@@ -98,6 +110,10 @@ export function effectsText(effects: RaftEffects): string[] {
     if (persist.hardState !== undefined) {
       parts.push(`term=${persist.hardState.term} vote=${persist.hardState.votedFor ?? 'none'}`);
     }
+    if (persist.snapshot !== undefined) {
+      const { index, term, keepFrom, replacesLog } = persist.snapshot;
+      parts.push(`snapshot=${index}/${term} ${replacesLog ? 'replacesLog' : `keepFrom=${keepFrom}`}`);
+    }
     if (persist.truncateFrom !== undefined) parts.push(`truncateFrom=${persist.truncateFrom}`);
     if (persist.entries.length > 0) parts.push(`entries=${entriesText(persist.entries)}`);
     lines.push(parts.join(' '));
@@ -109,6 +125,8 @@ export function effectsText(effects: RaftEffects): string[] {
   for (const read of effects.reads) {
     lines.push(`read ${read.id} ${read.outcome === 'confirmed' ? `confirmed index=${read.index}` : read.outcome}`);
   }
+  if (effects.saveSnapshot !== undefined) lines.push(`saveSnapshot ${snapshotText(effects.saveSnapshot)}`);
+  if (effects.restore !== undefined) lines.push(`restore ${snapshotText(effects.restore)}`);
   if (effects.committed.length > 0) lines.push(`committed ${entriesText(effects.committed)}`);
   return lines;
 }

@@ -7,13 +7,15 @@
  * 2. Keep each message of `sendAfterPersist` until the persist numbered `afterPersist` and all before it are durable,
  *    then send it (P2). Drop them all on a crash; nothing else is ever held.
  * 3. Send `sendNow`.
- * 4. Apply `committed`.
- * 5. Answer each of `reads` that was confirmed when its index is applied; one that was not, now.
+ * 4. Make `saveSnapshot` durable, then step `snapshot-saved`. A write that fails stops the node (P10).
+ * 5. Replace the state machine by `restore`.
+ * 6. Apply `committed`.
+ * 7. Answer each of `reads` that was confirmed when its index is applied; one that was not, now.
  *
  * Messages may be lost, repeated or reordered at any point.
  */
 import type { LogIndex, Term } from '@sluice/base';
-import type { Entry, Envelope, MemberId, Membership, Voter } from './messages.ts';
+import type { Entry, Envelope, MemberId, Membership, Snapshot, Voter } from './messages.ts';
 import type { MembershipRefusal, RaftTrace } from './trace.ts';
 
 /** (term, vote) is one record: half of it is never on disk (P4). */
@@ -22,12 +24,24 @@ export interface HardState {
   readonly votedFor: MemberId | undefined;
 }
 
+/** The saved snapshot of (index, term) is the start of the log from now on. Small: its bytes are on disk already. */
+export interface PersistSnapshot {
+  readonly index: LogIndex;
+  readonly term: Term;
+  readonly membership: Membership;
+  /** Entries below are discarded. */
+  readonly keepFrom: LogIndex;
+  /** All entries are discarded, also those at and above `keepFrom`, which is the index after the snapshot. */
+  readonly replacesLog: boolean;
+}
+
 /** One atomic write: all of it is on disk, or none (P1, P3). */
 export interface Persist {
   /** 1 for the first write of this life, then one more each. */
   readonly number: number;
   /** Present when it changed. */
   readonly hardState: HardState | undefined;
+  readonly snapshot: PersistSnapshot | undefined;
   /** Discard every persisted entry at or above this index before appending. */
   readonly truncateFrom: LogIndex | undefined;
   /** Contiguous, and following what is left of the log. */
@@ -91,7 +105,12 @@ export interface RaftEffects {
   readonly persist: Persist | undefined;
   readonly sendAfterPersist: readonly HeldEnvelope[];
   readonly sendNow: readonly Envelope[];
-  /** Newly committed and durable here: in order, no gaps, each exactly once a life, no-ops included. */
+  /** A whole snapshot arrived from the leader. */
+  readonly saveSnapshot: Snapshot | undefined;
+  /** The state machine begins anew from this; its persist is durable. Never at start: the shell loads its own then. */
+  readonly restore: Snapshot | undefined;
+  /** Newly committed and durable here: in order, each exactly once a life, no gaps but those that `restore` fills,
+   * no-ops included. */
   readonly committed: readonly Entry[];
   /** The answer to a `propose`, in the step of that event. */
   readonly proposal: Proposal | undefined;

@@ -121,6 +121,7 @@ function becomeLeader(state: RaftState): void {
   state.leader = state.self;
   state.leaderlessRounds = undefined;
   state.grants.clear();
+  state.incoming = undefined;
   const { lastIndex } = state.log;
   const inherited = state.log.range(nextIndex(state.commitIndex), lastIndex);
   state.uncommittedBytes = inherited.reduce((sum, entry) => sum + entryBytes(entry), 0);

@@ -1,6 +1,6 @@
 /** Everything that can happen to a member. `nowMs` is monotonic (`Clock.monotonicMs`) and never goes back. */
 import type { MembershipChange } from './effects.ts';
-import type { MemberId, RaftMessage } from './messages.ts';
+import type { MemberId, RaftMessage, Snapshot } from './messages.ts';
 
 /** Time has passed; due at `RaftEffects.nextTickAtMs`, harmless earlier or more often. */
 export interface TickEvent {
@@ -79,6 +79,16 @@ export interface VotingEvent {
   readonly nowMs: number;
 }
 
+/**
+ * This snapshot is durable, though not yet part of any log: one that the shell took of its own state machine as of an
+ * index that it was given in `committed` or `restore`, or the one that `RaftEffects.saveSnapshot` asked for.
+ */
+export interface SnapshotSavedEvent {
+  readonly kind: 'snapshot-saved';
+  readonly snapshot: Snapshot;
+  readonly nowMs: number;
+}
+
 export type RaftEvent =
   | TickEvent
   | MessageEvent
@@ -89,4 +99,5 @@ export type RaftEvent =
   | VotersHintEvent
   | PersistedEvent
   | PeerRefusedEvent
-  | VotingEvent;
+  | VotingEvent
+  | SnapshotSavedEvent;

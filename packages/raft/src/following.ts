@@ -5,12 +5,13 @@ import type { Append, Heartbeat, MemberId } from './messages.ts';
 import { becomeFollower, drawElectionDeadline } from './role.ts';
 import type { RaftState } from './state.ts';
 
-export function onAppend(state: RaftState, from: MemberId, message: Append): void {
-  if (!isWellFormed(message)) {
-    state.out.trace({ kind: 'ignored', from, message: message.kind, reason: 'malformed' });
+export function onAppend(state: RaftState, from: MemberId, received: Append): void {
+  if (!isWellFormed(received)) {
+    state.out.trace({ kind: 'ignored', from, message: received.kind, reason: 'malformed' });
     return;
   }
   follow(state, from);
+  const message = beyondSnapshot(state, received);
   if (state.log.termAt(message.prevIndex) !== message.prevTerm) {
     rejectAppend(state, from, message);
     return;
@@ -20,6 +21,17 @@ export function onAppend(state: RaftState, from: MemberId, message: Append): voi
   if (matchIndex > state.matchedIndex) state.matchedIndex = matchIndex;
   learnCommit(state, message.commitIndex);
   state.out.sendAfterPersist(from, { kind: 'append-accepted', term: state.term, session: message.session, matchIndex });
+}
+
+/**
+ * An entry that is compacted here is no conflict: all up to the snapshot is committed, so the leader's log holds the
+ * same. What the message brings beyond counts from there.
+ */
+function beyondSnapshot({ log }: RaftState, message: Append): Append {
+  const { prevIndex } = message;
+  if (prevIndex >= log.snapshotIndex || log.termAt(prevIndex) !== undefined) return message;
+  const entries = message.entries.slice(log.snapshotIndex - prevIndex);
+  return { ...message, prevIndex: log.snapshotIndex, prevTerm: log.snapshotTerm, entries };
 }
 
 export function onHeartbeat(state: RaftState, from: MemberId, message: Heartbeat): void {
@@ -51,7 +63,8 @@ export function rejectAppend(state: RaftState, from: MemberId, message: Append):
   });
 }
 
-function follow(state: RaftState, leader: MemberId): void {
+/** This message proves that `leader` leads the term. */
+export function follow(state: RaftState, leader: MemberId): void {
   invariant(state.role !== 'leader', 'two leaders in one term', { term: state.term, other: leader });
   invariant(state.leader === undefined || state.leader === leader, 'two leaders in one term', {
     term: state.term,

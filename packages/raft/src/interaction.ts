@@ -2,14 +2,17 @@
  * Test bed of the transcripts: a group on a network and on disks that do nothing by themselves. Every command is one
  * line; what it caused comes back as text. Time stands still until `wait`; random delays are always the shortest.
  *
- * - `add <members> [voters=a,b] [log=1,1,2] [term=n] [vote=x] [voting=no] [caps=messages] [single=yes]`:
- *   `log` gives the terms of the entries; `caps` bounds what is under way, `single` sends one entry an append
+ * - `add <members> [voters=a,b] [log=1,1,2] [term=n] [vote=x] [voting=no] [caps=messages] [single=yes] [chunk=bytes]
+ *   [trailing=entries]`: `log` gives the terms of the entries; `caps` bounds what is under way, `single` sends one entry
+ *   an append, `trailing` (1) is what compaction leaves below a snapshot
  * - `wait <ms>`, `tick <member>`, `due <member>` (wait until its next tick is due, then tick)
  * - `propose <member> <payload>…`, `refuse <member> <peer>`, `voting <member> yes|no`
  * - `read <member> <id>`, `transfer <member> <to>`, `add-voter|remove-voter <member> <who>`, `hint <member> <who>…`
  * - `persist <member> [count]`: completes writes, all by default
+ * - `snapshot <member>`: begins to save one of what is applied; `save <member> [count]`: completes saves, all by default
  * - `deliver|repeat|drop <from> <to> [position]`: the message at a position (0: oldest) between two; `repeat` keeps it
  * - `deliver|drop all [member]`: everything in the network now, or all that goes to or comes from one
+ * - `damage <from> <to> [position]`: flips a bit of the snapshot chunk at that position
  * - `cut <member>…`: from now on nothing reaches or leaves these; without members all are joined again
  * - `ask-vote <from> <to> <term>`: a real vote request out of nowhere, with a log ahead of all
  * - `settle`: persist and deliver until nothing moves, showing only what commits and who leads
@@ -73,6 +76,14 @@ export class Interaction {
       const member = this.#member(name);
       member.completeWrites(count === undefined ? member.writing.length : Number(count), this.#nowMs);
     },
+    snapshot: ([name]) => {
+      if (!this.#member(name).takeSnapshot()) this.#lines.push('nothing to take');
+    },
+    save: ([name, count]) => {
+      const member = this.#member(name);
+      member.completeSaves(count === undefined ? member.saving.length : Number(count), this.#nowMs);
+    },
+    damage: (words) => this.#damage(words),
     deliver: (words) => this.#take(words).forEach((message) => this.#deliver(message)),
     repeat: (words) => {
       const before = [...this.#network];
@@ -152,6 +163,8 @@ export class Interaction {
         config: {
           ...defaultRaftConfig,
           appendBytesMax: given.get('single') === 'yes' ? 1 : defaultRaftConfig.appendBytesMax,
+          snapshotChunkBytesMax: Number(given.get('chunk') ?? defaultRaftConfig.snapshotChunkBytesMax),
+          compactionTrailingEntries: Number(given.get('trailing') ?? 1),
           inflightMessagesMax: caps === undefined ? defaultRaftConfig.inflightMessagesMax : Number(caps),
           uncommittedBytesMax: caps === undefined ? defaultRaftConfig.uncommittedBytesMax : 300,
         },
@@ -178,9 +191,17 @@ export class Interaction {
   #print(member: MemoryMember, effects: RaftEffects): void {
     const lines = effectsText(effects);
     const shown = this.#isTerse
-      ? lines.filter((line) => /^(leadership|membership|committed|read |trace truncated)/.test(line))
+      ? lines.filter((line) => /^(leadership|membership|committed|restore|read |trace truncated)/.test(line))
       : lines;
     for (const line of shown) this.#lines.push(`${member.raft.self} ${line}`);
+  }
+
+  #damage([from, to, position]: readonly string[]): void {
+    const under = this.#network.filter((sent) => sent.from === from && sent.to === to);
+    const sent = under[Number(position ?? 0)];
+    if (sent?.message.kind !== 'snapshot-chunk') throw new Error('no snapshot chunk there');
+    const chunk = Uint8Array.from(sent.message.chunk, (byte, at) => (at === 0 ? byte ^ 1 : byte));
+    this.#network[this.#network.indexOf(sent)] = { ...sent, message: { ...sent.message, chunk } };
   }
 
   #take(words: readonly string[]): InFlight[] {
@@ -209,27 +230,32 @@ export class Interaction {
       for (const message of sent) this.#deliver(message);
       let moved = sent.length > 0;
       for (const member of this.#members.values()) {
-        if (member.writing.length === 0) continue;
+        if (member.writing.length + member.saving.length === 0) continue;
         moved = true;
         member.completeWrites(member.writing.length, this.#nowMs);
+        member.completeSaves(member.saving.length, this.#nowMs);
       }
       if (!moved) break;
     }
     this.#isTerse = false;
   }
 
-  #show({ raft, diskEntries, diskHardState }: MemoryMember): void {
+  #show({ raft, diskEntries, diskHardState, diskSnapshot, applied }: MemoryMember): void {
     const log: string[] = [];
-    for (let at = 1; at <= raft.lastIndex; at += 1) {
+    for (let at: number = raft.firstIndex; at <= raft.lastIndex; at += 1) {
       const entry = raft.entryAt(logIndex(at));
       if (entry !== undefined) log.push(entryText(entry));
     }
+    const positionText = (at: { index: number; term: number } | undefined): string =>
+      at === undefined ? '' : ` snapshot=${at.index}/${at.term}`;
     this.#lines.push(
       `${raft.self} ${raft.role} term=${raft.term} vote=${raft.votedFor ?? 'none'} leader=${raft.leader ?? 'none'} ` +
-        `commit=${raft.commitIndex} delivered=${raft.deliveredIndex} durable=${raft.durableIndex} log=[${log.join(' ')}]`,
-      `${raft.self} disk term=${diskHardState.term} vote=${diskHardState.votedFor ?? 'none'} ` +
-        `log=[${diskEntries.map(entryText).join(' ')}]`,
+        `commit=${raft.commitIndex} delivered=${raft.deliveredIndex} durable=${raft.durableIndex}` +
+        `${positionText(raft.snapshot)} log=[${log.join(' ')}]`,
+      `${raft.self} disk term=${diskHardState.term} vote=${diskHardState.votedFor ?? 'none'}` +
+        `${positionText(diskSnapshot)} log=[${diskEntries.map(entryText).join(' ')}]`,
     );
+    if (raft.snapshot !== undefined) this.#lines.push(`${raft.self} state "${applied.join(' ')}"`);
     for (const peer of raft.peers) {
       this.#lines.push(`${raft.self} peer ${peer.peer} ${peer.state} match=${peer.matchIndex} next=${peer.nextIndex}`);
     }

@@ -1,6 +1,7 @@
 /**
  * Owns the log in memory and the knowledge of how much of it is on disk. Called by every phase, changed by
- * `replication` (a leader appends), `following` (a follower appends and truncates) and `state` (durability).
+ * `replication` (a leader appends), `following` (a follower appends and truncates), `compaction` and `state`
+ * (durability).
  *
  * - L1: entries are contiguous from `baseIndex` + 1, terms never fall; if there are any, they reach the snapshot.
  * - L2: `durableIndex` speaks of the log **as it is now**: an entry that replaced another at the same index is not
@@ -74,6 +75,10 @@ export class LogView {
     return this.#durableIndex;
   }
 
+  get snapshotTerm(): Term {
+    return this.#snapshotTerm;
+  }
+
   entryAt(index: LogIndex): Entry | undefined {
     return this.#entries[index - this.#baseIndex - 1];
   }
@@ -114,9 +119,34 @@ export class LogView {
   truncateFrom(index: LogIndex): void {
     invariant(index > this.#baseIndex, 'L1: truncation below the base', { index, base: this.#baseIndex });
     this.#entries.length = index - this.#baseIndex - 1;
-    const kept = this.lastIndex;
-    if (this.#durableIndex > kept) this.#durableIndex = kept;
-    for (const write of this.#pending) if (write.durableTo > kept) write.durableTo = kept;
+    this.#voidAbove(this.lastIndex);
+  }
+
+  /** The snapshot of `index` takes the place of the entries up to there; those below `keepFrom` go. */
+  compact(index: LogIndex, keepFrom: LogIndex): void {
+    const snapshotTerm = this.termAt(index);
+    invariant(
+      snapshotTerm !== undefined && keepFrom > this.#baseIndex && keepFrom <= index + 1 && index <= this.#durableIndex,
+      'L1: a snapshot of what the log does not hold',
+      { index, keepFrom, base: this.#baseIndex, lastIndex: this.lastIndex, durableIndex: this.#durableIndex },
+    );
+    const base = logIndex(keepFrom - 1);
+    const baseTerm = this.termAt(base);
+    this.#entries = this.#entries.slice(base - this.#baseIndex);
+    this.#baseIndex = base;
+    this.#baseTerm = baseTerm;
+    this.#snapshotIndex = index;
+    this.#snapshotTerm = snapshotTerm;
+  }
+
+  /** Nothing of the log stays. It counts as durable up to `durableTo`, what is delivered, until the write is. */
+  replaceBy(index: LogIndex, snapshotTerm: Term, durableTo: LogIndex): void {
+    this.#entries = [];
+    this.#baseIndex = index;
+    this.#baseTerm = snapshotTerm;
+    this.#snapshotIndex = index;
+    this.#snapshotTerm = snapshotTerm;
+    this.#voidAbove(durableTo);
   }
 
   /** The write `number` holds everything up to the end of the log as it is now. */
@@ -147,5 +177,11 @@ export class LogView {
       if (here === undefined || here <= agreedTerm || at === this.#baseIndex) return logIndex(at);
       at -= 1;
     }
+  }
+
+  /** What is or will be on disk above `index` is not the log as it is now (L2). */
+  #voidAbove(index: LogIndex): void {
+    if (this.#durableIndex > index) this.#durableIndex = index;
+    for (const write of this.#pending) if (write.durableTo > index) write.durableTo = index;
   }
 }

@@ -1,13 +1,16 @@
 /**
- * Test bed: one member with a disk that can hold writes back, and lose them. It does the whole duty of a shell (see
- * `effects`), synchronously, and nothing else; transcripts and the random group both run on it.
+ * Test bed: one member with a disk that can hold writes back, and lose them, and a state machine that remembers all it
+ * was given. It does the whole duty of a shell (see `effects`), synchronously, and nothing else; transcripts and the
+ * random group both run on it.
  */
-import { invariant, logIndex, term } from '@sluice/base';
+import { invariant, logIndex, term, utf8Decode, utf8Encode } from '@sluice/base';
 import type { Random } from '@sluice/base';
 import type { RaftConfig } from './config.ts';
-import type { HardState, HeldEnvelope, Persist, RaftEffects } from './effects.ts';
+import type { HardState, HeldEnvelope, Persist, PersistSnapshot, RaftEffects } from './effects.ts';
+import { entryText } from './effects-text.ts';
 import type { RaftEvent } from './events.ts';
-import type { Entry, Envelope, MemberId, Voter } from './messages.ts';
+import { decodeMembership } from './membership.ts';
+import type { Entry, Envelope, MemberId, Membership, Snapshot, Voter } from './messages.ts';
 import { Raft } from './raft.ts';
 
 /** FNV-1a: what the shell injects is CRC-32C, which lives in a package that this one does not know. */
@@ -36,9 +39,18 @@ export class MemoryMember {
   raft: Raft;
   /** What a restart would find. */
   diskHardState: HardState;
+  diskSnapshot: Snapshot | undefined;
   diskEntries: Entry[];
   /** Writes under way, oldest first. */
   writing: Persist[] = [];
+  /** Snapshots on their way to the disk, oldest first. */
+  saving: Snapshot[] = [];
+  /** The state machine: the text of every entry applied, so that two states are equal only if their histories are. */
+  applied: readonly string[] = [];
+  /** As of what is applied. */
+  #membership: Membership;
+  /** Whole on disk, and named by no durable record so far. */
+  #saved: Snapshot[] = [];
   #held: HeldEnvelope[] = [];
   /** Called with each effects, and with each message that may leave now. */
   readonly #onEffects: (member: MemoryMember, effects: RaftEffects) => void;
@@ -54,6 +66,7 @@ export class MemoryMember {
     this.#onSend = onSend;
     this.diskHardState = options.hardState ?? { term: term(0), votedFor: undefined };
     this.diskEntries = [...(options.entries ?? [])];
+    this.#membership = { index: logIndex(0), voters: options.initialVoters };
     this.raft = this.#load(options.nowMs);
   }
 
@@ -61,6 +74,9 @@ export class MemoryMember {
     const effects = this.raft.step(event);
     if (effects.persist !== undefined) this.writing.push(effects.persist);
     this.#held.push(...effects.sendAfterPersist);
+    if (effects.saveSnapshot !== undefined) this.saving.push(effects.saveSnapshot);
+    if (effects.restore !== undefined) this.#restore(effects.restore);
+    for (const entry of effects.committed) this.#apply(entry);
     this.#onEffects(this, effects);
     for (const envelope of effects.sendNow) this.#onSend(this.raft.self, envelope);
     return effects;
@@ -79,6 +95,23 @@ export class MemoryMember {
     return effects;
   }
 
+  /** Begins to save a snapshot of the state machine as it is now; false when there is nothing to take. */
+  takeSnapshot(): boolean {
+    const index = this.raft.deliveredIndex;
+    const at = this.raft.termAt(index);
+    if (index === 0 || at === undefined) return false;
+    this.saving.push({ index, term: at, membership: this.#membership, bytes: utf8Encode(this.applied.join(' ')) });
+    return true;
+  }
+
+  /** The oldest `count` snapshots become durable, each told by itself. */
+  completeSaves(count: number, nowMs: number): void {
+    for (const snapshot of this.saving.splice(0, count)) {
+      this.#saved.push(snapshot);
+      this.step({ kind: 'snapshot-saved', snapshot, nowMs });
+    }
+  }
+
   /**
    * The process dies: what waited is gone, with all messages that waited for it, but the oldest `written` writes, which
    * are on disk though nobody was told.
@@ -86,29 +119,55 @@ export class MemoryMember {
   crash(written: number, nowMs: number): void {
     for (const persist of this.writing.slice(0, written)) this.#write(persist);
     this.writing = [];
+    this.saving = [];
+    this.#saved = [];
     this.#held = [];
     this.raft = this.#load(nowMs);
   }
 
   #load(nowMs: number): Raft {
+    this.applied = [];
+    if (this.diskSnapshot !== undefined) this.#restore(this.diskSnapshot);
     return new Raft({
       ...this.#options,
       hardState: this.diskHardState,
-      snapshot: undefined,
+      snapshot: this.diskSnapshot,
       entries: this.diskEntries,
       checksum: testChecksum,
       nowMs,
     });
   }
 
+  #restore({ bytes, membership }: Snapshot): void {
+    this.applied = utf8Decode(bytes)?.split(' ') ?? [];
+    this.#membership = membership;
+  }
+
+  #apply(entry: Entry): void {
+    invariant(entry.index === this.applied.length + 1, 'applied out of order', { index: entry.index });
+    this.applied = [...this.applied, entryText(entry)];
+    if (entry.kind === 'membership') {
+      this.#membership = { index: entry.index, voters: decodeMembership(entry.payload) };
+    }
+  }
+
   #write(persist: Persist): void {
     if (persist.hardState !== undefined) this.diskHardState = persist.hardState;
-    if (persist.truncateFrom !== undefined) this.diskEntries.length = persist.truncateFrom - 1;
+    if (persist.snapshot !== undefined) this.#startLogAt(persist.snapshot);
+    const { truncateFrom } = persist;
+    if (truncateFrom !== undefined) this.diskEntries = this.diskEntries.filter(({ index }) => index < truncateFrom);
     for (const entry of persist.entries) {
-      invariant(entry.index === logIndex(this.diskEntries.length + 1), 'the disk log has a gap', {
-        index: entry.index,
-      });
+      const last = this.diskEntries.at(-1)?.index ?? this.diskSnapshot?.index ?? logIndex(0);
+      invariant(entry.index === last + 1, 'the disk log has a gap', { index: entry.index, last });
       this.diskEntries.push(entry);
     }
+  }
+
+  #startLogAt({ index, term: at, keepFrom, replacesLog }: PersistSnapshot): void {
+    const file = this.#saved.find((saved) => saved.index === index && saved.term === at);
+    invariant(file !== undefined, 'a snapshot that is not on disk is named the start of the log', { index });
+    this.diskSnapshot = file;
+    this.#saved = this.#saved.filter((saved) => saved.index > index);
+    this.diskEntries = replacesLog ? [] : this.diskEntries.filter((entry) => entry.index >= keepFrom);
   }
 }

@@ -147,6 +147,33 @@ export interface TimeOutNow {
   readonly term: Term;
 }
 
+/** A part of a snapshot, for a peer that lacks entries which the leader no longer has. */
+export interface SnapshotChunk {
+  readonly kind: 'snapshot-chunk';
+  readonly term: Term;
+  readonly session: ReplicationSession;
+  /** Of the snapshot, as are `lastTerm` (its term) and `membership`. */
+  readonly index: LogIndex;
+  readonly lastTerm: Term;
+  readonly membership: Membership;
+  readonly bytesTotal: number;
+  /** CRC-32C of the whole. */
+  readonly checksum: number;
+  readonly offset: number;
+  /** Empty only at the end: it asks whether the snapshot is installed. Belongs to whoever it is handed to. */
+  readonly chunk: Uint8Array;
+  readonly chunkChecksum: number;
+}
+
+/** How far the sender has the snapshot of `index`, in memory. When it is installed it says `append-accepted` instead. */
+export interface SnapshotProgress {
+  readonly kind: 'snapshot-progress';
+  readonly term: Term;
+  readonly session: ReplicationSession;
+  readonly index: LogIndex;
+  readonly receivedBytes: number;
+}
+
 /** An observer, or a voter that finds no leader for long, asks every voter to be replicated to; whoever leads begins. */
 export interface Observe {
   readonly kind: 'observe';
@@ -164,6 +191,8 @@ export type RaftMessage =
   | Heartbeat
   | HeartbeatReply
   | TimeOutNow
+  | SnapshotChunk
+  | SnapshotProgress
   | Observe;
 
 export interface Envelope {

@@ -1,7 +1,7 @@
 /** Gathers the effects of one step; emptied by `RaftState.finish`. */
 import type { LogIndex } from '@sluice/base';
-import type { MembershipChangeOutcome, Proposal, ReadOutcome, TransferOutcome } from './effects.ts';
-import type { Entry, Envelope, MemberId, RaftMessage } from './messages.ts';
+import type { MembershipChangeOutcome, PersistSnapshot, Proposal, ReadOutcome, TransferOutcome } from './effects.ts';
+import type { Entry, Envelope, MemberId, RaftMessage, Snapshot } from './messages.ts';
 import type { RaftTrace } from './trace.ts';
 
 export class Outbox {
@@ -11,6 +11,8 @@ export class Outbox {
   membershipChange: MembershipChangeOutcome | undefined;
   transfer: TransferOutcome | undefined;
   readonly reads: ReadOutcome[] = [];
+  snapshot: PersistSnapshot | undefined;
+  saveSnapshot: Snapshot | undefined;
   readonly entries: Entry[] = [];
   readonly afterPersist: Envelope[] = [];
   readonly now: Envelope[] = [];

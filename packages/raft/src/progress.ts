@@ -3,17 +3,29 @@
  * `replication`.
  *
  * - R1: `matchIndex` < `nextIndex`.
- * - R2: in state `probe` at most one append is under way; in `replicate` at most the caps of the configuration.
+ * - R2: in state `probe` at most one append is under way; in `replicate` at most the caps of the configuration; in
+ *   `snapshot` none, but at most one chunk.
  * - R3: only replies of the current session reach it, so `matchIndex` falls only by `restart`.
  */
 import { invariant, logIndex, nextIndex } from '@sluice/base';
 import type { LogIndex } from '@sluice/base';
 import type { RaftConfig } from './config.ts';
-import type { MemberId, ReplicationSession } from './messages.ts';
+import type { MemberId, ReplicationSession, Snapshot } from './messages.ts';
 
 interface Inflight {
   readonly lastIndex: LogIndex;
   readonly bytes: number;
+}
+
+/** A snapshot on its way to a peer. */
+export interface SnapshotTransfer {
+  readonly snapshot: Snapshot;
+  /** Of the whole. */
+  readonly checksum: number;
+  /** As the peer last said. */
+  receivedBytes: number;
+  /** The heartbeat round before the last chunk left. */
+  sentRound: number;
 }
 
 export interface ProgressOptions {
@@ -28,7 +40,9 @@ export class Progress {
   readonly peer: MemberId;
   readonly isVoter: boolean;
   session: ReplicationSession;
-  state: 'probe' | 'replicate' = 'probe';
+  state: 'probe' | 'replicate' | 'snapshot' = 'probe';
+  /** Present in state `snapshot`. */
+  transfer: SnapshotTransfer | undefined;
   matchIndex: LogIndex = logIndex(0);
   nextIndex: LogIndex;
   /** When it last answered anything in this session. */
@@ -55,6 +69,7 @@ export class Progress {
   }
 
   canSend(config: RaftConfig): boolean {
+    if (this.state === 'snapshot') return false;
     if (this.state === 'probe') return !this.#probeSent;
     return this.#inflight.length < config.inflightMessagesMax && this.#inflightBytes < config.inflightBytesMax;
   }
@@ -102,6 +117,13 @@ export class Progress {
     this.#assertOrder();
   }
 
+  /** Entries will not do: what the peer lacks is compacted away. */
+  becomeSnapshot(transfer: Pick<SnapshotTransfer, 'snapshot' | 'checksum'>): void {
+    this.state = 'snapshot';
+    this.#forgetSent();
+    this.transfer = { ...transfer, receivedBytes: 0, sentRound: 0 };
+  }
+
   /** Nothing is known any more; replies to what was sent before are void (R3). */
   restart(next: LogIndex, session: ReplicationSession): void {
     this.session = session;
@@ -122,6 +144,7 @@ export class Progress {
   }
 
   #forgetSent(): void {
+    this.transfer = undefined;
     this.#probeSent = false;
     this.#inflight = [];
     this.#inflightBytes = 0;

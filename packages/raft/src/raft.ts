@@ -3,11 +3,12 @@
  * way out (see `effects` for the shell's duties). It knows no disk, network, clock or timer.
  *
  * Here is the dispatch and what holds for every message; the phases are in `election`, `replication` (leader),
- * `following` (follower), `commit`, `proposing`, `reading`, `transfer`, `membership-change` and `observing`; what they
- * share is `state`. Snapshots will be files beside them.
+ * `following` (follower), `commit`, `proposing`, `reading`, `transfer`, `membership-change`, `observing`,
+ * `snapshot-sending`, `snapshot-receiving` and `compaction`; what they share is `state`.
  */
 import { invariant, unreachable } from '@sluice/base';
 import type { LogIndex, Term } from '@sluice/base';
+import { onSnapshotSaved } from './compaction.ts';
 import { assertRaftConfig } from './config.ts';
 import type { RaftEffects, Role } from './effects.ts';
 import { countOwnVote, onPeerRefused, onVoteReply, onVoteRequest, onVoting, preCampaign } from './election.ts';
@@ -28,6 +29,8 @@ import {
   sendHeartbeats,
 } from './replication.ts';
 import { adoptHigherTerm, becomeFollower, drawElectionDeadline } from './role.ts';
+import { onSnapshotChunk, refuseSnapshotChunk } from './snapshot-receiving.ts';
+import { onSnapshotProgress } from './snapshot-sending.ts';
 import { RaftState } from './state.ts';
 import type { RaftOptions } from './state.ts';
 import { continueTransfer, onTimeOutNow, onTransfer, repeatTransfer } from './transfer.ts';
@@ -39,7 +42,7 @@ const leaderlessTimeouts = 2;
 export interface PeerView {
   readonly peer: MemberId;
   readonly isVoter: boolean;
-  readonly state: 'probe' | 'replicate';
+  readonly state: 'probe' | 'replicate' | 'snapshot';
   readonly matchIndex: LogIndex;
   readonly nextIndex: LogIndex;
   readonly lastContactMs: number;
@@ -85,6 +88,9 @@ export class Raft {
         state.persisted(event.number);
         countOwnVote(state);
         commitAndTell(state);
+        break;
+      case 'snapshot-saved':
+        onSnapshotSaved(state, event.snapshot);
         break;
       case 'peer-refused':
         onPeerRefused(state, event.peer);
@@ -209,6 +215,11 @@ export class Raft {
     return state.electionDeadlineMs;
   }
 
+  /** Undefined where the log is compacted away, or ends. */
+  termAt(index: LogIndex): Term | undefined {
+    return this.#state.log.termAt(index);
+  }
+
   entryAt(index: LogIndex): Entry | undefined {
     return this.#state.log.entryAt(index);
   }
@@ -268,6 +279,7 @@ function onOldTerm(state: RaftState, from: MemberId, message: RaftMessage): void
   state.out.trace({ kind: 'ignored', from, message: message.kind, reason: 'old-term' });
   if (message.kind === 'append') rejectAppend(state, from, message);
   else if (message.kind === 'heartbeat') replyToHeartbeat(state, from, message);
+  else if (message.kind === 'snapshot-chunk') refuseSnapshotChunk(state, from, message);
 }
 
 function dispatch(state: RaftState, from: MemberId, message: RaftMessage): void {
@@ -288,6 +300,10 @@ function dispatch(state: RaftState, from: MemberId, message: RaftMessage): void 
       return onHeartbeatReply(state, from, message);
     case 'time-out-now':
       return onTimeOutNow(state, from, message);
+    case 'snapshot-chunk':
+      return onSnapshotChunk(state, from, message);
+    case 'snapshot-progress':
+      return onSnapshotProgress(state, from, message);
     case 'observe':
       return onObserve(state, from, message);
     default:

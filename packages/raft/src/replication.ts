@@ -1,12 +1,14 @@
 /** The leader's side of replication (paper §5.3): paired with `following`. Progress of each peer is in `progress`. */
 import { logIndex, nextIndex } from '@sluice/base';
 import type { LogIndex } from '@sluice/base';
+import { currentProgress } from './answers.ts';
 import { maybeAdvanceCommit } from './commit.ts';
 import { entryBytes } from './log-view.ts';
 import type { AppendAccepted, AppendRejected, Entry, EntryKind, HeartbeatReply, MemberId } from './messages.ts';
 import type { Progress } from './progress.ts';
 import { quorumValue } from './quorum.ts';
 import { stepDown } from './role.ts';
+import { beginSnapshot, resumeSnapshot } from './snapshot-sending.ts';
 import type { RaftState } from './state.ts';
 
 /** Appends to the leader's own log; sends nothing. */
@@ -42,9 +44,14 @@ function sendNews(state: RaftState, progress: Progress): void {
   sendAppend(state, progress, 0);
 }
 
-/** One append from `nextIndex`; `bytesMax` 0 sends none of the entries. */
+/** One append from `nextIndex`, or a snapshot if the log begins after it; `bytesMax` 0 sends none of the entries. */
 function sendAppend(state: RaftState, progress: Progress, bytesMax: number): void {
   const prevIndex = logIndex(progress.nextIndex - 1);
+  const prevTerm = state.log.termAt(prevIndex);
+  if (prevTerm === undefined) {
+    beginSnapshot(state, progress);
+    return;
+  }
   const { entries, bytes } =
     bytesMax === 0 ? { entries: [], bytes: 0 } : state.log.prefix(progress.nextIndex, bytesMax);
   state.out.sendNow(progress.peer, {
@@ -52,7 +59,7 @@ function sendAppend(state: RaftState, progress: Progress, bytesMax: number): voi
     term: state.term,
     session: progress.session,
     prevIndex,
-    prevTerm: state.log.termAt(prevIndex) ?? state.log.lastTerm,
+    prevTerm,
     entries,
     commitIndex: state.commitIndex,
   });
@@ -90,12 +97,14 @@ export function onAppendAccepted(state: RaftState, from: MemberId, message: Appe
     return;
   }
   progress.accepted(message.matchIndex);
-  if (progress.state === 'probe') {
+  // A snapshot on its way is needed no more once the log goes on from what the peer has.
+  const goesOn = progress.state === 'snapshot' && state.log.termAt(progress.matchIndex) !== undefined;
+  if (progress.state === 'probe' || goesOn) {
     progress.becomeReplicate();
     state.out.trace({ kind: 'replicating', peer: from, matchIndex: progress.matchIndex });
   }
   commitAndTell(state);
-  sendNews(state, progress);
+  if (progress.state === 'replicate') sendNews(state, progress);
 }
 
 export function onAppendRejected(state: RaftState, from: MemberId, message: AppendRejected): void {
@@ -119,8 +128,10 @@ export function onAppendRejected(state: RaftState, from: MemberId, message: Appe
   probe(state, progress);
 }
 
-/** A rejection is news only if it answers the probe under way, or an append beyond what is known to match. */
+/** A rejection is news only if it answers the probe under way, or an append beyond what is known to match; never while a
+ * snapshot is on its way. */
 function isStale(progress: Progress, prevIndex: LogIndex): boolean {
+  if (progress.state === 'snapshot') return true;
   if (progress.state === 'probe') return prevIndex !== progress.nextIndex - 1;
   return prevIndex <= progress.matchIndex;
 }
@@ -133,6 +144,10 @@ export function onHeartbeatReply(state: RaftState, from: MemberId, message: Hear
   const progress = currentProgress(state, from, message);
   if (progress === undefined) return;
   if (message.round > progress.roundAnswered) progress.roundAnswered = message.round;
+  if (progress.state === 'snapshot') {
+    resumeSnapshot(state, progress, message.round);
+    return;
+  }
   if (progress.state === 'probe') {
     progress.resumeProbe();
     probe(state, progress);
@@ -145,21 +160,6 @@ export function onHeartbeatReply(state: RaftState, from: MemberId, message: Hear
 /** One append, with or without entries: the answer tells where the logs agree. */
 export function probe(state: RaftState, progress: Progress): void {
   if (progress.canSend(state.config)) sendAppend(state, progress, state.config.appendBytesMax);
-}
-
-function currentProgress(
-  state: RaftState,
-  from: MemberId,
-  message: AppendAccepted | AppendRejected | HeartbeatReply,
-): Progress | undefined {
-  const progress = state.peers.get(from);
-  if (progress?.isSession(message.session)) {
-    progress.lastContactMs = state.nowMs;
-    return progress;
-  }
-  const reason = state.role !== 'leader' ? 'not-leading' : progress === undefined ? 'not-a-member' : 'old-session';
-  state.out.trace({ kind: 'ignored', from, message: message.kind, reason });
-  return undefined;
 }
 
 /** When a quorum, this leader included, was last in contact: the quorum-th newest of the voters' contacts. */

@@ -17,6 +17,7 @@ import type { Entry, MemberId, Membership, RaftMessage, ReplicationSession, Snap
 import { Memberships } from './membership.ts';
 import { Outbox } from './outbox.ts';
 import type { Progress } from './progress.ts';
+import type { IncomingSnapshot } from './incoming-snapshot.ts';
 
 export interface RaftOptions {
   readonly self: MemberId;
@@ -89,6 +90,9 @@ export class RaftState {
   /** The persist that makes this candidate's own vote durable; only then it counts (P6). */
   ownVotePersist = 0;
 
+  /** Follower: the snapshot that its leader sends; kept over a change of leader, lost by a restart. */
+  incoming: IncomingSnapshot | undefined;
+
   /** Leader: every other voter, and observers that asked. */
   peers = new Map<MemberId, Progress>();
   nextHeartbeatMs = 0;
@@ -112,6 +116,9 @@ export class RaftState {
   #lastPersist = 0;
   #durablePersist = 0;
   #hardStatePersist = 0;
+  /** Installed; the state machine follows when the persist is durable. */
+  #restoring: { readonly snapshot: Snapshot; readonly persist: number } | undefined;
+  #snapshotToSend: { readonly snapshot: Snapshot; readonly checksum: number } | undefined;
   #shown: Leadership;
   #shownMembership: Membership;
   #sessions = 0;
@@ -235,6 +242,50 @@ export class RaftState {
     this.out.truncateFrom = index;
   }
 
+  /** This snapshot of a delivered index is the start of the log; entries below `keepFrom` go. */
+  startLogAt(snapshot: Snapshot, keepFrom: LogIndex): void {
+    const { index, term, membership } = snapshot;
+    invariant(index <= this.#deliveredIndex, 'S2: compaction of what is not delivered', {
+      index,
+      deliveredIndex: this.#deliveredIndex,
+    });
+    invariant(
+      membership.index === this.memberships.at(index).index,
+      'V1: a snapshot with the membership of another index',
+      {
+        index,
+        membershipIndex: membership.index,
+      },
+    );
+    this.log.compact(index, keepFrom);
+    this.memberships.compactTo(index);
+    this.snapshot = snapshot;
+    this.out.snapshot = { index, term, membership, keepFrom, replacesLog: false };
+  }
+
+  /** The whole log gives way to this snapshot of what is committed. */
+  replaceLog(snapshot: Snapshot): void {
+    const { index, term, membership } = snapshot;
+    this.log.replaceBy(index, term, this.#deliveredIndex);
+    this.commitIndex = index;
+    this.snapshot = snapshot;
+    this.memberships.replace(membership);
+    this.#restoring = { snapshot, persist: this.nextPersist };
+    this.out.snapshot = { index, term, membership, keepFrom: nextIndex(index), replacesLog: true };
+  }
+
+  /** The latest snapshot, with its checksum, which is computed once. */
+  snapshotToSend(): { readonly snapshot: Snapshot; readonly checksum: number } {
+    const { snapshot } = this;
+    invariant(snapshot !== undefined, 'L1: entries are compacted away without a snapshot', {
+      base: this.log.firstIndex,
+    });
+    if (this.#snapshotToSend?.snapshot !== snapshot) {
+      this.#snapshotToSend = { snapshot, checksum: this.checksum(snapshot.bytes) };
+    }
+    return this.#snapshotToSend;
+  }
+
   /** For messages that reflect the term but no entry: held only while the term is not durable (S3). */
   sendWhenTermDurable(to: MemberId, message: RaftMessage): void {
     if (this.out.hardStateChanged || !this.isDurable(this.#hardStatePersist)) this.out.sendAfterPersist(to, message);
@@ -272,6 +323,8 @@ export class RaftState {
         ? out.afterPersist.map((envelope) => ({ ...envelope, afterPersist: this.#lastPersist }))
         : [],
       sendNow: held ? out.now : [...out.afterPersist, ...out.now],
+      saveSnapshot: out.saveSnapshot,
+      restore: this.#restore(),
       committed: this.#deliver(),
       proposal: out.proposal,
       membershipChange: out.membershipChange,
@@ -285,16 +338,26 @@ export class RaftState {
   }
 
   #persist(out: Outbox): Persist | undefined {
-    if (!out.hardStateChanged && out.truncateFrom === undefined && out.entries.length === 0) return undefined;
+    const isLogChanged = out.snapshot !== undefined || out.truncateFrom !== undefined || out.entries.length > 0;
+    if (!out.hardStateChanged && !isLogChanged) return undefined;
     this.#lastPersist += 1;
     this.log.writing(this.#lastPersist);
     if (out.hardStateChanged) this.#hardStatePersist = this.#lastPersist;
     return {
       number: this.#lastPersist,
       hardState: out.hardStateChanged ? { term: this.#term, votedFor: this.#votedFor } : undefined,
+      snapshot: out.snapshot,
       truncateFrom: out.truncateFrom,
       entries: out.entries,
     };
+  }
+
+  #restore(): Snapshot | undefined {
+    if (this.#restoring === undefined || !this.isDurable(this.#restoring.persist)) return undefined;
+    const { snapshot } = this.#restoring;
+    this.#restoring = undefined;
+    this.#deliveredIndex = snapshot.index;
+    return snapshot;
   }
 
   #deliver(): readonly Entry[] {

@@ -26,6 +26,8 @@ export type IgnoreReason =
   | 'may-not-campaign'
   | 'leader-alive'
   | 'stale-rejection'
+  | 'stale-progress'
+  | 'stale-chunk'
   | 'malformed';
 
 export type RaftTrace =
@@ -63,6 +65,35 @@ export type RaftTrace =
   | { readonly kind: 'observer-left'; readonly peer: MemberId }
   | { readonly kind: 'observer-refused'; readonly peer: MemberId; readonly observersMax: number }
   | { readonly kind: 'proposal-refused'; readonly uncommittedBytes: number }
+  | { readonly kind: 'compacted'; readonly snapshotIndex: LogIndex; readonly firstIndex: LogIndex }
+  /** Older than what there is here, or of what this member applies entry by entry. */
+  | { readonly kind: 'snapshot-ignored'; readonly index: LogIndex; readonly reason: 'older' | 'not-delivered' }
+  | {
+      readonly kind: 'snapshot-sending';
+      readonly peer: MemberId;
+      readonly index: LogIndex;
+      readonly bytesTotal: number;
+    }
+  | {
+      readonly kind: 'snapshot-receiving';
+      readonly from: MemberId;
+      readonly index: LogIndex;
+      readonly bytesTotal: number;
+    }
+  | {
+      readonly kind: 'snapshot-damaged';
+      readonly from: MemberId;
+      readonly index: LogIndex;
+      readonly part: 'chunk' | 'whole';
+      readonly offset: number;
+    }
+  /** The whole log gave way to it. */
+  | {
+      readonly kind: 'snapshot-installed';
+      readonly index: LogIndex;
+      readonly term: Term;
+      readonly replacedLastIndex: LogIndex;
+    }
   | {
       readonly kind: 'ignored';
       readonly from: MemberId;
