@@ -101,8 +101,10 @@ const lies: Readonly<Record<string, (told: Told) => Told>> = {
     extents(told, (extent, number) => (number === 1 ? { ...extent, base: extent.base - 2 } : extent)),
 };
 
-async function reopened(disk: MemoryDisk): Promise<{ node: TestNode; log: LogStore }> {
-  const node = await openTestNode({ disk, limits });
+const copied = (given: Uint8Array): Uint8Array => given.slice();
+
+async function reopened(disk: MemoryDisk, more = {}): Promise<{ node: TestNode; log: LogStore }> {
+  const node = await openTestNode({ disk, limits: { ...limits, ...more } });
   return { node, log: node.log.log(testLogId(1)) };
 }
 
@@ -138,6 +140,19 @@ test.each(Object.entries(lies))('a footer that %s is damage, and is mended', asy
   expect(Buffer.compare(await contents(log), concat(whole))).toBe(0);
   await node.close();
 });
+
+test.each(Object.entries(lies))(
+  'a rewrite of a file whose footer %s is given up, and nothing halts',
+  async (_, lie) => {
+    const disk = await written();
+    forgeFooter(disk, forged, lie);
+    const { node, log } = await reopened(disk, { rewriteBytesPerSecondMax: Number.POSITIVE_INFINITY });
+    expect(await node.log.rewrite([{ id: log.id, upTo: end, transform: copied }])).toBe(false);
+    expect([node.halts, log.lossy === undefined]).toEqual([[], false]);
+    expect(await disk.exists(forged.path)).toBe(true);
+    await node.close();
+  },
+);
 
 test('a place that reaches over the next costs nothing: every batch is where the others say', async () => {
   const disk = await written();
@@ -235,6 +250,11 @@ test('random lies: whoever reads gets on, or hears of damage', async () => {
     await log.offsetSince(1_700_000_000_000 + random.below(3), log.endOffset).catch(isTold);
     await headersOf(log).catch(isTold);
     await node.close();
+    const rewriting = await reopened(disk, { rewriteBytesPerSecondMax: Number.POSITIVE_INFINITY });
+    // One that halts the node would not end.
+    await rewriting.node.log.rewrite([{ id: log.id, upTo: end, transform: copied }]);
+    expect([seed, rewriting.node.halts]).toEqual([seed, []]);
+    await rewriting.node.close();
   }
   expect(refusals).toBeGreaterThan(300);
 }, 60_000);

@@ -276,11 +276,10 @@ class SetCopy {
   *#liveIn(log: OpenLog, pieces: readonly Piece[]): Generator<LivePiece, void, undefined> {
     for (const piece of pieces) {
       const { segment, extent } = piece;
-      const live = livePart(this.#sources.checked(this.#slab, piece), {
-        from: log.start,
-        // Behind it lie batches that were cut away while the file was written.
-        to: Math.min(extent.end, segment.end),
-      });
+      // Behind it lie batches that were cut away while the file was written.
+      const to = Math.min(extent.end, segment.end);
+      const live = livePart(this.#sources.checked(this.#slab, piece), { from: log.start, to });
+      if (live === undefined) throw this.#sources.damaged(piece);
       if (live.length > 0) yield { segment, live };
     }
   }
@@ -354,18 +353,23 @@ class SetCopy {
   }
 }
 
-/** The batches that end behind `from` and no later than `to`. */
-function livePart(batches: Uint8Array, { from, to }: { readonly from: number; readonly to: number }): Uint8Array {
+/** The batches that end behind `from` and no later than `to`; undefined when none ends there. */
+function livePart(
+  batches: Uint8Array,
+  { from, to }: { readonly from: number; readonly to: number },
+): Uint8Array | undefined {
   let first = 0;
   let last = 0;
+  let lastEnd = 0;
   for (let at = 0; at < batches.length; ) {
     const end = at + batchBytesAt(batches, at);
     if (endOffsetOf(batches, at) > to || baseOffsetOf(batches, at) >= to) break;
     if (endOffsetOf(batches, at) <= from) first = end;
     last = end;
+    lastEnd = endOffsetOf(batches, at);
     at = end;
   }
-  return batches.subarray(first, Math.max(first, last));
+  return lastEnd === to ? batches.subarray(first, Math.max(first, last)) : undefined;
 }
 
 /** Whole batches over the same offsets, without a gap. */

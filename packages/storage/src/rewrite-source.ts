@@ -120,7 +120,7 @@ export class RewriteSources {
     }
   }
 
-  /** The extents of segments of several logs, in their order. */
+  /** The extents of segments of several logs, in their order; each has all that its segment claims. */
   async extentsOf(segments: readonly { readonly index: LogIndex; readonly segment: Segment }[]): Promise<ExtentList[]> {
     const found: ExtentList[] = [];
     for (const source of this.#sources) {
@@ -128,16 +128,16 @@ export class RewriteSources {
       const wanted = segments
         .map(({ index, segment }, at) => ({ index, segment, at }))
         .filter(({ segment }) => segment.fileId === file.fileId)
-        .map(({ index, segment: { base, extents }, at }) => {
+        .map(({ index, segment: { base, end, extents }, at }) => {
           if (extents instanceof ExtentList) throw new DamagedSource(`${path}: it has no footer`, file.fileId);
-          return { ...extents, base, index, at };
+          return { ...extents, base, end, index, at };
         })
         .toSorted((one, other) => one.position - other.position);
       for await (const span of readingPlaces(source, wanted)) {
         for (const { place: section, bytes } of span) {
           const isWhole = bytes !== undefined && crc32c(bytes) === section.crc;
           const extents = isWhole ? ExtentList.read(bytes, section.extents) : undefined;
-          if (extents === undefined) {
+          if (extents === undefined || !covers(extents, Math.max(section.base, section.index.start), section.end)) {
             const log = { id: section.index.id, intactEnd: section.base };
             throw new DamagedSource(`${path}: the footer at byte ${section.position}`, file.fileId, log);
           }
@@ -200,14 +200,32 @@ export class RewriteSources {
   }
 
   /** The batches of a piece that was read into the slab; throws when a byte of them is another than when written. */
-  checked(slab: Uint8Array, { index, segment, extent, at }: Piece): Uint8Array {
+  checked(slab: Uint8Array, piece: Piece): Uint8Array {
+    const { extent, at } = piece;
     const bytes = slab.subarray(at, at + extent.bytes);
     const end = wholeEnd(bytes, extent);
     if (end !== undefined && end >= extent.end) return bytes;
+    throw this.damaged(piece);
+  }
+
+  /** Its bytes are not what its index says. */
+  damaged({ index, segment, extent }: Piece): DamagedSource {
     const path = this.#byId.get(segment.fileId)?.path ?? '';
     const log = { id: index.id, intactEnd: offset(extent.base) };
-    throw new DamagedSource(`${path} at byte ${extent.position}`, segment.fileId, log);
+    return new DamagedSource(`${path} at byte ${extent.position}`, segment.fileId, log);
   }
+}
+
+/** Whether every offset is in it, without a gap. */
+function covers(extents: ExtentList, from: number, to: number): boolean {
+  let end = from;
+  for (let at = 0; at < extents.length && end < to; at += 1) {
+    const extent = extents.at(at);
+    if (extent === undefined || extent.end <= from) continue;
+    if (end === from ? extent.base > from : extent.base !== end) return false;
+    end = extent.end;
+  }
+  return end >= to;
 }
 
 /** Tells a disk that does not give from one that does not take. */
