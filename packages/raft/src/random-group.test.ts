@@ -24,7 +24,9 @@ describe('a random group keeps every invariant after every step, and recovers', 
   const shapes = [
     { voters: 1, observers: 1, steps: 3000 },
     { voters: 3, observers: 0, steps: 4000 },
+    { voters: 2, observers: 1, steps: 4000 },
     { voters: 3, observers: 2, steps: 4000 },
+    { voters: 4, observers: 1, steps: 4000 },
     { voters: 5, observers: 0, steps: 6000 },
   ];
 
@@ -36,6 +38,8 @@ describe('a random group keeps every invariant after every step, and recovers', 
       truncations: sum(runs, 'truncations') / runs.length,
       lostWrites: sum(runs, 'lostWrites') / runs.length,
       reads: sum(runs, 'reads') / runs.length,
+      membershipChanges: sum(runs, 'membershipChanges') / runs.length,
+      transfers: sum(runs, 'transfers') / runs.length,
     };
     process.stdout.write(`raft, seeds ${seeds[0]}..${seeds.at(-1)}, a run: ${JSON.stringify(coverage)}\n`);
     expect(coverage.leaders).toBeGreaterThan(2);

@@ -29,6 +29,9 @@ export interface RunCoverage {
   restarts: number;
   lostWrites: number;
   reads: number;
+  /** Membership entries committed. */
+  membershipChanges: number;
+  transfers: number;
 }
 
 interface InFlight extends Envelope {
@@ -50,7 +53,16 @@ const inFlightMax = 200;
 const historyLines = 400;
 
 export class RandomGroup {
-  readonly coverage: RunCoverage = { leaders: 0, committed: 0, truncations: 0, restarts: 0, lostWrites: 0, reads: 0 };
+  readonly coverage: RunCoverage = {
+    leaders: 0,
+    committed: 0,
+    truncations: 0,
+    restarts: 0,
+    lostWrites: 0,
+    reads: 0,
+    membershipChanges: 0,
+    transfers: 0,
+  };
   /** The last lines of what happened, for the account of a failure. */
   readonly history: string[] = [];
   readonly #options: RandomGroupOptions;
@@ -90,6 +102,9 @@ export class RandomGroup {
     this.#recover();
     this.coverage.leaders = this.#invariants.leaders;
     this.coverage.reads = this.#invariants.readsConfirmed;
+    this.coverage.membershipChanges = this.#invariants.committed.filter(
+      ({ entry }) => entry.kind === 'membership',
+    ).length;
     this.coverage.committed = this.#invariants.committed.length;
     return this.coverage;
   }
@@ -97,14 +112,16 @@ export class RandomGroup {
   #unsafeStep(): void {
     const member = this.#anyMember();
     const dice = this.#random.below(1000);
-    if (dice < 700) this.#deliverAny();
-    else if (dice < 880) member.completeWrites(1 + this.#random.below(3), this.#nowMs);
-    else if (dice < 940) this.#tickDue();
-    else if (dice < 965) this.#propose(member);
-    else if (dice < 975) this.#read(member);
-    else if (dice < 980) this.#restart(member);
-    else if (dice < 985) this.#refuse(member);
-    else this.#cut = new Set(dice < 989 ? [this.#leaderOrAny().raft.self, this.#anyMember().raft.self] : []);
+    if (dice < 680) this.#deliverAny();
+    else if (dice < 860) member.completeWrites(1 + this.#random.below(3), this.#nowMs);
+    else if (dice < 920) this.#tickDue();
+    else if (dice < 940) this.#propose(member);
+    else if (dice < 955) this.#read(this.#random.below(2) === 0 ? member : this.#leaderOrAny());
+    else if (dice < 972) this.#changeMembership();
+    else if (dice < 976) this.#transfer();
+    else if (dice < 981) this.#restart(member);
+    else if (dice < 986) this.#refuse(member);
+    else this.#cut = new Set(dice < 990 ? [this.#leaderOrAny().raft.self, this.#anyMember().raft.self] : []);
   }
 
   #deliverAny(): void {
@@ -149,6 +166,25 @@ export class RandomGroup {
     member.step({ kind: 'propose', payloads, nowMs: this.#nowMs });
   }
 
+  /** Mostly to the leader, with voters coming and going about evenly. */
+  #changeMembership(): void {
+    const { raft } = this.#leaderOrAny();
+    const who = this.#anyMember().raft.self;
+    const [added] = votersOf([who]);
+    invariant(added !== undefined, 'a voter of nobody');
+    const change = raft.voters.includes(who) ? { remove: who } : { add: added };
+    this.#members.get(raft.self)?.step({ kind: 'change-membership', change, nowMs: this.#nowMs });
+  }
+
+  #transfer(): void {
+    const leader = this.#leaderOrAny();
+    const voters = leader.raft.voters;
+    const to = voters[this.#random.below(voters.length)];
+    if (to === undefined) return;
+    const effects = leader.step({ kind: 'transfer', to, nowMs: this.#nowMs });
+    if (effects.transfer?.outcome === 'begun') this.coverage.transfers += 1;
+  }
+
   #read(member: MemoryMember): void {
     this.#reads += 1;
     this.#invariants.onRead(this.#reads);
@@ -173,6 +209,7 @@ export class RandomGroup {
   /** No more faults: within a bounded time one leads, a new command commits, and all members hold the same. */
   #recover(): void {
     this.#cut.clear();
+    this.#hintVoters();
     let proposed: { readonly index: number; readonly term: number } | undefined;
     this.#until('the group did not recover', () => {
       // A leader that was replaced meanwhile takes what it accepted along.
@@ -181,6 +218,14 @@ export class RandomGroup {
     });
     this.#restart(this.#anyMember());
     this.#until('a restarted member of an idle group did not catch up', () => this.#agreesFrom(proposed?.index ?? 0));
+  }
+
+  /** A member that missed everything may know none of today's voters: the shell tells it of others. */
+  #hintVoters(): void {
+    const members = [...this.#members.keys()];
+    for (const member of this.#members.values()) {
+      member.step({ kind: 'voters-hint', members, nowMs: this.#nowMs });
+    }
   }
 
   /** Time passes 50 ms a round, everything under way arrives, every write completes. */
