@@ -27,6 +27,8 @@ import { toError } from './thrown.ts';
 export interface ControllerConfig {
   /** Advertised to other nodes. */
   readonly peerAddress: string;
+  /** The node has the role controller: it may vote. */
+  readonly isController: boolean;
   readonly voters: readonly ConfiguredVoter[];
   readonly raft: RaftConfig;
   readonly sessionTimeoutMs: number;
@@ -63,7 +65,7 @@ export interface ControllerStanding {
   readonly leader: NodeId | undefined;
 }
 
-const noAddress: AddressBook = { configured: undefined, registered: undefined };
+const noAddress: AddressBook = { given: [], registered: undefined };
 
 export class ControllerNode {
   readonly #options: ControllerOptions;
@@ -89,7 +91,8 @@ export class ControllerNode {
       clock,
       logger,
       peerAddress: config.peerAddress,
-      addressOf: (nodeId) => this.#addressesOf(nodeId),
+      isController: config.isController,
+      addressesOf: (member) => this.#addressesOf(parseMember(member).nodeId),
       remembered: (member) => this.#remembered(member),
       onMessage: (from, message) => void this.#runner?.step({ kind: 'message', from, message }),
       onGone: (peer) => void this.#runner?.step({ kind: 'peer-refused', peer }),
@@ -216,8 +219,8 @@ export class ControllerNode {
       this.#decisions.stepDown();
     }
     const node = leader === undefined ? undefined : parseMember(leader).nodeId;
-    const { configured, registered } = node === undefined ? noAddress : this.#addressesOf(node);
-    const address = configured ?? registered;
+    const { given, registered } = node === undefined ? noAddress : this.#addressesOf(node);
+    const address = given[0] ?? registered;
     this.#metadata.setController(node === undefined || address === undefined ? undefined : { nodeId: node, address });
   }
 
@@ -258,7 +261,8 @@ export class ControllerNode {
 
   #addressesOf(node: NodeId): AddressBook {
     const configured = this.#options.config.voters.find((voter) => voter.nodeId === node);
-    return { configured: configured?.peerAddress, registered: this.#metadata.image.node(node)?.peerAddress };
+    const given = configured === undefined ? [] : [configured.peerAddress];
+    return { given, registered: this.#metadata.image.node(node)?.peerAddress };
   }
 
   #remembered(member: MemberId): Remembered {

@@ -1,14 +1,19 @@
-import type { ProbeResult, Transport } from '@sluice/base';
+import type { Listening, LogFields, ProbeResult, Transport } from '@sluice/base';
 import { brokerEpoch, clusterId, directoryId, logIndex, nodeId, silentLogger, term } from '@sluice/base';
 import type { MemberId, RaftMessage } from '@sluice/raft';
 import { defaultLimits, Dispatcher, MemoryNetwork, MemoryTransport, methods, RpcClient } from '@sluice/wire';
 import type { PeerSelf } from '@sluice/wire';
 import { expect, test } from 'vitest';
 import { ManualClock } from '@sluice/wire';
-import { memberOf } from './members.ts';
+import { memberOf, parseMember } from './members.ts';
 import { RaftPeers } from './raft-peers.ts';
 import type { Remembered } from './raft-peers.ts';
 
+/** Each process draws its own. */
+const incarnations = (
+  (drawn) => () =>
+    `${(drawn += 1)}`.padStart(32, '0')
+)(0);
 const cluster = clusterId('c'.repeat(32));
 const address = (id: number): string => `10.0.0.${id}:7651`;
 const nothing: Remembered = { term: 0, matchIndex: 0, brokerEpoch: 0 };
@@ -28,25 +33,39 @@ class Member {
 
   readonly clock: ManualClock;
 
-  constructor({ clock, network }: { clock: ManualClock; network: MemoryNetwork }, node: number, directory: string) {
+  readonly said: { readonly phrase: string; readonly fields: LogFields }[] = [];
+  readonly #address: string;
+  #listening: Listening | undefined;
+
+  constructor(
+    { clock, network }: { clock: ManualClock; network: MemoryNetwork },
+    node: number,
+    directory: string,
+    place: { readonly machine: string; readonly address: string } = { machine: `node${node}`, address: address(node) },
+  ) {
     this.clock = clock;
+    this.#address = place.address;
     this.self = {
       nodeId: nodeId(node),
       directoryId: directoryId(directory.repeat(32)),
-      incarnation: `${directory}${node}`.padEnd(32, '0'),
+      incarnation: incarnations(),
       clusterId: cluster,
       brokerEpoch: brokerEpoch(0),
     };
     this.id = memberOf(this.self);
-    this.transport = new MemoryTransport(network, `node${node}`);
+    this.transport = new MemoryTransport(network, place.machine);
     this.peers = new RaftPeers({
       self: this.self,
       rpc: new RpcClient(this.transport),
       transport: this.#probing(),
       clock,
-      logger: silentLogger,
-      peerAddress: address(node),
-      addressOf: (id) => ({ configured: id <= 3 ? address(id) : undefined, registered: undefined }),
+      logger: { ...silentLogger, error: (phrase, fields = {}) => void this.said.push({ phrase, fields }) },
+      peerAddress: place.address,
+      isController: true,
+      addressesOf: (member) => {
+        const { nodeId: id } = parseMember(member);
+        return { given: id <= 3 ? [address(id)] : [], registered: undefined };
+      },
       remembered: (member) => this.remembers.get(member) ?? nothing,
       onMessage: (from, message) => void this.heard.push({ from, message }),
       onGone: (member) => void this.gone.push(member),
@@ -79,8 +98,13 @@ class Member {
       authorize: () => true,
     });
     this.peers.serve(dispatcher);
-    await this.transport.listen(address(this.self.nodeId), dispatcher.accept);
+    this.#listening = await this.transport.listen(this.#address, dispatcher.accept);
     return this;
+  }
+
+  /** Listens no more, and closes nothing. */
+  silence(): void {
+    void this.#listening?.close(60_000);
   }
 
   get terms(): readonly number[] {
@@ -215,14 +239,102 @@ test('a stream that only broke is opened again, and nobody is called dead', asyn
   expect([two.terms, one.gone]).toEqual([[1, 2], []]);
 });
 
+/** The same node and directory in another process, on a machine of its own. */
+async function copyOf(original: Member, at: { readonly clock: ManualClock; readonly network: MemoryNetwork }) {
+  const { nodeId: node, directoryId: directory } = original.self;
+  const copy = new Member(at, node, directory[0] ?? '', { machine: 'copy', address: address(9) });
+  await copy.listen();
+  expect([copy.id, copy.self.incarnation === original.self.incarnation]).toEqual([original.id, false]);
+  return copy;
+}
+
+const refusals = ({ said }: Member) => said.filter(({ phrase }) => phrase === 'another node refuses this one');
+
+test('a copy of a directory is not heard while the original answers at its address, and is told so (N6)', async () => {
+  const { clock, network, member } = world();
+  const [one, two] = [await member(1, 'a').listen(), await member(2, 'b').listen()];
+  two.peers.send(one.id, heartbeat(1));
+  await clock.pass(100);
+  const copy = await copyOf(two, { clock, network });
+  for (const number of [50, 51, 52]) {
+    copy.peers.send(one.id, heartbeat(number));
+    await clock.pass(400);
+  }
+  expect(one.terms).toEqual([1]);
+  expect(refusals(copy)).toMatchObject([
+    { fields: { code: 'DUPLICATE_NODE', reason: expect.stringContaining(address(2)) } },
+  ]);
+  two.peers.send(one.id, heartbeat(2));
+  await clock.pass(100);
+  expect([one.terms, refusals(two)]).toEqual([[1, 2], []]);
+});
+
+test('a copy is not heard before the original either: nobody answers for it at the address (N6)', async () => {
+  const { clock, network, member } = world();
+  const one = await member(1, 'a').listen();
+  const copy = await copyOf(member(2, 'b'), { clock, network });
+  for (const number of [50, 51, 52]) {
+    copy.peers.send(one.id, heartbeat(number));
+    await clock.pass(400);
+  }
+  expect(one.terms).toEqual([]);
+  const two = await member(2, 'b').listen();
+  two.peers.send(one.id, heartbeat(1));
+  await clock.pass(200);
+  expect(one.terms).toEqual([1]);
+});
+
+test('a member without a given address that moved is heard once nobody answers at the old one (N6)', async () => {
+  const { clock, network, member } = world();
+  const [one, fourth] = [await member(1, 'a').listen(), await member(4, 'f').listen()];
+  fourth.peers.send(one.id, heartbeat(1));
+  await clock.pass(100);
+  const moved = await copyOf(fourth, { clock, network });
+  moved.peers.send(one.id, heartbeat(50));
+  await clock.pass(1_000);
+  expect(one.terms).toEqual([1]);
+  network.crash('node4');
+  for (const number of [2, 3, 4, 5]) {
+    moved.peers.send(one.id, heartbeat(number));
+    await clock.pass(500);
+  }
+  expect(one.terms.at(-1)).toBe(5);
+  one.peers.send(fourth.id, heartbeat(6));
+  await clock.pass(100);
+  expect([moved.terms, one.peers.announced(fourth.id)?.address]).toEqual([[6], address(9)]);
+});
+
+test('a member that started again is heard at once, though the stream to its earlier life still stands (N6)', async () => {
+  const { clock, network, member } = world();
+  const [one, two] = [await member(1, 'a').listen(), await member(2, 'b').listen()];
+  one.peers.send(two.id, heartbeat(1));
+  two.peers.send(one.id, heartbeat(1));
+  await clock.pass(100);
+  // The machine lost its power: no stream is closed, and nobody knows.
+  two.silence();
+  const again = new Member({ clock, network }, 2, 'b', { machine: 'node2-again', address: address(2) });
+  await again.listen();
+  again.peers.send(one.id, heartbeat(2));
+  await clock.pass(100);
+  one.peers.send(two.id, heartbeat(3));
+  await clock.pass(100);
+  expect([one.terms, again.terms]).toEqual([[1, 2], [3]]);
+});
+
+test('a request to observe is heard at once: it promises nothing (N6)', async () => {
+  const { clock, member } = world();
+  const [one, fourth] = [await member(1, 'a').listen(), member(4, 'f')];
+  const observe: RaftMessage = { kind: 'observe', term: term(3), lastIndex: logIndex(0), lastTerm: term(0) };
+  fourth.peers.send(one.id, observe);
+  await clock.pass(100);
+  fourth.peers.send(one.id, heartbeat(4));
+  await clock.pass(100);
+  expect(one.terms).toEqual([3]);
+});
+
 test.each([
   ['a node id that cannot be', { nodeId: 2 ** 31 }, [], 'INVALID_REQUEST'],
-  [
-    'this very node',
-    { nodeId: 2, directoryId: 'b'.repeat(32), incarnation: 'b2'.padEnd(32, '0') },
-    [],
-    'INVALID_REQUEST',
-  ],
+  ['this very node', { nodeId: 2, directoryId: 'b'.repeat(32), incarnation: 'own' }, [], 'INVALID_REQUEST'],
   ['another cluster', { clusterId: 'e'.repeat(32) }, [], 'WRONG_CLUSTER'],
   ['no message', {}, [Uint8Array.of(1, 2)], 'INVALID_REQUEST'],
   ['a message of another version', {}, [Uint8Array.of(9, 0, 0, 0, 0)], 'UNSUPPORTED_VERSION'],
@@ -236,7 +348,9 @@ test.each([
     incarnation: 'f'.repeat(32),
     protocolVersion: 1,
     brokerEpoch: 0,
+    ...odd,
   };
+  if (identity.incarnation === 'own') identity.incarnation = two.self.incarnation;
   let closed: unknown;
   const stranger = new RpcClient(new MemoryTransport(network, 'stranger'));
   const sender = stranger.stream(methods.raft.exchange, address(2), {
@@ -245,7 +359,7 @@ test.each([
       closed = error;
     },
   });
-  sender.send({ identity: { ...identity, ...odd }, messages });
+  sender.send({ identity, messages });
   await clock.settle();
   expect([closed, two.heard]).toMatchObject([{ code }, []]);
 });

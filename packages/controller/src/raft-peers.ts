@@ -1,80 +1,85 @@
 /**
- * The streams that carry Raft messages to other members, one for each, opened when there is something to say and kept.
- * Owned by `RaftRunner`. Messages may be lost: Raft repeats what matters.
+ * The streams that carry Raft messages between members: a `RaftLine` to each, opened when there is something to say and
+ * kept, and those that the others open. Owned by `RaftRunner`. Messages may be lost: Raft repeats what matters.
  *
  * N1. Nothing is said to a directory before it has said who it is: a message for a member never reaches another
  *     directory under the same node id (P9).
  * N2. What is remembered of a member (highest term, highest committed index that it acknowledged) is told to it when it
  *     says hello: one that knows less than it once promised is a copy rolled back in time.
- * N3. A member that no configuration names is answered where its hello said: before it has the metadata log it cannot
- *     register, and metadata knows an address of registered nodes alone. Addresses of 1,000 such members are kept.
+ * N3. A member that neither the membership nor the configuration names is answered where its hello said: before it has
+ *     the metadata log it cannot register, and metadata knows an address of registered nodes alone. Addresses of 1,000
+ *     such members are kept.
  * N4. A member whose stream stood and was closed is gone when its machine refuses another or does not answer: the end of
  *     a process, of its container, or of its machine in order. Who falls silent without closing is not: it may live.
  * N5. What waits for a member that does not read is bounded: beyond that messages are dropped.
+ * N6. A member is the process that answers at its address. What another process says under the same name, from a copy of
+ *     the directory, is not heard, and it is told so: else one member could vote twice in a term. Messages wait until the
+ *     address was asked, 8 MiB of a stream at most. A request to observe is heard without: it promises nothing.
  */
-import { isNodeNumber, parseAddress, SluiceError, toSluiceError, OncePerTurn } from '@sluice/base';
-import type { Clock, Logger, NodeId, Transport } from '@sluice/base';
+import { isNodeNumber, parseAddress, SluiceError } from '@sluice/base';
+import type { NodeId } from '@sluice/base';
 import type { MemberId, RaftMessage } from '@sluice/raft';
 import { identityMessage, methods, peerRefusal } from '@sluice/wire';
 import type {
   Dispatcher,
+  Identity,
   PeerSelf,
   RaftRequest,
   RaftResponse,
-  RpcClient,
   StreamReceiver,
   StreamSender,
 } from '@sluice/wire';
 import { memberOf, parseMember } from './members.ts';
 import type { Member } from './members.ts';
-import { decodeRaftMessage, encodeRaftMessage } from './raft-codec.ts';
+import { decodeRaftMessage } from './raft-codec.ts';
+import { RaftLine } from './raft-line.ts';
+import type { LineContext, Remembered } from './raft-line.ts';
 
-/** What a member must still know, or it was rolled back. */
-export interface Remembered {
-  readonly term: number;
-  readonly matchIndex: number;
-  readonly brokerEpoch: number;
-}
+export type { Remembered } from './raft-line.ts';
 
 export interface AddressBook {
-  readonly configured: string | undefined;
+  /** As the membership and this node's configuration say. When there are any, no others count (N6). */
+  readonly given: readonly string[];
   readonly registered: string | undefined;
 }
 
-export interface RaftPeersOptions {
-  readonly self: PeerSelf;
-  readonly rpc: RpcClient;
-  readonly transport: Transport;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  /** Advertised: where the others answer to. */
-  readonly peerAddress: string;
+/** What a process said of itself in its hello, besides who it is. */
+export interface Announced {
+  readonly incarnation: string;
+  readonly address: string;
+  readonly isController: boolean;
+}
+
+export interface RaftPeersOptions extends LineContext {
   /** What configuration and metadata know; N3 for who is in neither. */
-  readonly addressOf: (nodeId: NodeId) => AddressBook;
+  readonly addressesOf: (member: MemberId) => AddressBook;
   /** What the metadata and this member's Raft know of a member. */
   readonly remembered: (member: MemberId) => Remembered;
   readonly onMessage: (from: MemberId, message: RaftMessage) => void;
   /** N4 */
   readonly onGone: (member: MemberId) => void;
-  /** Another member says what it remembers of this one. */
-  readonly onRemembered: (remembered: Remembered) => void;
 }
 
-const retryMs = 50;
-const probeTimeoutMs = 250;
-/** Gathered for one turn while the stream is open; more is dropped, and repeated by Raft. */
-const gatheredMax = 1000;
-/** Waiting in the transport for a member that does not read. */
-const bufferedBytesMax = 64 * 1024 * 1024;
-/** A member whose directory is gone is asked for seldom: it comes back only if its disk does. */
-const otherDirectoryRetryMs = 1000;
 const announcedMax = 1000;
 const addressCharsMax = 255;
+/** More than a leader keeps in flight. */
+const heldBytesMax = 8 * 1024 * 1024;
+
+/** A stream that another process opened. */
+interface Inbound {
+  readonly member: MemberId;
+  readonly incarnation: string;
+  readonly sender: StreamSender<RaftResponse>;
+  /** Undefined once it is confirmed (N6). */
+  held: { readonly messages: RaftMessage[]; bytes: number } | undefined;
+}
 
 export class RaftPeers {
   readonly #options: RaftPeersOptions;
-  readonly #lines = new Map<MemberId, Line>();
-  readonly #announced = new Map<MemberId, string>();
+  readonly #lines = new Map<MemberId, RaftLine>();
+  readonly #inbound = new Map<MemberId, Set<Inbound>>();
+  /** Of each member what counts, first, and behind it what another process says until the address was asked (N6). */
+  readonly #announced = new Map<MemberId, readonly Announced[]>();
   readonly #refusalsSaid = new Set<string>();
   /** N4, until it is heard of again. */
   readonly #gone = new Set<NodeId>();
@@ -89,22 +94,17 @@ export class RaftPeers {
   }
 
   send(to: MemberId, message: RaftMessage): void {
-    if (this.#stopped) return;
-    let line = this.#lines.get(to);
-    if (line === undefined) {
-      line = new Line(this.#options, to, {
-        address: () => this.#addressOf(to),
-        refused: (error) => this.#sayRefusal(to, error),
-        setGone: (gone) => this.#setGone(to, gone),
-      });
-      this.#lines.set(to, line);
-    }
-    line.send(message);
+    if (!this.#stopped) this.#lineTo(to).send(message);
   }
 
   /** N4 */
   isGone(node: NodeId): boolean {
     return this.#gone.has(node);
+  }
+
+  /** What the member said in its hello to this node. */
+  announced(member: MemberId): Announced | undefined {
+    return this.#announced.get(member)?.[0];
   }
 
   /** Forgets what no stream has taken yet; Raft repeats what still holds. */
@@ -117,31 +117,95 @@ export class RaftPeers {
     for (const line of this.#lines.values()) line.stop();
   }
 
+  #lineTo(to: MemberId): RaftLine {
+    const known = this.#lines.get(to);
+    if (known !== undefined) return known;
+    const line = new RaftLine(this.#options, to, {
+      addresses: () => this.#addressesOf(to),
+      refused: (error) => this.#sayRefusal(to, error),
+      setGone: (gone) => this.#setGone(to, gone),
+      confirmed: (incarnation) => this.#onConfirmed(to, incarnation),
+      isAwaited: () => [...(this.#inbound.get(to) ?? [])].some(({ held }) => held !== undefined && held.bytes > 0),
+    });
+    this.#lines.set(to, line);
+    return line;
+  }
+
   #accept(sender: StreamSender<RaftResponse>): StreamReceiver<RaftRequest> {
-    const { self, remembered, onMessage } = this.#options;
-    let from: MemberId | undefined;
+    let inbound: Inbound | undefined;
     return {
       onMessage: (request) => {
         if (this.#stopped) throw new SluiceError('SHUTTING_DOWN');
-        if (from === undefined) {
-          const refusal = peerRefusal(self, request.identity) ?? noOtherMember(self, request.identity);
-          if (refusal !== undefined) throw refusal;
-          from = memberOf(request.identity as unknown as Member);
-          this.#announce(from, request.peerAddress);
-          this.#gone.delete(parseMember(from).nodeId);
-          const { term, matchIndex, brokerEpoch } = remembered(from);
-          sender.send({
-            identity: identityMessage(self),
-            knownTerm: term,
-            knownMatchIndex: matchIndex,
-            knownBrokerEpoch: brokerEpoch,
-          });
-        }
-        for (const bytes of request.messages) onMessage(from, decodeRaftMessage(bytes));
+        inbound ??= this.#onHello(request, sender);
+        for (const bytes of request.messages) this.#onBytes(inbound, bytes);
       },
       onEnd: () => sender.end(),
-      onClose: () => undefined,
+      onClose: () => {
+        if (inbound === undefined) return;
+        const streams = this.#inbound.get(inbound.member);
+        streams?.delete(inbound);
+        if (streams?.size === 0) this.#inbound.delete(inbound.member);
+      },
     };
+  }
+
+  #onHello(request: RaftRequest, sender: StreamSender<RaftResponse>): Inbound {
+    const { self, remembered } = this.#options;
+    const identity = checkedPeer(self, request.identity);
+    const member = memberOf(identity as unknown as Member);
+    const { incarnation } = identity;
+    this.#announce(member, { incarnation, address: request.peerAddress, isController: request.isController });
+    const inbound: Inbound = { member, incarnation, sender, held: { messages: [], bytes: 0 } };
+    this.#inbound.set(member, (this.#inbound.get(member) ?? new Set()).add(inbound));
+    const { term, matchIndex, brokerEpoch } = remembered(member);
+    sender.send({
+      identity: identityMessage(self),
+      knownTerm: term,
+      knownMatchIndex: matchIndex,
+      knownBrokerEpoch: brokerEpoch,
+    });
+    return inbound;
+  }
+
+  #onBytes(inbound: Inbound, bytes: Uint8Array): void {
+    const message = decodeRaftMessage(bytes);
+    const { held, member } = inbound;
+    if (held === undefined || message.kind === 'observe') return this.#hear(member, message);
+    if (held.bytes + bytes.byteLength <= heldBytesMax) {
+      held.messages.push(message);
+      held.bytes += bytes.byteLength;
+    }
+    const line = this.#lineTo(member);
+    if (line.incarnation === inbound.incarnation) this.#onConfirmed(member, inbound.incarnation);
+    else if (held.messages.length === 1) line.ask();
+  }
+
+  #hear(member: MemberId, message: RaftMessage): void {
+    this.#gone.delete(parseMember(member).nodeId);
+    this.#options.onMessage(member, message);
+  }
+
+  /** N6 */
+  #onConfirmed(member: MemberId, incarnation: string): void {
+    const said = this.#announced.get(member)?.filter((each) => each.incarnation === incarnation) ?? [];
+    if (said.length > 0) this.#announced.set(member, said);
+    for (const inbound of this.#inbound.get(member) ?? []) {
+      if (inbound.incarnation !== incarnation) {
+        inbound.sender.close(this.#otherProcess(member));
+        continue;
+      }
+      const messages = inbound.held?.messages ?? [];
+      inbound.held = undefined;
+      for (const message of messages) this.#hear(member, message);
+    }
+  }
+
+  #otherProcess(member: MemberId): SluiceError {
+    const { nodeId, directoryId } = parseMember(member);
+    const [address] = this.#addressesOf(member);
+    return new SluiceError('DUPLICATE_NODE', {
+      message: `Another process answers at ${address} as node ${nodeId} with directory ${directoryId}, and is the one that counts; stop this one, or give it an empty directory and an id of its own.`,
+    });
   }
 
   #setGone(member: MemberId, gone: boolean): void {
@@ -154,10 +218,11 @@ export class RaftPeers {
     }
   }
 
-  #announce(member: MemberId, address: string): void {
-    if (address.length > addressCharsMax || parseAddress(address) === undefined) return;
+  #announce(member: MemberId, said: Announced): void {
+    if (said.address.length > addressCharsMax || parseAddress(said.address) === undefined) return;
+    const before = this.#announced.get(member)?.find(({ incarnation }) => incarnation !== said.incarnation);
     this.#announced.delete(member);
-    this.#announced.set(member, address);
+    this.#announced.set(member, before === undefined ? [said] : [before, said]);
     const [oldest] = this.#announced.keys();
     if (this.#announced.size > announcedMax && oldest !== undefined) this.#announced.delete(oldest);
   }
@@ -169,131 +234,20 @@ export class RaftPeers {
     this.#options.logger.error('another node refuses this one', { peer: by, code, reason: message });
   }
 
-  #addressOf(member: MemberId): string | undefined {
-    const { configured, registered } = this.#options.addressOf(parseMember(member).nodeId);
-    return configured ?? this.#announced.get(member) ?? registered;
+  #addressesOf(member: MemberId): readonly string[] {
+    const { given, registered } = this.#options.addressesOf(member);
+    if (given.length > 0) return given;
+    const announced = this.#announced.get(member)?.map(({ address }) => address) ?? [];
+    return [...new Set([...announced, ...(registered === undefined ? [] : [registered])])];
   }
 }
 
 /** Only this process may say that it is this node, and it has nothing to say to itself. */
-function noOtherMember(self: PeerSelf, peer: RaftRequest['identity']): SluiceError | undefined {
-  if (peer !== null && isNodeNumber(peer.nodeId) && peer.nodeId !== self.nodeId) return undefined;
-  return new SluiceError('INVALID_REQUEST', {
+function checkedPeer(self: PeerSelf, peer: Identity | null): Identity {
+  const refusal = peerRefusal(self, peer);
+  if (refusal !== undefined) throw refusal;
+  if (peer !== null && isNodeNumber(peer.nodeId) && peer.nodeId !== self.nodeId) return peer;
+  throw new SluiceError('INVALID_REQUEST', {
     message: 'Raft messages come from another node, with an id from 1 to 2^31 − 1.',
   });
-}
-
-/** Refusals that no waiting mends: somebody must change a configuration or the software. */
-const needsAPerson = ({ code, retry }: SluiceError): boolean =>
-  code === 'DUPLICATE_NODE' || (retry === 'never' && (code === 'WRONG_CLUSTER' || code === 'UNSUPPORTED_VERSION'));
-
-interface LinePorts {
-  readonly address: () => string | undefined;
-  readonly refused: (error: SluiceError) => void;
-  /** N4 */
-  readonly setGone: (gone: boolean) => void;
-}
-
-/** The outgoing stream to one member. */
-class Line {
-  readonly #options: RaftPeersOptions;
-  readonly #to: MemberId;
-  readonly #ports: LinePorts;
-  #stream: StreamSender<RaftRequest> | undefined;
-  #open = false;
-  #gathered: Uint8Array[] = [];
-  readonly #flushing: OncePerTurn;
-  #mayConnectMs = Number.NEGATIVE_INFINITY;
-  #stopped = false;
-
-  constructor(options: RaftPeersOptions, to: MemberId, ports: LinePorts) {
-    this.#options = options;
-    this.#flushing = new OncePerTurn(options.clock, () => this.#flush());
-    this.#to = to;
-    this.#ports = ports;
-  }
-
-  send(message: RaftMessage): void {
-    if (this.#stream === undefined) this.#connect();
-    if (this.#gathered.length >= gatheredMax) return;
-    this.#gathered.push(encodeRaftMessage(message));
-    this.#flushing.soon();
-  }
-
-  dropUnsent(): void {
-    this.#gathered = [];
-  }
-
-  stop(): void {
-    this.#stopped = true;
-    this.#stream?.close(new SluiceError('SHUTTING_DOWN'));
-    this.#stream = undefined;
-  }
-
-  #connect(): void {
-    const { rpc, self, clock, peerAddress } = this.#options;
-    const nowMs = clock.monotonicMs();
-    const address = this.#ports.address();
-    if (address === undefined || nowMs < this.#mayConnectMs || this.#stopped) return;
-    this.#mayConnectMs = nowMs + retryMs;
-    const stream = rpc.stream(methods.raft.exchange, address, {
-      onMessage: (response) => {
-        if (this.#stream === stream) this.#onHello(response);
-      },
-      onClose: (error) => {
-        if (this.#stream === stream) this.#onClosed(address, error);
-      },
-    });
-    this.#stream = stream;
-    stream.send({ identity: identityMessage(self), peerAddress });
-  }
-
-  #onHello(response: RaftResponse): void {
-    const { identity, knownTerm, knownMatchIndex, knownBrokerEpoch } = response;
-    const refusal = peerRefusal(this.#options.self, identity);
-    const { directoryId } = parseMember(this.#to);
-    if (refusal !== undefined || identity?.directoryId !== directoryId) {
-      const stream = this.#stream;
-      this.#reset();
-      this.#mayConnectMs = this.#options.clock.monotonicMs() + otherDirectoryRetryMs;
-      stream?.close(refusal ?? new SluiceError('WRONG_IDENTITY', { message: 'The member has another directory now.' }));
-      return;
-    }
-    this.#open = true;
-    this.#ports.setGone(false);
-    // May withdraw the votes that wait here: before anything is sent.
-    this.#options.onRemembered({ term: knownTerm, matchIndex: knownMatchIndex, brokerEpoch: knownBrokerEpoch });
-    this.#flushing.soon();
-  }
-
-  #onClosed(address: string, error: SluiceError | undefined): void {
-    const { transport, logger, clock } = this.#options;
-    const wasOpen = this.#open;
-    this.#reset();
-    this.#mayConnectMs = clock.monotonicMs() + retryMs;
-    logger.debug('raft stream closed', { peer: this.#to, err: error });
-    if (error !== undefined && needsAPerson(error)) this.#ports.refused(error);
-    // Only a stream that stood tells something by closing; one that never did may be a node not started yet.
-    if (!wasOpen || this.#stopped) return;
-    transport.probe(address, probeTimeoutMs).then(
-      (result) => {
-        if (result !== 'open' && !this.#open) this.#ports.setGone(true);
-      },
-      (failure: unknown) => logger.warn('probe failed', { peer: this.#to, err: toSluiceError(failure) }),
-    );
-  }
-
-  #reset(): void {
-    this.#stream = undefined;
-    this.#open = false;
-    this.#gathered = [];
-  }
-
-  #flush(): void {
-    if (!this.#open || this.#gathered.length === 0) return;
-    const messages = this.#gathered;
-    this.#gathered = [];
-    if (this.#stream === undefined || this.#stream.bufferedBytes > bufferedBytesMax) return;
-    this.#stream.send({ messages });
-  }
 }

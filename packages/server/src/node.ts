@@ -287,6 +287,7 @@ class AssembledNode implements Node {
       checksum: (bytes) => crc32c(bytes),
       config: {
         peerAddress: config['listeners.peer.advertise'],
+        isController: config.roles.includes('controller'),
         voters: config['cluster.voters'],
         raft: {
           ...defaultRaftConfig,

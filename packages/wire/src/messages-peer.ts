@@ -43,6 +43,7 @@ export interface RaftRequest {
   readonly identity: Identity | null;
   readonly messages: readonly Uint8Array[];
   readonly peerAddress: string;
+  readonly isController: boolean;
 }
 
 export interface RaftResponse {
