@@ -7,6 +7,7 @@ import type { BirthCertificate, Identity, PeerSelf } from '@sluice/wire';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { BirthProcess } from './birth-process.ts';
+import type { ConfiguredVoter } from './birth-process.ts';
 import { ManualClock } from '@sluice/wire';
 
 const address = (id: number): string => `10.0.0.${id}:7651`;
@@ -19,6 +20,8 @@ interface Machine {
   lives: number;
   /** Directories that this machine ever had; the last is the one that lives. */
   readonly directories: string[];
+  readonly said: string[];
+  configured: readonly ConfiguredVoter[];
 }
 
 class Nursery {
@@ -39,19 +42,41 @@ class Nursery {
       clock: this.clock,
       // Of an uneven one some messages are so late that their sender has given up long ago.
       schedule: (_link, deliver) => {
+        this.#step();
         const isLate = network === 'uneven' && delays.below(8) === 0;
         this.clock.setTimer(delays.below(isLate ? 2_500 : 20), deliver);
       },
     });
     const disk = (): MemoryDisk =>
-      new MemoryDisk({ complete: (run) => void this.clock.setTimer(delays.below(60), run) });
-    this.machines = [1, 2, 3].map((id) => ({ id, disk: disk(), process: undefined, lives: 0, directories: [] }));
+      new MemoryDisk({
+        complete: (run) => {
+          this.#step();
+          this.clock.setTimer(delays.below(60), run);
+        },
+      });
+    this.machines = [1, 2, 3].map((id) => ({
+      id,
+      disk: disk(),
+      process: undefined,
+      lives: 0,
+      directories: [],
+      said: [],
+      configured,
+    }));
     this.#newDisk = disk;
   }
 
   readonly #newDisk: () => MemoryDisk;
+  /** Messages sent and disk operations made so far. */
+  steps = 0;
+  onStep: (step: number) => void = () => undefined;
 
-  async start(machine: Machine): Promise<void> {
+  #step(): void {
+    this.steps += 1;
+    this.onStep(this.steps);
+  }
+
+  async start(machine: Machine, at = address(machine.id)): Promise<void> {
     machine.lives += 1;
     const life = `${machine.id} ${machine.lives}`;
     const store = new IdentityStore(await this.settled(DataDirectory.open(machine.disk, '/data')));
@@ -78,16 +103,16 @@ class Nursery {
     const birth = new BirthProcess({
       self,
       keeper,
-      configured,
+      configured: machine.configured,
       rpc: new RpcClient(transport),
       clock: this.clock,
       random: this.#random.fork(`birth ${life}`),
-      logger: silentLogger,
+      logger: { ...silentLogger, info: (phrase) => void machine.said.push(phrase) },
       halt: { halt: (reason) => void this.halts.push(reason) },
     });
     const dispatcher = this.dispatcher();
     birth.serve(dispatcher);
-    await transport.listen(address(machine.id), dispatcher.accept);
+    await transport.listen(at, dispatcher.accept);
     machine.process = { birth, keeper };
     void birth.run().then(() => this.check());
   }
@@ -161,7 +186,7 @@ test('a wiped directory joins the cluster that it finds, and is no voter', async
 });
 
 const action = fc.record({
-  at: fc.constantFrom(0, 1, 2),
+  at: fc.subarray([0, 1, 2] as const, { minLength: 1 }),
   what: fc.constantFrom<'restart' | 'wipe'>('restart', 'restart', 'wipe'),
   afterMs: fc.integer({ min: 1, max: 900 }),
 });
@@ -173,9 +198,9 @@ test('whatever is wiped and restarted when: never two clusters among those that 
     for (const { at, what, afterMs } of actions) {
       await nursery.clock.pass(afterMs);
       nursery.check();
-      const machine = nursery.machines[at]!;
-      nursery.stop(machine, what === 'wipe');
-      await nursery.start(machine);
+      const machines = at.map((index) => nursery.machines[index]!);
+      for (const machine of machines) nursery.stop(machine, what === 'wipe');
+      for (const machine of machines) await nursery.start(machine);
       nursery.check();
     }
     const left = (): boolean =>
@@ -187,6 +212,128 @@ test('whatever is wiped and restarted when: never two clusters among those that 
   });
   await fc.assert(property, { numRuns: 60 });
 }, 60_000);
+
+/** Every subset of the machines that is not empty. */
+const subsets = [[0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]] as const;
+
+test('a birth interrupted at every step, by a crash of any of them, with or without their disks: one cluster', async () => {
+  // Ends when the birth is over before the step comes.
+  for (let step = 1, wasOver = false; !wasOver; step += 1) {
+    const what = step % 2 === 0 ? 'restart' : 'wipe';
+    const at = subsets[step % subsets.length] ?? subsets[0];
+    const nursery = new Nursery(20);
+    let due = false;
+    nursery.onStep = (now) => {
+      due ||= now === step;
+    };
+    for (const machine of nursery.machines) await nursery.start(machine);
+    const isBorn = (): boolean =>
+      nursery.machines.every(({ process }) => typeof process?.keeper.current.clusterId === 'string');
+    await nursery.clock.until('the step, or the birth', () => due || isBorn(), 60_000);
+    wasOver = !due;
+    nursery.check();
+    const victims = at.map((index) => nursery.machines[index]!);
+    for (const machine of victims) nursery.stop(machine, what === 'wipe');
+    for (const machine of victims) await nursery.start(machine);
+    await nursery.clock.until('everybody belongs to a cluster', isBorn, 60_000);
+    nursery.check();
+    expect([step, what, at, nursery.violations, nursery.halts]).toEqual([step, what, at, [], []]);
+  }
+}, 60_000);
+
+test('a majority is wiped while the one that is left is down: nobody is born anew, however long it takes', async () => {
+  const nursery = new Nursery(11);
+  for (const machine of nursery.machines) await nursery.start(machine);
+  await nursery.clock.until('all are born', () => nursery.born.size === 3);
+  const [first, second, third] = nursery.machines;
+  const { clusterId: before } = third!.process!.keeper.current;
+  nursery.stop(third!, false);
+  for (const machine of [first!, second!]) {
+    nursery.stop(machine, true);
+    await nursery.start(machine);
+  }
+  await nursery.clock.pass(30_000);
+  expect([first, second].map((machine) => machine!.process!.keeper.current.clusterId)).toEqual([null, null]);
+  await nursery.start(third!);
+  const ids = (): unknown[] => nursery.machines.map(({ process }) => process?.keeper.current.clusterId);
+  await nursery.clock.until('they have joined', () => ids().every((id) => id === before));
+  nursery.check();
+  expect([nursery.born.size, nursery.violations]).toEqual([3, []]);
+});
+
+test('configurations that name different voters bear nothing, and each says with whom it differs', async () => {
+  const nursery = new Nursery(12);
+  const [, , third] = nursery.machines;
+  third!.configured = configured.slice(1);
+  for (const machine of nursery.machines) await nursery.start(machine);
+  await nursery.clock.pass(5_000);
+  expect(nursery.machines.map(({ process }) => process!.keeper.current.clusterId)).toEqual([null, null, null]);
+  const differ = 'configurations name different voters; write the same cluster.voters on all nodes';
+  expect(nursery.machines.map(({ said }) => said.at(-1))).toEqual([differ, differ, differ]);
+  nursery.stop(third!, false);
+  third!.configured = configured;
+  await nursery.start(third!);
+  await nursery.clock.until('all are born', () => nursery.born.size === 3, 10_000);
+  expect(nursery.violations).toEqual([]);
+});
+
+test('a directory whose configuration lost voters that it has promised itself to waits for them to be named', async () => {
+  const nursery = new Nursery(13);
+  const [first, second, third] = nursery.machines;
+  await nursery.start(second!);
+  const { directoryId } = second!.process!.keeper.current;
+  const voters = ['a', directoryId, 'c'].map((id, at) => ({ nodeId: at + 1, directoryId: id.padEnd(32, id) }));
+  const identity: Identity = {
+    clusterId: '',
+    nodeId: 1,
+    directoryId: voters[0]!.directoryId,
+    incarnation: 'b'.repeat(32),
+    protocolVersion: 1,
+    brokerEpoch: 0,
+  };
+  const rpc = new RpcClient(new MemoryTransport(nursery.network, 'stranger'));
+  const certificate = { clusterId: '1'.repeat(32), voters };
+  await nursery.settled(rpc.unary(methods.birth.promise, address(2), { identity, certificate }, { timeoutMs: 5_000 }));
+  expect(second!.process!.keeper.current.birth?.clusterId).toBe('1'.repeat(32));
+  nursery.stop(second!, false);
+  // Without node 1, which may be born by that promise.
+  second!.configured = configured.slice(1);
+  third!.configured = configured.slice(1);
+  await nursery.start(second!);
+  await nursery.start(third!);
+  await nursery.clock.pass(5_000);
+  expect([second, third].map((machine) => machine!.process!.keeper.current.clusterId)).toEqual([null, null]);
+  expect(second!.said.at(-1)).toMatch(/^cluster.voters lacks voters/);
+  for (const machine of [second!, third!]) {
+    nursery.stop(machine, false);
+    machine.configured = configured;
+  }
+  for (const machine of [first!, second!, third!]) await nursery.start(machine);
+  await nursery.clock.until('all are born', () => nursery.born.size === 3, 10_000);
+  expect(nursery.violations).toEqual([]);
+});
+
+test('two empty nodes with one node id: the one that answers at the address is born, the other says why it is not', async () => {
+  const nursery = new Nursery(14);
+  const [first, second, third] = nursery.machines;
+  const twin: Machine = {
+    ...first!,
+    lives: 10,
+    disk: new MemoryDisk({ complete: (run) => nursery.clock.defer(run) }),
+    directories: [],
+    said: [],
+  };
+  await nursery.start(first!);
+  await nursery.start(twin, '10.0.0.9:7651');
+  await nursery.clock.pass(500);
+  await nursery.start(second!);
+  await nursery.start(third!);
+  await nursery.clock.until('all are born', () => nursery.born.size === 3, 10_000);
+  await nursery.clock.pass(2_000);
+  expect(twin.process!.keeper.current.clusterId).toBe(null);
+  expect(twin.said).toContain('another process answers at the address of this node; stop one of them');
+  expect(nursery.violations).toEqual([]);
+});
 
 test('a look at the others is void when a promise came between (V2)', async () => {
   const nursery = new Nursery(10);
@@ -217,7 +364,7 @@ test('a look at the others is void when a promise came between (V2)', async () =
         asked += 1;
         await released;
       }
-      return { identity: identityOf(id), certificate: first };
+      return { identity: identityOf(id), certificate: first, configured: [1, 2, 3] };
     });
     await new MemoryTransport(nursery.network, `node${id}`).listen(address(id), dispatcher.accept);
   }

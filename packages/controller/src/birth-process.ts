@@ -6,7 +6,7 @@ import { clusterId, directoryId, isIdentity, isNodeNumber, nodeId, SluiceError, 
 import type { Clock, Halt, Logger, NodeId, Random } from '@sluice/base';
 import type { Birth, DirectoryIdentity, IdentityKeeper } from '@sluice/storage';
 import { identityMessage, malformedPeer, methods } from '@sluice/wire';
-import type { BirthCertificate, Dispatcher, PeerSelf, ProbeResponse, RpcClient } from '@sluice/wire';
+import type { BirthCertificate, Dispatcher, Identity, PeerSelf, ProbeResponse, RpcClient } from '@sluice/wire';
 import { mayPromise, nextBirthAction } from './birth.ts';
 import type { BirthAction, BirthView } from './birth.ts';
 import { toError } from './thrown.ts';
@@ -43,9 +43,10 @@ export class BirthProcess {
 
   serve(peers: Dispatcher): void {
     const { self, keeper } = this.#options;
-    const answer = (): Pick<ProbeResponse, 'identity' | 'certificate'> => ({
+    const answer = (): Pick<ProbeResponse, 'identity' | 'certificate' | 'configured'> => ({
       identity: identityMessage(self),
       certificate: certificateOf(keeper.current),
+      configured: this.#configured,
     });
     peers.unary(methods.birth.probe, async (request) => {
       const refusal = malformedPeer(request.identity);
@@ -73,20 +74,53 @@ export class BirthProcess {
     this.#stopped = true;
   }
 
+  get #configured(): readonly NodeId[] {
+    return this.#options.configured.map((voter) => voter.nodeId);
+  }
+
   async #round(): Promise<boolean> {
     const { keeper, configured, random } = this.#options;
     const promises = this.#promises;
-    const views = await Promise.all(
-      configured.filter((voter) => voter.nodeId !== keeper.current.nodeId).map((voter) => this.#probe(voter)),
-    );
+    const isOther = ({ nodeId: id }: ConfiguredVoter): boolean => id !== keeper.current.nodeId;
+    const [isAlone, ...views] = await Promise.all([
+      this.#isAlone(configured.find((voter) => !isOther(voter))),
+      ...configured.filter(isOther).map((voter) => this.#probe(voter)),
+    ]);
+    if (!isAlone) return false;
     const action = nextBirthAction({
       self: keeper.current,
       promise: keeper.current.birth ?? undefined,
-      configured: configured.map((voter) => voter.nodeId),
+      configured: this.#configured,
       views: views.filter((view) => view !== undefined),
       freshClusterId: clusterId(random.identity()),
     });
     return this.#act(action, promises);
+  }
+
+  /** The others see who answers at the configured address, and that may be another process with the same node id. */
+  async #isAlone(voter: ConfiguredVoter | undefined): Promise<boolean> {
+    if (voter === undefined) return true;
+    const { self } = this.#options;
+    const found = await this.#identityAt(voter.peerAddress);
+    if (found === undefined || found.incarnation === self.incarnation) return true;
+    this.#sayOnce('another process answers at the address of this node; stop one of them', {
+      address: voter.peerAddress,
+      nodeId: found.nodeId,
+      directoryId: found.directoryId,
+    });
+    return false;
+  }
+
+  /** Undefined when nobody answers there: not every node reaches itself by its own advertised address. */
+  async #identityAt(address: string): Promise<Identity | undefined> {
+    const { rpc, self } = this.#options;
+    try {
+      const request = { identity: identityMessage(self) };
+      const answer = await rpc.unary(methods.birth.probe, address, request, { timeoutMs: probeTimeoutMs });
+      return answer.identity ?? undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   /** `promises`: as counted when the round began. */
@@ -113,6 +147,18 @@ export class BirthProcess {
           clusterIds: action.clusterIds,
         });
         return false;
+      case 'disagree':
+        this.#sayOnce('configurations name different voters; write the same cluster.voters on all nodes', {
+          configured: this.#configured,
+          differsAt: action.others,
+        });
+        return false;
+      case 'promised-elsewhere':
+        this.#sayOnce(
+          'cluster.voters lacks voters that this directory has promised itself to; name them again, or empty it',
+          { configured: this.#configured, promisedTo: action.voters },
+        );
+        return false;
     }
   }
 
@@ -129,11 +175,12 @@ export class BirthProcess {
   }
 
   async #promise(asker: NodeId, certificate: Birth): Promise<void> {
-    const { keeper, configured, halt } = this.#options;
-    const ids = configured.map((voter) => voter.nodeId);
+    const { keeper, halt } = this.#options;
+    const configured = this.#configured;
     try {
       await keeper.update((current) => {
-        const allowed = current.clusterId === null && mayPromise(current, asker, ids, certificate);
+        const situation = { self: current, promise: current.birth ?? undefined, configured };
+        const allowed = current.clusterId === null && mayPromise(situation, asker, certificate);
         if (!allowed) return current;
         this.#promises += 1;
         return { ...current, birth: certificate };
@@ -160,7 +207,14 @@ export class BirthProcess {
       }
       const certificate = answer.certificate === null ? undefined : parseCertificate(answer.certificate);
       const born = identity.clusterId !== '';
-      return { nodeId: voter.nodeId, directoryId: directoryId(identity.directoryId), certificate, born };
+      const names = answer.configured.map(nodeId);
+      return {
+        nodeId: voter.nodeId,
+        directoryId: directoryId(identity.directoryId),
+        certificate,
+        born,
+        configured: names,
+      };
     } catch (error) {
       const failure = toSluiceError(error);
       if (!failure.retryable && failure.definite) this.#sayOnce('voter refused', { voter: voter.nodeId, err: failure });

@@ -16,9 +16,10 @@ const certificate = (id: string, dirs: string): Birth => ({
   voters: Array.from(dirs, (digit, at) => ({ nodeId: nodeId(at + 1), directoryId: dir(digit) })),
 });
 
-/** `2b` is node 2 with directory b; then its certificate, `!` when it is born. */
+/** `2b` is node 2 with directory b; then its certificate, `!` when it is born; `#` and the voters that it is given. */
 function view(text: string): BirthView {
-  const [who = '', held] = text.split(' ');
+  const [words = '', names] = text.split('#');
+  const [who = '', held] = words.split(' ');
   const born = held?.startsWith('!') === true;
   const [id, dirs] = held?.replace('!', '').split(':') ?? [];
   return {
@@ -26,6 +27,7 @@ function view(text: string): BirthView {
     directoryId: dir(who[1] ?? ''),
     certificate: id === undefined ? undefined : certificate(id, dirs ?? ''),
     born,
+    configured: names === undefined ? configured : Array.from(names, (name) => nodeId(Number(name))),
   };
 }
 
@@ -40,6 +42,10 @@ const told = (action: BirthAction): string => {
       return `propose ${of(action.certificate)} to ${action.ask.join(',') || 'nobody'}`;
     case 'wait':
       return `wait for ${action.missing.join(',') || 'the proposer'}`;
+    case 'disagree':
+      return `disagree with ${action.others.join(',')}`;
+    case 'promised-elsewhere':
+      return `promised to ${action.voters.join(',')}`;
     case 'conflict':
       return `conflict ${action.clusterIds.map((id) => id[0]).join(',')}`;
   }
@@ -59,6 +65,13 @@ test.each([
   ['somebody is born, and I am a voter', '2b e:abc', ['1a !e:abc'], 'born e:abc'],
   ['somebody is born, and I was wiped', '3d', ['1a !e:abc', '2b e:abc'], 'join e:abc'],
   ['a wiped proposer meets one that is born', '1d', ['2b !e:abc', '3c e:abc'], 'join e:abc'],
+  ['another is told of other voters', '1a', ['2b', '3c#124'], 'disagree with 3'],
+  ['another is told of a voter less', '1a e:abc', ['2b e:abc', '3c e:abc#12'], 'disagree with 3'],
+  ['another is told of them in another order', '1a', ['2b#321', '3c'], 'propose f:abc to 2,3'],
+  ['another, told of other voters, is born', '1a', ['3c !e:9bc#145'], 'join e:9bc'],
+  ['I have promised myself to one that is not named any more', '1a e:abcd', ['2b e:abcd', '3c'], 'promised to 1,2,3,4'],
+  ['the same, and one that is named now is born', '1a e:abcd', ['2b !d:9b'], 'promised to 1,2,3,4'],
+  ['I have promised myself to fewer than are named now', '1a e:ab', ['2b e:ab', '3c'], 'propose f:abc to 2,3'],
   ['born in two clusters', '3c', ['1a !e:abc', '2b !d:9bc'], 'conflict e,d'],
 ])('%s', (_what, self, others, expected) => {
   const me = view(self);
@@ -80,11 +93,14 @@ test('a node that is not configured as a voter never proposes', () => {
 
 test('a promise is made to the lowest voter only, about all configured voters, this directory among them', () => {
   const self = view('2b');
-  const asks = (asker: number, what: Birth): boolean => mayPromise(self, nodeId(asker), configured, what);
+  const asks = (asker: number, what: Birth, promise?: Birth): boolean =>
+    mayPromise({ self, promise, configured }, nodeId(asker), what);
   expect(asks(1, certificate('e', 'abc'))).toBe(true);
   expect(asks(2, certificate('e', 'abc'))).toBe(false);
   expect(asks(1, certificate('e', 'a9c'))).toBe(false);
   expect(asks(1, certificate('e', 'ab'))).toBe(false);
+  expect(asks(1, certificate('e', 'abc'), certificate('d', 'ab'))).toBe(true);
+  expect(asks(1, certificate('e', 'abc'), certificate('d', '9b7e'))).toBe(false);
   const [first, second] = certificate('e', 'abc').voters;
   expect(asks(1, { clusterId: cluster('e'), voters: [first!, second!, second!] })).toBe(false);
 });

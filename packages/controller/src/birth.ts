@@ -7,6 +7,7 @@
  *     under, the same certificate. Nobody votes before that.
  *     The look at the others is void when the directory promised anything meanwhile: it may have told another of a promise
  *     that it has left by now.
+ *     A promise to voters that the configuration does not name is neither left nor kept: nobody could look at them.
  * V3. So while any of the voters' directories lives on, it knows the cluster id, and an empty directory that meets it
  *     joins as an observer: configuration alone never makes a voter.
  */
@@ -20,6 +21,8 @@ export interface BirthView {
   /** Its promise, or the certificate of its birth. */
   readonly certificate: Birth | undefined;
   readonly born: boolean;
+  /** Node ids of the voters that its configuration names. */
+  readonly configured: readonly NodeId[];
 }
 
 export interface BirthSituation {
@@ -41,10 +44,14 @@ export type BirthAction =
   /** Promise this durably, then ask these voters to do the same. */
   | { readonly kind: 'propose'; readonly certificate: Birth; readonly ask: readonly NodeId[] }
   | { readonly kind: 'wait'; readonly missing: readonly NodeId[] }
-  | { readonly kind: 'conflict'; readonly clusterIds: readonly ClusterId[] };
+  | { readonly kind: 'conflict'; readonly clusterIds: readonly ClusterId[] }
+  /** Configurations name different voters: this node's and those of `others`, or this node's of now and of its promise. */
+  | { readonly kind: 'disagree'; readonly others: readonly NodeId[] }
+  | { readonly kind: 'promised-elsewhere'; readonly voters: readonly NodeId[] };
 
 export function nextBirthAction(situation: BirthSituation): BirthAction {
   const { self, configured, views, promise } = situation;
+  if (!isWithin(promise, configured)) return { kind: 'promised-elsewhere', voters: nodesOf(promise) };
   const bornViews = views.filter((view) => view.born && view.certificate !== undefined);
   const clusterIds = [...new Set(bornViews.flatMap((view) => view.certificate?.clusterId ?? []))];
   if (clusterIds.length > 1) return { kind: 'conflict', clusterIds };
@@ -54,6 +61,8 @@ export function nextBirthAction(situation: BirthSituation): BirthAction {
   const answered = new Set<NodeId>([...views.map((view) => view.nodeId), self.nodeId]);
   const missing = configured.filter((id) => !answered.has(id));
   if (missing.length > 0 || !configured.includes(self.nodeId)) return { kind: 'wait', missing };
+  const others = views.filter((view) => !sameNodes(view.configured, configured)).map((view) => view.nodeId);
+  if (others.length > 0) return { kind: 'disagree', others };
 
   const present: readonly Voter[] = [...views, self]
     .filter((view) => configured.includes(view.nodeId))
@@ -72,24 +81,31 @@ export function nextBirthAction(situation: BirthSituation): BirthAction {
   return { kind: 'propose', certificate, ask };
 }
 
-/** Whether an unborn directory may promise itself to what `asker` proposes (V1). */
+/** Whether an unborn directory may promise itself to what `asker` proposes (V1), given what it has promised before. */
 export const mayPromise = (
-  self: BirthSituation['self'],
+  { self, promise, configured }: Pick<BirthSituation, 'self' | 'promise' | 'configured'>,
   asker: NodeId,
-  configured: readonly NodeId[],
   certificate: Birth,
 ): boolean =>
   isVoter(certificate, self) &&
   asker === Math.min(...configured) &&
-  certificate.voters.length === configured.length &&
-  new Set(certificate.voters.map((voter) => voter.nodeId)).size === configured.length &&
-  certificate.voters.every((voter) => configured.includes(voter.nodeId));
+  sameNodes(nodesOf(certificate), configured) &&
+  isWithin(promise, configured);
 
 export const isVoter = (certificate: Birth, self: BirthSituation['self']): boolean =>
   certificate.voters.some((voter) => voter.nodeId === self.nodeId && voter.directoryId === self.directoryId);
 
 export const sameBirth = (one: Birth | undefined, other: Birth | undefined): boolean =>
   one !== undefined && other !== undefined && one.clusterId === other.clusterId && sameVoters(one.voters, other.voters);
+
+const nodesOf = (birth: Birth | undefined): readonly NodeId[] => birth?.voters.map(({ nodeId }) => nodeId) ?? [];
+
+const isWithin = (promise: Birth | undefined, configured: readonly NodeId[]): boolean =>
+  nodesOf(promise).every((id) => configured.includes(id));
+
+/** In any order, and none twice. */
+const sameNodes = (one: readonly NodeId[], other: readonly NodeId[]): boolean =>
+  one.length === other.length && new Set(one).size === one.length && other.every((id) => one.includes(id));
 
 const sameVoters = (one: readonly Voter[], other: readonly Voter[]): boolean =>
   one.length === other.length &&

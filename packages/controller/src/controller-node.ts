@@ -92,6 +92,7 @@ export class ControllerNode {
       logger,
       peerAddress: config.peerAddress,
       isController: config.isController,
+      durableIndex: () => Math.min(this.raft?.durableIndex ?? 0, this.raft?.commitIndex ?? 0),
       addressesOf: (member) => this.#addressesOf(parseMember(member).nodeId),
       remembered: (member) => this.#remembered(member),
       onMessage: (from, message) => void this.#runner?.step({ kind: 'message', from, message }),

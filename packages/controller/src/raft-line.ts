@@ -26,6 +26,8 @@ export interface LineContext {
   /** Advertised: where the others answer to. */
   readonly peerAddress: string;
   readonly isController: boolean;
+  /** Highest committed index that is on this node's disk. */
+  readonly durableIndex: () => number;
   /** Another member says what it remembers of this one. */
   readonly onRemembered: (remembered: Remembered) => void;
 }
@@ -187,7 +189,7 @@ export class RaftLine {
     const messages = this.#gathered;
     this.#gathered = [];
     if (this.#stream === undefined || this.#stream.bufferedBytes > bufferedBytesMax) return;
-    this.#stream.send({ messages });
+    this.#stream.send({ messages, durableIndex: this.#context.durableIndex() });
   }
 }
 

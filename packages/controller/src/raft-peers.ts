@@ -4,8 +4,9 @@
  *
  * N1. Nothing is said to a directory before it has said who it is: a message for a member never reaches another
  *     directory under the same node id (P9).
- * N2. What is remembered of a member (highest term, highest committed index that it acknowledged) is told to it when it
- *     says hello: one that knows less than it once promised is a copy rolled back in time.
+ * N2. What is remembered of a member (highest term, highest committed index that it acknowledged, or stated with what it
+ *     sent: a leader acknowledges nothing) is told to it when it says hello: one that knows less than it once promised is
+ *     a copy rolled back in time.
  * N3. A member that neither the membership nor the configuration names is answered where its hello said: before it has
  *     the metadata log it cannot register, and metadata knows an address of registered nodes alone. Addresses of 1,000
  *     such members are kept.
@@ -60,7 +61,7 @@ export interface RaftPeersOptions extends LineContext {
   readonly onGone: (member: MemberId) => void;
 }
 
-const announcedMax = 1000;
+const knownMembersMax = 1000;
 const addressCharsMax = 255;
 /** More than a leader keeps in flight. */
 const heldBytesMax = 8 * 1024 * 1024;
@@ -70,6 +71,8 @@ interface Inbound {
   readonly member: MemberId;
   readonly incarnation: string;
   readonly sender: StreamSender<RaftResponse>;
+  /** Highest that it stated (N2). */
+  durableIndex: number;
   /** Undefined once it is confirmed (N6). */
   held: { readonly messages: RaftMessage[]; bytes: number } | undefined;
 }
@@ -80,6 +83,8 @@ export class RaftPeers {
   readonly #inbound = new Map<MemberId, Set<Inbound>>();
   /** Of each member what counts, first, and behind it what another process says until the address was asked (N6). */
   readonly #announced = new Map<MemberId, readonly Announced[]>();
+  /** N2; the member heard last is the last. */
+  readonly #durable = new Map<MemberId, number>();
   readonly #refusalsSaid = new Set<string>();
   /** N4, until it is heard of again. */
   readonly #gone = new Set<NodeId>();
@@ -137,7 +142,9 @@ export class RaftPeers {
       onMessage: (request) => {
         if (this.#stopped) throw new SluiceError('SHUTTING_DOWN');
         inbound ??= this.#onHello(request, sender);
+        inbound.durableIndex = Math.max(inbound.durableIndex, request.durableIndex);
         for (const bytes of request.messages) this.#onBytes(inbound, bytes);
+        if (inbound.held === undefined) this.#remember(inbound);
       },
       onEnd: () => sender.end(),
       onClose: () => {
@@ -155,13 +162,13 @@ export class RaftPeers {
     const member = memberOf(identity as unknown as Member);
     const { incarnation } = identity;
     this.#announce(member, { incarnation, address: request.peerAddress, isController: request.isController });
-    const inbound: Inbound = { member, incarnation, sender, held: { messages: [], bytes: 0 } };
+    const inbound: Inbound = { member, incarnation, sender, durableIndex: 0, held: { messages: [], bytes: 0 } };
     this.#inbound.set(member, (this.#inbound.get(member) ?? new Set()).add(inbound));
     const { term, matchIndex, brokerEpoch } = remembered(member);
     sender.send({
       identity: identityMessage(self),
       knownTerm: term,
-      knownMatchIndex: matchIndex,
+      knownMatchIndex: Math.max(matchIndex, this.#durable.get(member) ?? 0),
       knownBrokerEpoch: brokerEpoch,
     });
     return inbound;
@@ -196,8 +203,16 @@ export class RaftPeers {
       }
       const messages = inbound.held?.messages ?? [];
       inbound.held = undefined;
+      this.#remember(inbound);
       for (const message of messages) this.#hear(member, message);
     }
+  }
+
+  #remember({ member, durableIndex }: Inbound): void {
+    const known = this.#durable.get(member) ?? 0;
+    this.#durable.delete(member);
+    this.#durable.set(member, Math.max(known, durableIndex));
+    dropOldest(this.#durable);
   }
 
   #otherProcess(member: MemberId): SluiceError {
@@ -223,8 +238,7 @@ export class RaftPeers {
     const before = this.#announced.get(member)?.find(({ incarnation }) => incarnation !== said.incarnation);
     this.#announced.delete(member);
     this.#announced.set(member, before === undefined ? [said] : [before, said]);
-    const [oldest] = this.#announced.keys();
-    if (this.#announced.size > announcedMax && oldest !== undefined) this.#announced.delete(oldest);
+    dropOldest(this.#announced);
   }
 
   /** Said once for each kind: lines are opened again and again. */
@@ -240,6 +254,11 @@ export class RaftPeers {
     const announced = this.#announced.get(member)?.map(({ address }) => address) ?? [];
     return [...new Set([...announced, ...(registered === undefined ? [] : [registered])])];
   }
+}
+
+function dropOldest(known: Map<MemberId, unknown>): void {
+  const [oldest] = known.keys();
+  if (known.size > knownMembersMax && oldest !== undefined) known.delete(oldest);
 }
 
 /** Only this process may say that it is this node, and it has nothing to say to itself. */

@@ -206,12 +206,12 @@ export class SimCluster {
           profile: 'tiny',
           security: { insecure: true },
           cluster: { voters },
-          ...this.#settingsOf(id),
           listeners: {
             client: [{ name: 'client', protocol: 'grpc', bind: address(id, 0) }],
             peer: { bind: address(id, 1) },
             admin: { bind: address(id, 2) },
           },
+          ...this.#settingsOf(id),
         }),
       },
     });

@@ -17,6 +17,7 @@ export interface ProbeRequest {
 export interface ProbeResponse {
   readonly identity: Identity | null;
   readonly certificate: BirthCertificate | null;
+  readonly configured: readonly number[];
 }
 
 export interface BirthCertificate {
@@ -37,6 +38,7 @@ export interface PromiseRequest {
 export interface PromiseResponse {
   readonly identity: Identity | null;
   readonly certificate: BirthCertificate | null;
+  readonly configured: readonly number[];
 }
 
 export interface RaftRequest {
@@ -44,6 +46,7 @@ export interface RaftRequest {
   readonly messages: readonly Uint8Array[];
   readonly peerAddress: string;
   readonly isController: boolean;
+  readonly durableIndex: number;
 }
 
 export interface RaftResponse {
