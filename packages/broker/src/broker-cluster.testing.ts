@@ -87,6 +87,14 @@ export class TestFeed implements MetadataFeed {
     }
   }
 
+  /** All there is as one change, as a node hears of it that is given a snapshot instead of entries. */
+  restore(): void {
+    const later = new MetadataImage();
+    for (const { index, records } of this.#entries) later.replayEntry(logIndex(index), records);
+    const change = this.image.become(later);
+    for (const listener of this.#listeners) listener.onApplied(this.image.appliedIndex, change);
+  }
+
   setController(controller: ControllerAddress | undefined): void {
     this.controller = controller;
     for (const listener of this.#listeners) listener.onController(controller);

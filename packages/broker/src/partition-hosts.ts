@@ -4,7 +4,9 @@
  * Owned by `BrokerNode`.
  *
  * H4. Nothing is assigned before this process is registered and has applied the metadata up to its registration.
- * H5. A log is deleted only because a `topicDeleted` record names its topic: doubt about metadata never deletes data.
+ * H5. A log is deleted only because its topic was: doubt about metadata never deletes data. Of a deletion that came
+ *     while this node was away a snapshot tells nothing but that the topic is not there. That is enough once metadata is
+ *     as new as the registration of this process: all that an earlier life had placed here came before it.
  */
 import { isIdentity, isSmallPosition, LogKind, logKey, partitionIndex, SluiceError, topicId } from '@sluice/base';
 import type { BrokerEpoch, Clock, LogId, LogIndex, NodeId, TopicId } from '@sluice/base';
@@ -87,6 +89,7 @@ export class PartitionHosts {
     const epoch = this.#options.epoch();
     const { image } = this.#options.feed;
     if (epoch === undefined || image.appliedIndex < epoch) return;
+    if (this.#assignedEpoch !== epoch) this.#deleteOrphans();
     this.#assignedEpoch = epoch;
     for (const state of image.replicasOn(this.#options.self)) this.#assign(state, epoch);
   }
@@ -134,6 +137,12 @@ export class PartitionHosts {
       host.delete();
       this.#options.onRemoved(host);
     }
+  }
+
+  #deleteOrphans(): void {
+    const { nodeLog, feed } = this.#options;
+    const orphans = nodeLog.logIds().filter((id) => feed.image.topic(id.topicId) === undefined);
+    for (const topic of new Set(orphans.map((id) => id.topicId))) this.#deleteTopic(topic);
   }
 
   #absence(id: LogId, host: PartitionHost | undefined): SluiceError {

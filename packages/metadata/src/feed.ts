@@ -3,7 +3,8 @@
  * they meet here because neither may import the other.
  *
  * F1. `image` moves only between calls of the listeners: when `onApplied` is called it stands at `index`.
- * F2. A listener sees every change after its subscription, in order, once.
+ * F2. A listener sees every change after its subscription, in order, once. Usually a change is one entry; a node that
+ *     was given a snapshot instead of entries sees all that lies between as one, `imageDifference`.
  */
 import type { LogIndex, NodeId } from '@sluice/base';
 import type { MetadataImage } from './image.ts';
