@@ -5,8 +5,9 @@
  * - G2 leader append-only, and nobody has an entry of its term that it lacks · G3 log matching
  * - G4 leader completeness, for every log: who has the last entry of a term, or a later one, has all that was committed
  *   up to then (MoreUpToDateCorrect, with the term of the commit in place of that of the log that knows of it)
- * - G5 state machine safety: each life of a member delivers the one committed log, from the start, without gaps, and
- *   nothing that is not on its own disk; what anybody believes committed is (LogInv)
+ * - G5 state machine safety: each life of a member delivers the one committed log, from its snapshot on, without gaps but
+ *   those that a snapshot fills, and nothing that is not on its own disk; who applied as much is in the same state; what
+ *   anybody believes committed is (LogInv)
  * - G6 what is committed was on the disks of a quorum when it became so, leaves no disk again (CommittedIsDurable), and
  *   every quorum has a member with all of it, by the committed voters and by those of a leader (QuorumLog)
  * - G7 one vote a term, over restarts; terms never fall, on disk and in memory; commit and delivered index never fall
@@ -18,13 +19,15 @@
  * - G11 a read is confirmed at no index below what was committed when it began (linearizable reads)
  * - G12 in every log, memberships that follow each other differ by one voter, and all but the last are committed; in
  *   effect is the last
+ * - G13 purged ≤ snapshot ≤ applied ≤ commit ≤ last; a snapshot on disk is the committed log up to its index; a leader
+ *   loads none
  */
-import { invariant, logIndex, nextIndex } from '@sluice/base';
+import { invariant, logIndex, nextIndex, utf8Decode } from '@sluice/base';
 import type { RaftEffects } from './effects.ts';
 import { entryText } from './effects-text.ts';
 import { decodeMembership } from './membership.ts';
 import type { MemoryMember } from './memory-member.ts';
-import type { Entry, Envelope, MemberId, RaftMessage } from './messages.ts';
+import type { Entry, Envelope, MemberId, RaftMessage, Snapshot } from './messages.ts';
 import type { Raft } from './raft.ts';
 
 interface Life {
@@ -45,6 +48,8 @@ export class GroupInvariants {
   readonly #diskTerms = new Map<MemberId, number>();
   /** How much of the committed log was on each disk. */
   readonly #kept = new Map<MemberId, number>();
+  /** Snapshots that were seen to be what they should. */
+  readonly #known = new WeakSet<Snapshot>();
   /** What was committed when each read began. */
   readonly #reads = new Map<number, number>();
   readsConfirmed = 0;
@@ -60,8 +65,10 @@ export class GroupInvariants {
     return this.#leaderOfTerm.size;
   }
 
-  onRestart(member: MemberId): void {
-    this.#lives.delete(member);
+  onRestart({ raft, diskSnapshot, applied }: MemoryMember): void {
+    const delivered = diskSnapshot?.index ?? 0;
+    this.#lives.set(raft.self, { delivered, commitIndex: delivered, term: 0, leadsTerm: 0, lastIndexAsLeader: 0 });
+    this.#assertState(raft.self, applied, delivered);
   }
 
   onEffects(member: MemoryMember, effects: RaftEffects): void {
@@ -73,6 +80,7 @@ export class GroupInvariants {
     if (!raft.isLeader) life.leadsTerm = 0;
     this.#assertMonotonic(member, life);
     this.#assertBeliefs(member);
+    if (effects.restore !== undefined) this.#onRestore(member, life, effects.restore);
     for (const entry of effects.committed) {
       const known = this.committed[life.delivered]?.entry;
       invariant(
@@ -81,12 +89,13 @@ export class GroupInvariants {
         { member: raft.self, entry: entryText(entry), known: known === undefined ? null : entryText(known) },
       );
       life.delivered += 1;
-      invariant(termOnDisk(member, life.delivered) === entry.term, 'G5: delivered before it was durable', {
+      invariant(this.#termOnDisk(member, life.delivered) === entry.term, 'G5: delivered before it was durable', {
         member: raft.self,
         index: entry.index,
       });
     }
     this.#assertReads(raft.self, effects);
+    this.#assertOrder(member, effects);
     this.#assertOwnDisk(member);
     this.#assertLogMatching(member);
     this.#assertMemberships(member);
@@ -102,14 +111,14 @@ export class GroupInvariants {
         message: message.kind,
       });
     }
-    if (message.kind === 'append' || message.kind === 'heartbeat') {
+    if (message.kind === 'append' || message.kind === 'heartbeat' || message.kind === 'snapshot-chunk') {
       invariant(this.#leaderOfTerm.get(message.term) === from, 'G1: an append from one that does not lead', { from });
     }
     if (message.kind === 'append-accepted' && member.diskHardState.term === message.term) {
-      invariant(member.diskEntries.length >= message.matchIndex, 'G8: acknowledged before durable', {
+      invariant(member.diskEnd.index >= message.matchIndex, 'G8: acknowledged before durable', {
         from,
         matchIndex: message.matchIndex,
-        onDisk: member.diskEntries.length,
+        onDisk: member.diskEnd.index,
       });
     }
   }
@@ -129,6 +138,14 @@ export class GroupInvariants {
       candidate,
     });
     this.#votes.set(key, candidate);
+  }
+
+  #onRestore(member: MemoryMember, life: Life, { index }: Snapshot): void {
+    const { self } = member.raft;
+    const { delivered } = life;
+    invariant(index > delivered, 'G5: a snapshot rolls the state machine back', { member: self, index, delivered });
+    life.delivered = index;
+    this.#assertState(self, member.applied.slice(0, index), index);
   }
 
   #assertReads(member: MemberId, effects: RaftEffects): void {
@@ -173,7 +190,7 @@ export class GroupInvariants {
       const there = this.#members.get(peer.peer);
       if (there === undefined || there.raft.term !== raft.term || peer.matchIndex === 0) continue;
       invariant(
-        termOnDisk(there, peer.matchIndex) === raft.entryAt(peer.matchIndex)?.term,
+        this.#termOnDisk(there, peer.matchIndex) === this.#termIn(raft, peer.matchIndex),
         'G9: a peer is believed to hold durably what it does not',
         { leader: raft.self, peer: peer.peer, matchIndex: peer.matchIndex },
       );
@@ -216,15 +233,15 @@ export class GroupInvariants {
     );
     const last = this.committed[raft.commitIndex - 1]?.entry;
     invariant(
-      raft.commitIndex === 0 || (last !== undefined && raft.entryAt(last.index)?.term === last.term),
+      raft.commitIndex === 0 || (last !== undefined && this.#termIn(raft, last.index) === last.term),
       'G5: believed committed and is not',
       { member: self, commitIndex: raft.commitIndex },
     );
-    const lastTerm = raft.entryAt(raft.lastIndex)?.term ?? 0;
+    const lastTerm = raft.termAt(raft.lastIndex) ?? 0;
     const due = this.committed.findLast(
       ({ entry, inTerm }) => inTerm < lastTerm || (inTerm === lastTerm && entry.index <= raft.lastIndex),
     )?.entry;
-    invariant(due === undefined || raft.entryAt(due.index)?.term === due.term, 'G4: a log without a committed entry', {
+    invariant(due === undefined || this.#termIn(raft, due.index) === due.term, 'G4: a log without a committed entry', {
       member: self,
       lastTerm,
       entry: due === undefined ? null : entryText(due),
@@ -232,8 +249,12 @@ export class GroupInvariants {
   }
 
   #assertMemberships({ raft }: MemoryMember): void {
-    let before = this.#initialVoters;
-    let beforeIndex = 0;
+    // What is compacted away is committed.
+    const below = this.committed.findLast(
+      ({ entry: { index, kind } }) => index < raft.firstIndex && kind === 'membership',
+    );
+    let before = below === undefined ? this.#initialVoters : votersOf(below.entry);
+    let beforeIndex: number = below?.entry.index ?? 0;
     for (let index = raft.firstIndex; index <= raft.lastIndex; index = nextIndex(index)) {
       const entry = raft.entryAt(index);
       if (entry?.kind !== 'membership') continue;
@@ -241,7 +262,7 @@ export class GroupInvariants {
         member: raft.self,
         index: beforeIndex,
       });
-      const voters = decodeMembership(entry.payload).map(({ id }) => id);
+      const voters = votersOf(entry);
       const changed = new Set([...before, ...voters]).size * 2 - before.length - voters.length;
       invariant(changed === 1, 'G12: memberships differ by more than one voter', { before, voters });
       before = voters;
@@ -255,13 +276,13 @@ export class GroupInvariants {
   }
 
   #assertOwnDisk(member: MemoryMember): void {
-    const { raft, diskHardState, diskEntries } = member;
+    const { raft, diskHardState, diskEntries, diskSnapshot } = member;
     const { self } = raft;
     invariant(diskHardState.term >= (this.#diskTerms.get(self) ?? 0), 'G7: the term on disk fell', { member: self });
     this.#diskTerms.set(self, diskHardState.term);
     const { durableIndex } = raft;
     invariant(
-      durableIndex === 0 || termOnDisk(member, durableIndex) === raft.entryAt(durableIndex)?.term,
+      durableIndex === 0 || this.#termOnDisk(member, durableIndex) === this.#termIn(raft, durableIndex),
       'G9: an entry is believed durable and is not on disk',
       { member: self, durableIndex },
     );
@@ -269,7 +290,9 @@ export class GroupInvariants {
     invariant(
       diskHardState.term === raft.term &&
         diskHardState.votedFor === raft.votedFor &&
-        diskEntries.length === raft.lastIndex &&
+        diskSnapshot?.index === raft.snapshot?.index &&
+        diskEntries.length === raft.lastIndex - raft.firstIndex + 1 &&
+        member.diskEnd.index === raft.lastIndex &&
         durableIndex === raft.lastIndex,
       'G9: a disk at rest differs from the memory',
       { member: self },
@@ -283,7 +306,8 @@ export class GroupInvariants {
       if (raft.isLeader) assertOwnsTerm(raft, other);
       if (other.isLeader) assertOwnsTerm(other, raft);
       let isBelowMatch = false;
-      for (let index = Math.min(raft.lastIndex, other.lastIndex); index > 0; index -= 1) {
+      const from = Math.max(raft.firstIndex, other.firstIndex);
+      for (let index = Math.min(raft.lastIndex, other.lastIndex); index >= from; index -= 1) {
         const here = raft.entryAt(logIndex(index));
         const there = other.entryAt(logIndex(index));
         // Entries travel by reference: one object cannot differ from itself, nor can what lies below it.
@@ -299,8 +323,8 @@ export class GroupInvariants {
   }
 
   #assertCommittedDurable(): void {
-    for (const [id, { diskEntries }] of this.#members) {
-      const kept = this.#committedOn(diskEntries);
+    for (const [id, member] of this.#members) {
+      const kept = this.#committedOn(member);
       invariant(kept >= (this.#kept.get(id) ?? 0), 'G6: a committed entry left a disk', { member: id, kept });
       this.#kept.set(id, kept);
     }
@@ -308,10 +332,12 @@ export class GroupInvariants {
     const leaders = [...this.#members.values()].filter(({ raft }) => raft.isLeader);
     const newest = leaders.toSorted((left, right) => right.raft.term - left.raft.term)[0];
     if (newest !== undefined) this.#assertQuorumLog(newest.raft.voters);
-    for (const [id, { diskEntries }] of this.#members) {
+    for (const [id, member] of this.#members) {
       if (this.#isWhole(id)) continue;
-      const voters = votersIn(diskEntries) ?? this.#initialVoters;
-      const granting = voters.filter((voter) => isAtLeast(diskEntries.at(-1), this.#disk(voter).at(-1))).length;
+      const voters = this.#votersOnDisk(member);
+      // One that was wiped is gone: its name grants nothing any more.
+      const disks = voters.map((voter) => this.#members.get(voter)?.diskEnd).filter((end) => end !== undefined);
+      const granting = disks.filter((end) => isAtLeast(member.diskEnd, end)).length;
       invariant(granting * 2 <= voters.length, 'G10: a quorum would elect one that lacks a committed entry', {
         member: id,
         committed: this.committed.length,
@@ -334,30 +360,84 @@ export class GroupInvariants {
     return votersIn(this.committed.map(({ entry }) => entry)) ?? this.#initialVoters;
   }
 
-  #disk(member: MemberId): readonly Entry[] {
-    return this.#members.get(member)?.diskEntries ?? [];
+  /** As its own log says. */
+  #votersOnDisk({ diskSnapshot, diskEntries }: MemoryMember): readonly MemberId[] {
+    return votersIn(diskEntries) ?? diskSnapshot?.membership.voters.map(({ id }) => id) ?? this.#initialVoters;
   }
 
-  #isWhole(member: MemberId): boolean {
-    return this.#committedOn(this.#disk(member)) >= this.committed.length;
+  #isWhole(id: MemberId): boolean {
+    const member = this.#members.get(id);
+    return (member === undefined ? 0 : this.#committedOn(member)) >= this.committed.length;
   }
 
-  /** How much of the committed log a disk holds. */
-  #committedOn(disk: readonly Entry[]): number {
-    let index = Math.min(disk.length, this.committed.length);
-    while (index > 0 && disk[index - 1]?.term !== this.committed[index - 1]?.entry.term) index -= 1;
+  /** How much of the committed log a disk holds, in its snapshot and as entries. */
+  #committedOn(member: MemoryMember): number {
+    let index = Math.min(member.diskEnd.index, this.committed.length);
+    while (index > 0 && this.#termOnDisk(member, index) !== this.committed[index - 1]?.entry.term) index -= 1;
     return index;
+  }
+
+  #assertOrder(member: MemoryMember, effects: RaftEffects): void {
+    const { raft, diskSnapshot } = member;
+    const { self, firstIndex, deliveredIndex, commitIndex, lastIndex } = raft;
+    const snapshotIndex = raft.snapshot?.index ?? 0;
+    // One that is being installed becomes the state when its write is durable.
+    const isApplied = snapshotIndex <= deliveredIndex || member.writing.some((write) => write.snapshot?.replacesLog);
+    invariant(
+      firstIndex - 1 <= snapshotIndex && isApplied && snapshotIndex <= commitIndex,
+      'G13: purged, snapshot, applied and commit index are out of order',
+      { member: self, firstIndex, snapshotIndex, deliveredIndex, commitIndex },
+    );
+    invariant(
+      deliveredIndex <= commitIndex && commitIndex <= lastIndex,
+      'G13: applied, commit and last are out of order',
+      {
+        member: self,
+        deliveredIndex,
+        commitIndex,
+        lastIndex,
+      },
+    );
+    invariant(!raft.isLeader || effects.persist?.snapshot?.replacesLog !== true, 'G13: a leader loads a snapshot', {
+      member: self,
+    });
+    if (diskSnapshot === undefined || this.#known.has(diskSnapshot)) return;
+    this.#known.add(diskSnapshot);
+    this.#assertState(self, utf8Decode(diskSnapshot.bytes)?.split(' ') ?? [], diskSnapshot.index);
+  }
+
+  #assertState(member: MemberId, applied: readonly string[], index: number): void {
+    const expected = this.committed.slice(0, index).map(({ entry }) => entryText(entry));
+    invariant(applied.length === index && applied.join(' ') === expected.join(' '), 'G5: not the state of its index', {
+      member,
+      index,
+      applied: applied.join(' '),
+      expected: expected.join(' '),
+    });
+  }
+
+  /** What a snapshot covers is the committed log: see G13. */
+  #termOnDisk({ diskSnapshot, diskEntries }: MemoryMember, index: number): number | undefined {
+    if (index <= (diskSnapshot?.index ?? 0)) return this.committed[index - 1]?.entry.term;
+    return diskEntries[index - (diskEntries[0]?.index ?? 1)]?.term;
+  }
+
+  #termIn(raft: Raft, index: number): number | undefined {
+    if (index <= (raft.snapshot?.index ?? 0)) return this.committed[index - 1]?.entry.term;
+    return raft.entryAt(logIndex(index))?.term;
   }
 }
 
 /** Of the last membership entry, if there is one. */
 function votersIn(entries: readonly Entry[]): readonly MemberId[] | undefined {
   const last = entries.findLast(({ kind }) => kind === 'membership');
-  return last === undefined ? undefined : decodeMembership(last.payload).map(({ id }) => id);
+  return last === undefined ? undefined : votersOf(last);
 }
 
+const votersOf = ({ payload }: Entry): readonly MemberId[] => decodeMembership(payload).map(({ id }) => id);
+
 function assertOwnsTerm(leader: Raft, other: Raft): void {
-  const isOfTerm = other.entryAt(other.lastIndex)?.term === leader.term;
+  const isOfTerm = other.termAt(other.lastIndex) === leader.term;
   invariant(!isOfTerm || other.lastIndex <= leader.lastIndex, 'G2: an entry of a term that its leader lacks', {
     leader: leader.self,
     other: other.self,
@@ -366,13 +446,9 @@ function assertOwnsTerm(leader: Raft, other: Raft): void {
 }
 
 /** Paper §5.4.1, written anew: whether a log that ends with `candidate` gets the vote of one that ends with `voter`. */
-function isAtLeast(candidate: Entry | undefined, voter: Entry | undefined): boolean {
-  const [candidateTerm, voterTerm] = [candidate?.term ?? 0, voter?.term ?? 0];
-  if (candidateTerm !== voterTerm) return candidateTerm > voterTerm;
-  return (candidate?.index ?? 0) >= (voter?.index ?? 0);
+function isAtLeast(candidate: MemoryMember['diskEnd'], voter: MemoryMember['diskEnd']): boolean {
+  return candidate.term === voter.term ? candidate.index >= voter.index : candidate.term > voter.term;
 }
-
-const termOnDisk = (member: MemoryMember, index: number): number | undefined => member.diskEntries[index - 1]?.term;
 
 /** Messages that name a term which nobody has yet. */
 const isHypothetical = (message: RaftMessage): boolean =>

@@ -107,11 +107,12 @@ export class LogView {
   }
 
   append(entry: Entry): void {
-    invariant(entry.index === nextIndex(this.lastIndex) && entry.term >= this.lastTerm, 'L1: entry does not follow', {
+    const lastTerm = this.#entries.at(-1)?.term ?? this.#baseTerm ?? 0;
+    invariant(entry.index === nextIndex(this.lastIndex) && entry.term >= lastTerm, 'L1: entry does not follow', {
       index: entry.index,
       term: entry.term,
       lastIndex: this.lastIndex,
-      lastTerm: this.lastTerm,
+      lastTerm,
     });
     this.#entries.push(entry);
   }

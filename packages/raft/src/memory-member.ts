@@ -48,7 +48,7 @@ export class MemoryMember {
   /** The state machine: the text of every entry applied, so that two states are equal only if their histories are. */
   applied: readonly string[] = [];
   /** As of what is applied. */
-  #membership: Membership;
+  #membership: Membership = { index: logIndex(0), voters: [] };
   /** Whole on disk, and named by no durable record so far. */
   #saved: Snapshot[] = [];
   #held: HeldEnvelope[] = [];
@@ -66,8 +66,12 @@ export class MemoryMember {
     this.#onSend = onSend;
     this.diskHardState = options.hardState ?? { term: term(0), votedFor: undefined };
     this.diskEntries = [...(options.entries ?? [])];
-    this.#membership = { index: logIndex(0), voters: options.initialVoters };
     this.raft = this.#load(options.nowMs);
+  }
+
+  /** Where the log on disk ends. */
+  get diskEnd(): { readonly index: number; readonly term: number } {
+    return this.diskEntries.at(-1) ?? this.diskSnapshot ?? { index: 0, term: 0 };
   }
 
   step(event: RaftEvent): RaftEffects {
@@ -127,6 +131,7 @@ export class MemoryMember {
 
   #load(nowMs: number): Raft {
     this.applied = [];
+    this.#membership = { index: logIndex(0), voters: this.#options.initialVoters };
     if (this.diskSnapshot !== undefined) this.#restore(this.diskSnapshot);
     return new Raft({
       ...this.#options,

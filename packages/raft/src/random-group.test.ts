@@ -40,13 +40,21 @@ describe('a random group keeps every invariant after every step, and recovers', 
       reads: sum(runs, 'reads') / runs.length,
       membershipChanges: sum(runs, 'membershipChanges') / runs.length,
       transfers: sum(runs, 'transfers') / runs.length,
+      compactions: sum(runs, 'compactions') / runs.length,
+      installs: sum(runs, 'installs') / runs.length,
+      damaged: sum(runs, 'damaged') / runs.length,
+      wiped: sum(runs, 'wiped') / runs.length,
     };
     process.stdout.write(`raft, seeds ${seeds[0]}..${seeds.at(-1)}, a run: ${JSON.stringify(coverage)}\n`);
     expect(coverage.leaders).toBeGreaterThan(2);
     expect(coverage.committed).toBeGreaterThan(20);
     expect(coverage.lostWrites).toBeGreaterThan(2);
     expect(coverage.reads).toBeGreaterThan(2);
-    expect(coverage.truncations).toBeGreaterThan(voters > 1 ? 0.5 : -1);
+    expect(coverage.compactions).toBeGreaterThan(2);
+    expect(coverage.installs).toBeGreaterThan(0.1);
+    expect(coverage.damaged).toBeGreaterThan(0);
+    expect(coverage.wiped).toBeGreaterThan(observers > 0 ? 1 : -1);
+    expect(coverage.truncations).toBeGreaterThan(voters > 1 ? 0.15 : -1);
   });
 
   test('the same seed gives the same history', () => {

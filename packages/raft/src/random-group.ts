@@ -1,11 +1,12 @@
 /**
  * Test bed: a group on a network that loses, repeats and reorders, on disks that finish late and lose what they had not
- * finished, with restarts and cuts, all drawn from one seed. First the unsafe phase, checked after every step; then
+ * finished, with restarts, cuts, snapshots, damaged chunks and wiped observers, all drawn from one seed. First the unsafe phase, checked after every step; then
  * the faults stop, and the group must elect, commit and agree without help.
  */
 import { SeededRandom, invariant, utf8Encode } from '@sluice/base';
 import type { Random } from '@sluice/base';
 import { defaultRaftConfig } from './config.ts';
+import type { RaftEffects } from './effects.ts';
 import { effectsText, messageText } from './effects-text.ts';
 import { GroupInvariants } from './group-invariants.ts';
 import { MemoryMember, votersOf } from './memory-member.ts';
@@ -32,6 +33,10 @@ export interface RunCoverage {
   /** Membership entries committed. */
   membershipChanges: number;
   transfers: number;
+  compactions: number;
+  installs: number;
+  damaged: number;
+  wiped: number;
 }
 
 interface InFlight extends Envelope {
@@ -47,6 +52,8 @@ const config = {
   appendBytesMax: 100,
   inflightMessagesMax: 3,
   uncommittedBytesMax: 1000,
+  snapshotChunkBytesMax: 50,
+  compactionTrailingEntries: 1,
 };
 
 const inFlightMax = 200;
@@ -62,11 +69,17 @@ export class RandomGroup {
     reads: 0,
     membershipChanges: 0,
     transfers: 0,
+    compactions: 0,
+    installs: 0,
+    damaged: 0,
+    wiped: 0,
   };
   /** The last lines of what happened, for the account of a failure. */
   readonly history: string[] = [];
   readonly #options: RandomGroupOptions;
+  readonly #root: Random;
   readonly #random: Random;
+  readonly #voters: readonly MemberId[];
   readonly #members = new Map<MemberId, MemoryMember>();
   readonly #invariants: GroupInvariants;
   #network: InFlight[] = [];
@@ -77,23 +90,35 @@ export class RandomGroup {
 
   constructor(options: RandomGroupOptions) {
     this.#options = options;
-    const random = new SeededRandom(options.seed);
-    this.#random = random.fork('faults');
-    const voters = Array.from({ length: options.voters }, (_, at) => memberId(`v${at + 1}`));
+    this.#root = new SeededRandom(options.seed);
+    this.#random = this.#root.fork('faults');
+    this.#voters = Array.from({ length: options.voters }, (_, at) => memberId(`v${at + 1}`));
     const observers = Array.from({ length: options.observers }, (_, at) => memberId(`o${at + 1}`));
-    this.#invariants = new GroupInvariants(this.#members, voters);
-    for (const self of [...voters, ...observers]) {
-      const member = new MemoryMember(
-        { self, initialVoters: votersOf(voters), config, random: random.fork(self), nowMs: 0, votingAllowed: true },
-        (stepped, effects) => {
-          for (const line of effectsText(effects)) this.#note(`${stepped.raft.self} ${line}`);
-          if (effects.persist?.truncateFrom !== undefined) this.coverage.truncations += 1;
-          this.#invariants.onEffects(stepped, effects);
-          if (this.#options.breaksHolding) for (const held of effects.sendAfterPersist) this.#send(self, held);
-        },
-        (from, envelope) => this.#send(from, envelope),
-      );
-      this.#members.set(self, member);
+    this.#invariants = new GroupInvariants(this.#members, this.#voters);
+    for (const self of [...this.#voters, ...observers]) this.#add(self);
+  }
+
+  #add(self: MemberId): void {
+    const random = this.#root.fork(self);
+    const member = new MemoryMember(
+      { self, initialVoters: votersOf(this.#voters), config, random, nowMs: this.#nowMs, votingAllowed: true },
+      (stepped, effects) => {
+        for (const line of effectsText(effects)) this.#note(`${stepped.raft.self} ${line}`);
+        this.#count(effects);
+        this.#invariants.onEffects(stepped, effects);
+        if (this.#options.breaksHolding) for (const held of effects.sendAfterPersist) this.#send(self, held);
+      },
+      (from, envelope) => this.#send(from, envelope),
+    );
+    this.#members.set(self, member);
+  }
+
+  #count(effects: RaftEffects): void {
+    if (effects.persist?.truncateFrom !== undefined) this.coverage.truncations += 1;
+    if (effects.restore !== undefined) this.coverage.installs += 1;
+    for (const { kind } of effects.trace) {
+      if (kind === 'compacted') this.coverage.compactions += 1;
+      if (kind === 'snapshot-damaged') this.coverage.damaged += 1;
     }
   }
 
@@ -112,8 +137,10 @@ export class RandomGroup {
   #unsafeStep(): void {
     const member = this.#anyMember();
     const dice = this.#random.below(1000);
-    if (dice < 680) this.#deliverAny();
-    else if (dice < 860) member.completeWrites(1 + this.#random.below(3), this.#nowMs);
+    if (dice < 670) this.#deliverAny();
+    else if (dice < 840) member.completeWrites(1 + this.#random.below(3), this.#nowMs);
+    else if (dice < 845) member.takeSnapshot();
+    else if (dice < 865) member.completeSaves(1, this.#nowMs);
     else if (dice < 920) this.#tickDue();
     else if (dice < 940) this.#propose(member);
     else if (dice < 955) this.#read(this.#random.below(2) === 0 ? member : this.#leaderOrAny());
@@ -121,7 +148,16 @@ export class RandomGroup {
     else if (dice < 976) this.#transfer();
     else if (dice < 981) this.#restart(member);
     else if (dice < 986) this.#refuse(member);
-    else this.#cut = new Set(dice < 990 ? [this.#leaderOrAny().raft.self, this.#anyMember().raft.self] : []);
+    else if (dice < 987) this.#wipeObserver();
+    else if (dice < 991) this.#cutSome();
+    else if (dice < 995) this.#cut.clear();
+    else this.#deliverAny();
+  }
+
+  /** With its leader a group loses what is not committed; without one follower it goes on, and compacts. */
+  #cutSome(): void {
+    const cut = this.#random.below(3) > 0 ? [this.#leaderOrAny(), this.#anyMember()] : [this.#anyMember()];
+    this.#cut = new Set(cut.map(({ raft }) => raft.self));
   }
 
   #deliverAny(): void {
@@ -131,7 +167,7 @@ export class RandomGroup {
     const dice = this.#random.below(100);
     if (dice >= 5) this.#network.splice(at, 1);
     if (dice >= 95) return;
-    this.#deliver(sent);
+    this.#deliver(sent.message.kind === 'snapshot-chunk' && dice >= 90 ? damaged(sent) : sent);
   }
 
   #deliver({ from, to, message }: InFlight): void {
@@ -197,7 +233,19 @@ export class RandomGroup {
     if (member.writing.length > 0) this.coverage.lostWrites += 1;
     // A crash may come when some of what was under way is already on disk, though nobody was told.
     member.crash(this.#random.below(member.writing.length + 1), this.#nowMs);
-    this.#invariants.onRestart(member.raft.self);
+    this.#invariants.onRestart(member);
+  }
+
+  /** A wiped disk is another member (P9): it comes back with nothing, under a name of its own. */
+  #wipeObserver(): void {
+    const isVoter = (id: MemberId): boolean => [...this.#members.values()].some(({ raft }) => raft.voters.includes(id));
+    const wiped = [...this.#members.keys()].find((id) => !isVoter(id));
+    if (wiped === undefined) return;
+    this.coverage.wiped += 1;
+    this.#members.delete(wiped);
+    const fresh = memberId(`${wiped}'`);
+    this.#note(`${wiped} is wiped and comes back as ${fresh}`);
+    this.#add(fresh);
   }
 
   #refuse(member: MemoryMember): void {
@@ -236,6 +284,7 @@ export class RandomGroup {
       for (const member of this.#members.values()) {
         if (member.raft.nextTickAtMs <= this.#nowMs) member.step({ kind: 'tick', nowMs: this.#nowMs });
         member.completeWrites(member.writing.length, this.#nowMs);
+        member.completeSaves(member.saving.length, this.#nowMs);
       }
       const sent = this.#network;
       this.#network = [];
@@ -281,4 +330,14 @@ export class RandomGroup {
     this.history.push(`${Math.round(this.#nowMs)} ${line}`);
     if (this.history.length > historyLines * 2) this.history.splice(0, historyLines);
   }
+}
+
+/** The last bit of the chunk, or, of an empty one, of its checksum. */
+function damaged(sent: InFlight): InFlight {
+  const { message } = sent;
+  if (message.kind !== 'snapshot-chunk') return sent;
+  if (message.chunk.length === 0) return { ...sent, message: { ...message, chunkChecksum: message.chunkChecksum ^ 1 } };
+  const chunk = Uint8Array.from(message.chunk);
+  chunk.set([(chunk.at(-1) ?? 0) ^ 1], chunk.length - 1);
+  return { ...sent, message: { ...message, chunk } };
 }
