@@ -200,6 +200,42 @@ async function writeLines(file: string, count: number, keyed: boolean): Promise<
   await once(out, 'close');
 }
 
+interface InspectionLine {
+  readonly damaged: boolean;
+  readonly lock: object;
+  readonly logs: readonly {
+    readonly topicId: string;
+    readonly end: number;
+    readonly runs?: readonly { readonly batches: readonly { readonly records: number }[] }[];
+  }[];
+}
+
+describe('log inspect', () => {
+  test('the directory of a node that runs: who holds it, its logs, and the batches of one', async () => {
+    await newTopic('inspected', '--config minIsr=2');
+    const lines = Array.from({ length: 20 }, (_, number) => `line ${number}\n`);
+    expect((await run('produce inspected', { input: lines.join('') })).exit).toBe(0);
+    const [described] = (await run('topic describe inspected --json')).lines<{ id: string }>();
+    const { data, pid } = cluster.node(await cluster.leaderOf('inspected', 0));
+    const id = described?.id ?? '';
+    const all = await sluice(['log', 'inspect', data, '--json']);
+    expect([all.exit, all.err]).toEqual([0, expect.stringContaining(`is in use by process ${pid}`)]);
+    const [found] = all.lines<InspectionLine>();
+    expect(found).toMatchObject({ damaged: false, lock: { held: true, pid } });
+    expect(found?.logs.find(({ topicId }) => topicId === id)?.end).toBe(20);
+    const one = await sluice(['log', 'inspect', data, '--log', `${id}/0`, '--batches', '--json']);
+    const log = one.lines<InspectionLine>()[0]?.logs.find(({ topicId }) => topicId === id);
+    const batches = log?.runs?.flatMap((each) => each.batches) ?? [];
+    expect(batches.reduce((sum, { records }) => sum + records, 0)).toBe(20);
+  });
+
+  test('a directory that is not there', async () => {
+    const { exit, lines } = await sluice(['log', 'inspect', path.join(directory, 'nowhere'), '--json']);
+    expect(exit).not.toBe(0);
+    expect(lines<ErrorLine>()[0]?.error).toMatchObject({ code: 'INVALID_CONFIG', retryable: false });
+  });
+});
+
 describe('a file of a million lines', () => {
   const lines = 1_000_000;
 

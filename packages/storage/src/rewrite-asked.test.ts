@@ -123,6 +123,37 @@ test('a transform is given what one file has of a log together: what it can join
   expect(first).toMatchObject({ base: 0, end: ends[0], records: 0, bytes: 61 });
 });
 
+test('a transform is called no more once its log was deleted, and not for what has its id next', async () => {
+  const disk = new MemoryDisk();
+  let node = await openTestNode({ disk, limits: { ...limits, tailBytesMax: 0 } });
+  const first = node.log.log(testLogId(1));
+  await fill(first, 20);
+  const [reached, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const upTo = 40;
+  let calls = 0;
+  const transform = async (batches: Uint8Array): Promise<Uint8Array> => {
+    calls += 1;
+    reached.resolve();
+    await gate.promise;
+    return emptying(upTo)(batches);
+  };
+  const rewritten = node.log.rewrite([{ id: first.id, upTo, transform }]);
+  await reached.promise;
+  first.delete();
+  const next = node.log.log(testLogId(1));
+  await fill(next, 20);
+  const whole = await contents(next);
+  gate.resolve();
+  expect(await rewritten).toBe(true);
+  expect(calls).toBe(1);
+  expect(Buffer.compare(await contents(next), whole)).toBe(0);
+  await node.close();
+  node = await openTestNode({ disk, limits });
+  expect(Buffer.compare(await contents(node.log.log(testLogId(1))), whole)).toBe(0);
+  expect([node.log.lossy, node.halts]).toEqual([[], []]);
+  await node.close();
+});
+
 test('what a rewrite that was under way copied without the transform passes it all the same', async () => {
   const memory = new MemoryDisk();
   const gate = Promise.withResolvers<void>();
