@@ -70,7 +70,7 @@ test('it says who holds the directory, what is in it and what is damaged, and le
   expect(held.exit).toBe(0);
   expect(JSON.parse(held.out)).toMatchObject({
     lock: { held: true, pid: process.pid },
-    raft: { term: 4, votedFor: 'n', entries: 1, doubtful: false },
+    raft: { term: 4, votedFor: 'n', snapshot: null, entries: 1, firstIndex: 1, lastIndex: 1, doubtful: false },
     damaged: false,
     findings: [],
   });

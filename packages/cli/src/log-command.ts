@@ -71,8 +71,14 @@ function text({ files, logs, raft, damaged, findings }: Inspection): string {
     ...logs.flatMap(({ runs, epochs }) => (runs === undefined ? [] : [runsText(runs), epochsText(epochs ?? [])])),
   ];
   if (raft !== null) {
+    const { snapshot, firstIndex, lastIndex } = raft;
+    const span = firstIndex === null || lastIndex === null ? '' : ` (${firstIndex} to ${lastIndex})`;
+    const start =
+      snapshot === null
+        ? 'no snapshot'
+        : `snapshot at ${snapshot.index} of term ${snapshot.term} in ${snapshot.file} (${snapshot.bytes} bytes)`;
     parts.push(
-      `Raft: term ${raft.term}, ${raft.entries} entries, voted for ${raft.votedFor ?? 'nobody'}${raft.doubtful ? ', in doubt' : ''}`,
+      `Raft: term ${raft.term}, ${start}, ${raft.entries} entries${span}, voted for ${raft.votedFor ?? 'nobody'}${raft.doubtful ? ', in doubt' : ''}`,
     );
   }
   if (damaged) parts.push('Whole groups are missing, or nothing could be read.');

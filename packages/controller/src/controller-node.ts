@@ -180,7 +180,7 @@ export class ControllerNode {
     const stored = store.load();
     const { term, votedFor } = stored.hardState;
     // A registered broker has applied its registration: without a Raft log this directory lost its own (P9).
-    const lostLog = identity.brokerEpoch > 0 && stored.entries.length === 0;
+    const lostLog = identity.brokerEpoch > 0 && stored.snapshot === null && stored.entries.length === 0;
     const votingAllowed = !identity.votesRevoked && !store.doubtful && !lostLog;
     const raft = new Raft({
       self: memberOf(identity),

@@ -24,6 +24,8 @@ async function subject(voters: readonly MemberId[] = [self, other, third]) {
   const store: RaftStore = {
     load: () => nodeLog.raft.load(),
     doubtful: false,
+    logBytes: 0,
+    saveSnapshot: (snapshot) => nodeLog.raft.saveSnapshot(snapshot),
     healed: () => undefined,
     persist: (write, onDurable) => {
       writes.push(write);

@@ -3,7 +3,7 @@
  * payloads of the Raft entries, then a footer that says of each log, and of the Raft state, what was true behind the last
  * group of those files. Recovery takes it as the oldest file: what follows is replayed onto it as it ever was.
  */
-import type { Clock, DiskFile } from '@sluice/base';
+import type { Clock } from '@sluice/base';
 import { crc32c } from '@sluice/record';
 import { checkpointName } from './checkpoint-name.ts';
 import type { DataDirectory } from './data-directory.ts';
@@ -16,9 +16,7 @@ import type { StoredEntry } from './raft-index.ts';
 import type { RaftEntry } from './raft-store.ts';
 import type { Replay } from './replay.ts';
 import type { SnapshotsByLog } from './snapshot-reads.ts';
-
-/** One write, and what the groups that are committed meanwhile may have to wait for. */
-const pieceBytesMax = 256 * 1024;
+import { writeInPieces } from './write-in-pieces.ts';
 
 /** What a prefix of the log adds up to. */
 export interface Folded {
@@ -64,30 +62,4 @@ export async function writeCheckpoint(
   await directory.disk.syncDirectory(directory.path);
   const bytes = footerAt + frame.length;
   return { file: { fileId, footerAt, bytes, batchBytes: 0, damaged: false }, footer };
-}
-
-/** Each piece is durable before the next is asked for, so that the sync of all of it is short. */
-async function writeInPieces(
-  file: DiskFile,
-  { buffers, position }: { readonly buffers: readonly Uint8Array[]; readonly position: number },
-): Promise<void> {
-  let at = position;
-  let piece: Uint8Array[] = [];
-  let bytes = 0;
-  const flush = async (): Promise<void> => {
-    if (bytes === 0) return;
-    await file.writeDurable(piece, at);
-    at += bytes;
-    piece = [];
-    bytes = 0;
-  };
-  for (const buffer of buffers) {
-    for (let from = 0; from < buffer.length; from += pieceBytesMax) {
-      const part = buffer.subarray(from, from + pieceBytesMax);
-      piece.push(part);
-      bytes += part.length;
-      if (bytes >= pieceBytesMax) await flush();
-    }
-  }
-  await flush();
 }

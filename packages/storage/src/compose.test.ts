@@ -1,9 +1,11 @@
 /** Composed summaries do to any log what the summaries do one after the other. */
-import { offset, SeededRandom } from '@sluice/base';
+import { logIndex, offset, SeededRandom, term } from '@sluice/base';
 import { expect, test } from 'vitest';
-import { composeLogs } from './compose.ts';
+import { composeLogs, composeRaft, keptEntries } from './compose.ts';
 import { LogIndex, type LogSummary } from './log-index.ts';
-import type { LogIdRow } from './rows.ts';
+import { RaftIndex, type RaftSummary } from './raft-index.ts';
+import type { RaftEntry } from './raft-store.ts';
+import type { LogIdRow, RaftRow } from './rows.ts';
 import { noPlaces } from './snapshot-places.ts';
 import { testLogId } from './test-node-log.ts';
 
@@ -88,4 +90,84 @@ test('what does not follow is not composed, unless it needs no predecessor', () 
   const summary = index.summary() as LogSummary;
   expect(composeLogs(summary, { ...summary, previousGroup: 7 })).toBe(undefined);
   expect(composeLogs(summary, { ...summary, previousGroup: 7, absolute: true })).toMatchObject({ absolute: true });
+});
+
+interface RaftFile {
+  readonly summary: RaftSummary;
+  readonly entries: readonly RaftEntry[];
+}
+
+function randomRaftRow(random: SeededRandom, index: RaftIndex): RaftRow {
+  const { lastGroup: previousGroup, lastIndex, firstIndex, snapshot } = index;
+  const draw = random.below(20);
+  const within = firstIndex + random.below(lastIndex - firstIndex + 2);
+  if (draw < 9) {
+    const row = { entryKind: 0, payloadAt: 0, bytes: 0, crc: 0 };
+    const at = random.below(3) === 0 ? within : lastIndex + 1;
+    return { kind: 'raft-entry', previousGroup, index: logIndex(Math.max(1, at)), term: term(random.below(9)), ...row };
+  }
+  if (draw < 12) return { kind: 'raft-truncate', previousGroup, from: logIndex(Math.max(1, within)) };
+  if (draw < 17) {
+    const to = logIndex((snapshot?.index ?? 0) + 1 + random.below(4));
+    const ref = { index: to, term: term(1), fileId: 1 + previousGroup, bytes: 1, crc: 0 };
+    const keepFrom = logIndex(Math.max(1, to + 1 - random.below(4)));
+    const replacesLog = to > lastIndex || random.below(4) === 0;
+    return { kind: 'raft-snapshot', previousGroup, snapshot: ref, keepFrom, replacesLog };
+  }
+  if (draw < 18) return { kind: 'raft-hard-state', previousGroup, term: term(random.below(9)), votedFor: 'x' };
+  if (draw < 19) return { kind: 'raft-doubtful', previousGroup };
+  return { kind: random.below(2) === 0 ? 'raft-reset' : 'raft-healed', previousGroup };
+}
+
+/** What one file does to the Raft state; undefined when nothing. */
+function raftFileOf(random: SeededRandom, index: RaftIndex, fileId: number): RaftFile | undefined {
+  for (let rows = random.below(5); rows > 0; rows -= 1) {
+    const group = fileId * 10 + 9 - rows;
+    index.apply(randomRaftRow(random, index), { group, payloadPosition: 0, appendedMs: group });
+  }
+  const summary = index.summary();
+  const entries = index.stored.map(({ index: at, term: of, kind }) => ({ index: at, term: of, kind, payload: none }));
+  index.finishFile();
+  return summary && { summary, entries };
+}
+
+const none = new Uint8Array(0);
+
+const composedRaft = (files: readonly RaftFile[], firstIndex: number): RaftFile | undefined =>
+  files.slice(1).reduce<RaftFile | undefined>((before, { summary: next, entries }) => {
+    const summary = before && composeRaft(before.summary, next);
+    if (before === undefined || summary === undefined) return undefined;
+    const kept = [...keptEntries(before.entries, next), ...entries];
+    // As a rewrite does: what later files discard is not carried on.
+    const keepFrom = Math.max(summary.keepFrom, firstIndex);
+    return { summary: { ...summary, keepFrom }, entries: kept.filter(({ index }) => index >= firstIndex) };
+  }, files[0]);
+
+test('one file does to the Raft state what several did, also without what later ones discard', () => {
+  let composed = 0;
+  let discarded = 0;
+  for (let seed = 1; seed <= 3000; seed += 1) {
+    const random = new SeededRandom(seed);
+    const writer = new RaftIndex();
+    const files = [1, 2, 3, 4, 5, 6].map((fileId) => raftFileOf(random, writer, fileId)).filter((f) => f !== undefined);
+    const from = random.below(Math.max(1, files.length - 1));
+    const range = files.slice(from, from + 2 + random.below(3));
+    if (range.length < 2) continue;
+    const one = composedRaft(range, writer.firstIndex);
+    const whole = composedRaft(range, 0);
+    if (one === undefined || whole === undefined) throw new Error(`seed ${seed}: not composed`);
+    discarded += whole.entries.length - one.entries.length;
+    const replayed = (middle: readonly RaftFile[]): unknown => {
+      const index = new RaftIndex();
+      for (const { summary, entries } of [...files.slice(0, from), ...middle, ...files.slice(from + range.length)])
+        index.applySummary(summary, entries);
+      const { hardState, doubtful, snapshot, lastIndex, firstIndex, fits, lastGroup } = index;
+      return { hardState, doubtful, snapshot, lastIndex, firstIndex, fits, lastGroup, entries: index.take() };
+    };
+    expect([seed, replayed([one])]).toEqual([seed, replayed(range)]);
+    expect([seed, replayed([whole])]).toEqual([seed, replayed(range)]);
+    composed += 1;
+  }
+  expect(composed).toBeGreaterThan(1000);
+  expect(discarded).toBeGreaterThan(500);
 });

@@ -27,14 +27,15 @@ export function composeRaft(before: RaftSummary, after: RaftSummary): RaftSummar
     previousGroup: before.previousGroup,
     absolute: before.absolute || after.absolute,
     keepBelow: lower(before.keepBelow, after.keepBelow),
+    keepFrom: Math.max(before.keepFrom, after.keepFrom),
   };
 }
 
 /** Of the entries of earlier files, those that a later one leaves. */
 export const keptEntries = <Entry extends Pick<StoredEntry, 'index'>>(
   entries: readonly Entry[],
-  { keepBelow }: RaftSummary,
-): readonly Entry[] => (keepBelow === undefined ? entries : entries.filter(({ index }) => index < keepBelow));
+  { keepBelow = Number.POSITIVE_INFINITY, keepFrom }: Pick<RaftSummary, 'keepBelow' | 'keepFrom'>,
+): readonly Entry[] => entries.filter(({ index }) => index >= keepFrom && index < keepBelow);
 
 /**
  * What the next part of a sorted set says of a log that goes on there. It follows what the part before says, and cuts

@@ -50,12 +50,12 @@ const dropping = {
 async function withRestarts(
   scene: Scene,
   { steps, restarts }: { steps: number; restarts: readonly number[] },
-  act: (node: Awaited<ReturnType<Scene['open']>>, step: number) => void,
+  act: (node: Awaited<ReturnType<Scene['open']>>, step: number) => void | Promise<void>,
 ): Promise<void> {
   let node = await scene.open();
   node.log.raft.load();
   for (let step = 1; step <= steps; step += 1) {
-    act(node, step);
+    await act(node, step);
     await scene.step(node);
     if (!restarts.includes(step)) continue;
     await node.close();
@@ -141,7 +141,33 @@ export const rewrites: Workload = {
   },
 };
 
-export const workloads: readonly Workload[] = [writes, drops, truncateThenDrop, deleteAndRecreate, rewrites];
+/** Snapshots are saved and become the start of the Raft log, which is compacted, replaced and written over; files die and are rewritten meanwhile. */
+export const raftSnapshots: Workload = {
+  name: 'raft-snapshots',
+  ...dropping,
+  limits: { ...dropping.limits, rewriteBytesPerSecondMax: Number.POSITIVE_INFINITY, spaceAmplificationMax: 0 },
+  recoveryOperations: 90,
+  run(scene: Scene): Promise<void> {
+    const { logs, raft, random } = scene;
+    return withRestarts(scene, { steps: 34, restarts: [12, 25] }, async ({ log }) => {
+      const draw = random.below(12);
+      if (draw < 3) raft.step(log, random);
+      else if (draw < 6) await raft.save(log, random);
+      else if (draw < 9) raft.compact(log, random);
+      else if (draw < 10) logs.trimEach(log, random, () => scene.note());
+      else logs.append(log, random.below(3), random);
+    });
+  },
+};
+
+export const workloads: readonly Workload[] = [
+  writes,
+  drops,
+  truncateThenDrop,
+  deleteAndRecreate,
+  rewrites,
+  raftSnapshots,
+];
 
 export function workloadNamed(name: string): Workload {
   const found = workloads.find((workload) => workload.name === name);

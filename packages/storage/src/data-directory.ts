@@ -3,7 +3,7 @@
  * nothing is touched without the lock.
  *
  *   DIR/lock  DIR/identity  DIR/clean  DIR/manifest  DIR/checkpoint-<20 digits>.log  DIR/journal-<20 digits>.log
- *   DIR/sorted-<20 digits>.log
+ *   DIR/sorted-<20 digits>.log  DIR/raft-snapshot-<20 digits>
  */
 import { DiskError, SluiceError } from '@sluice/base';
 import type { Disk, DiskLock } from '@sluice/base';

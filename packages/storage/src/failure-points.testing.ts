@@ -28,6 +28,7 @@ const looks: ReadonlySet<DiskOperationKind> = new Set(['open', 'read', 'size', '
 const isOfJournal = ({ path }: DiskOperation): boolean => path.includes('/journal-');
 const isOfSorted = ({ path }: DiskOperation): boolean => path.includes('/sorted-');
 const isOfCheckpoint = ({ path }: DiskOperation): boolean => path.includes('/checkpoint-');
+const isOfRaftSnapshot = ({ path }: DiskOperation): boolean => path.includes('/raft-snapshot-');
 
 /**
  * C6: a drop that has no room, or cannot read old files, is given up, and so is a rewrite (R5 of `rewriter.ts`). R3, A3: what makes a file, or makes one longer, waits
@@ -39,6 +40,8 @@ function mayGoOn(operation: DiskOperation, code: string): boolean {
   if (looks.has(kind) && (isOfJournal(operation) || isOfCheckpoint(operation) || isOfSorted(operation))) return true;
   if (code !== 'ENOSPC') return false;
   if (isOfCheckpoint(operation) || isOfSorted(operation)) return true;
+  // F4: it is written anew when there is room.
+  if (isOfRaftSnapshot(operation) && kind !== 'remove') return true;
   return waits.has(kind) || (kind === 'writeDurable' && !isGroup(operation));
 }
 

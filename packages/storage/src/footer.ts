@@ -14,6 +14,7 @@ import { LogIdReader, LogIdWriter } from './log-id-bytes.ts';
 import type { LogSummary } from './log-index.ts';
 import type { StateSnapshot } from './log-store.ts';
 import type { RaftSummary, StoredEntry } from './raft-index.ts';
+import { readRaftSnapshotRef, writeRaftSnapshotRef } from './raft-snapshot-file.ts';
 import type { ExtentSection, Section } from './section.ts';
 
 export interface FooterLog {
@@ -54,7 +55,7 @@ export interface FooterSource {
   readonly damaged: boolean;
 }
 
-const flag = { absolute: 1, deleted: 2, keepBelow: 4, base: 8, lossy: 16, knownEnd: 32, doubtful: 64 };
+const flag = { absolute: 1, deleted: 2, keepBelow: 4, base: 8, lossy: 16, knownEnd: 32, doubtful: 64, snapshot: 128 };
 /** Shared: most footers of a node with many logs have none for most of them. */
 const none: readonly FooterSnapshot[] = [];
 const rowKind = { log: 0, raft: 1, damaged: 2 };
@@ -286,13 +287,16 @@ function writeRaft(writer: ByteWriter, { summary, section }: FooterRaft): void {
   writer.u8(
     (summary.absolute ? flag.absolute : 0) |
       (summary.keepBelow === undefined ? 0 : flag.keepBelow) |
-      (summary.doubtful ? flag.doubtful : 0),
+      (summary.doubtful ? flag.doubtful : 0) |
+      (summary.snapshot === undefined ? 0 : flag.snapshot),
   );
   writer.u64(summary.previousGroup);
   writer.u64(summary.lastGroup);
   writer.u64(summary.keepBelow ?? 0);
   writer.u64(summary.hardState.term);
   writer.text(summary.hardState.votedFor);
+  writer.u64(summary.keepFrom);
+  if (summary.snapshot !== undefined) writeRaftSnapshotRef(writer, summary.snapshot);
   writeSection(writer, section);
 }
 
@@ -302,6 +306,8 @@ function readRaft(reader: ByteReader): FooterRaft {
   const lastGroup = reader.u64();
   const keepBelow = reader.u64();
   const hardState = { term: term(reader.u64()), votedFor: reader.text() };
+  const keepFrom = reader.u64();
+  const snapshot = (flags & flag.snapshot) === 0 ? undefined : readRaftSnapshotRef(reader);
   const section = readSection(reader);
   return {
     section,
@@ -310,6 +316,8 @@ function readRaft(reader: ByteReader): FooterRaft {
       lastGroup,
       absolute: (flags & flag.absolute) !== 0,
       keepBelow: (flags & flag.keepBelow) === 0 ? undefined : keepBelow,
+      keepFrom,
+      snapshot,
       hardState,
       doubtful: (flags & flag.doubtful) !== 0,
     },

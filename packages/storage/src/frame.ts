@@ -20,7 +20,7 @@ export const frameAlignment = 4096;
 export const frameHeaderBytes = 64;
 const headerCrcAt = 60;
 const frameMagic = 0x534c4652;
-export const frameVersion = 6;
+export const frameVersion = 7;
 
 export const FrameKind = { group: 0, footer: 1 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];

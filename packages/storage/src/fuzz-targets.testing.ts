@@ -3,7 +3,7 @@
  * where it throws at all; it never crashes, never takes long, and never makes room for more than the bytes it was given
  * can mean.
  */
-import { DiskError, isSluiceError, nodeId, type Random, SeededRandom } from '@sluice/base';
+import { DiskError, isSluiceError, logIndex, nodeId, type Random, SeededRandom, term } from '@sluice/base';
 import { crc32c } from '@sluice/record';
 import { checkpointFileId } from './checkpoint-name.ts';
 import { DataDirectory } from './data-directory.ts';
@@ -16,6 +16,7 @@ import type { LogStore } from './log-store.ts';
 import { readManifest } from './manifest.ts';
 import { MemoryDisk } from './memory-disk.ts';
 import { rotPath, writeDirectory } from './rot.testing.ts';
+import { decodeRaftSnapshot, raftSnapshotFileId, raftSnapshotHeaderBytes } from './raft-snapshot-file.ts';
 import { RowReader } from './rows.ts';
 import { openTestNode } from './test-node-log.ts';
 
@@ -33,6 +34,7 @@ export const fuzzTargetNames = [
   'footers',
   'extents',
   'raft-entries',
+  'raft-snapshots',
   'journal-headers',
   'manifests',
   'identities',
@@ -185,6 +187,26 @@ const targets: Readonly<Record<FuzzTargetName, (files: Files) => FuzzTarget>> = 
     samples: sectionsOf(files, 'raft'),
     allocation: small,
     decode: (input) => tooMany(decodeStored(input).length, input.length, 33),
+  }),
+  'raft-snapshots': (files) => ({
+    samples: [...files].flatMap(([name, bytes]) => (raftSnapshotFileId(name) === undefined ? [] : [bytes.slice()])),
+    allocation: small,
+    decode: (input, random) => {
+      if (isSealed(random)) {
+        const header = input.subarray(0, raftSnapshotHeaderBytes);
+        withCrc(header, raftSnapshotHeaderBytes - 4);
+      }
+      const view = new DataView(input.buffer, input.byteOffset, input.length);
+      const at = (position: number): number => (input.length < position + 4 ? 0 : view.getUint32(position));
+      // As the log would name it.
+      const ref = { index: logIndex(at(20)), term: term(at(28)), fileId: at(12), bytes: input.length, crc: at(48) };
+      try {
+        const found = decodeRaftSnapshot(input, ref);
+        return 'wrong' in found ? undefined : tooMany(found.meta.length + found.bytes.length, input.length, 1);
+      } catch (error) {
+        return refusesTyped(error);
+      }
+    },
   }),
   'journal-headers': (files) => ({
     samples: [...files].flatMap(([name, bytes]) => (journalFileId(name) === undefined ? [] : [bytes.slice(0, 4096)])),

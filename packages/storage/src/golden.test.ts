@@ -12,10 +12,10 @@ const directory = new URL(`../golden/v${frameVersion}/`, import.meta.url);
 const names = readdirSync(directory).filter((name) => name !== 'contents.json');
 const golden = (name: string): Uint8Array => readFileSync(new URL(name, directory));
 
-test('the golden files have a checkpoint, finished journal files, an open one, a manifest and an identity', () => {
+test('the golden files have a checkpoint, finished journal files, an open one, a Raft snapshot, a manifest and an identity', () => {
   const kinds = names.map((name) => name.replace(/-\d+/, ''));
   expect(kinds.filter((name) => name === 'journal.log').length).toBeGreaterThan(1);
-  expect(kinds).toEqual(expect.arrayContaining(['checkpoint.log', 'identity', 'manifest']));
+  expect(kinds).toEqual(expect.arrayContaining(['checkpoint.log', 'identity', 'manifest', 'raft-snapshot']));
 });
 
 test('golden files are read as they were written', async () => {

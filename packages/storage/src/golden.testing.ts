@@ -1,6 +1,6 @@
 /**
  * The small directory that golden files are made of: a checkpoint, finished journal files with footers and a snapshot, one
- * that is open, the manifest and the identity. Equal bytes each time it is written, as long as the format is the same.
+ * that is open, a Raft snapshot, the manifest and the identity. Equal bytes each time it is written, as long as the format is the same.
  */
 import { logIndex, nodeId, SeededRandom, term } from '@sluice/base';
 import { turn } from './crash-points.testing.ts';
@@ -31,6 +31,13 @@ export async function writeGolden(disk: Disk): Promise<void> {
     log.append(testBatch({ base, records: 2, valueBytes: 40, epoch: 3, mark: written }), testSpan(base, base + 2));
     const entry = { index: logIndex(written), term: term(2), kind: 1, payload: Uint8Array.of(written) };
     node.raft.persist({ hardState: { term: term(2), votedFor: 'node 7' }, entries: [entry] }, () => undefined);
+    if (written === 6) {
+      const snapshot = { index: logIndex(5), term: term(2), meta: Uint8Array.of(5), bytes: Uint8Array.of(1, 2, 3) };
+      await node.raft.saveSnapshot(snapshot);
+      const { index, term: of } = snapshot;
+      const compaction = { index, term: of, keepFrom: logIndex(5), replacesLog: false };
+      node.raft.persist({ snapshot: compaction }, () => undefined);
+    }
     await turn();
     clock.advance(1000);
   };
@@ -64,7 +71,7 @@ export async function readGolden(disk: Disk): Promise<Golden> {
   await directory.release();
   const { log: node, close } = await openTestNode({ disk, limits });
   if (node.damaged || node.lossy.length > 0 || node.raft.doubtful) throw new Error('the directory is damaged');
-  const { hardState, entries } = node.raft.load();
+  const { hardState, snapshot: start, entries } = node.raft.load();
   const logs: GoldenLog[] = [];
   for (const number of logNumbers) {
     const log = node.log(testLogId(number));
@@ -78,7 +85,8 @@ export async function readGolden(disk: Disk): Promise<Golden> {
     });
   }
   await close();
-  const raft = { hardState, entries: entries.map((entry) => ({ ...entry, payload: [...entry.payload] })) };
+  const snapshot = start && { ...start, meta: [...start.meta], bytes: [...start.bytes] };
+  const raft = { hardState, snapshot, entries: entries.map((entry) => ({ ...entry, payload: [...entry.payload] })) };
   // As it is when it was written down.
   return JSON.parse(JSON.stringify({ identity, logs, raft })) as Golden;
 }

@@ -45,7 +45,16 @@ test('a whole directory: its files, logs, runs, batches and epochs', async () =>
     ...(truth.logs.get(1)?.batches.keys() ?? []),
   ]);
   expect(log?.epochs).toEqual([{ epoch: 0, start: truth.logs.get(1)?.start }]);
-  expect(found.raft).toMatchObject({ term: 0, entries: truth.raftEntries, doubtful: false });
+  const [start] = found.files.filter(({ kind }) => kind === 'raft-snapshot');
+  expect(found.raft).toEqual({
+    term: 0,
+    votedFor: null,
+    snapshot: { index: 16, term: 1, file: start?.name, metaBytes: 3, bytes: 5000 },
+    entries: truth.raftEntries - 13,
+    firstIndex: 14,
+    lastIndex: truth.raftEntries,
+    doubtful: false,
+  });
   await unchanged();
 });
 
@@ -59,6 +68,17 @@ test('a damaged one is not refused: what is damaged is said, and nothing is cut,
   const lost = await inspectDirectory(disk, rotPath);
   expect(lost.findings.at(-1)?.phrase).toContain('manifest is damaged');
   expect(lost.files.filter(({ kind }) => kind === 'journal').map(({ name }) => name)).toEqual(journals);
+  await unchanged();
+});
+
+test('a damaged Raft snapshot is said, and stays', async () => {
+  const { disk, unchanged } = await prepared();
+  const name = (await disk.list(rotPath)).find((each) => each.startsWith('raft-snapshot-')) ?? '';
+  disk.flipBit(`${rotPath}/${name}`, 3000);
+  const found = await inspectDirectory(disk, rotPath);
+  expect(found.files.filter(({ damaged }) => damaged)).toMatchObject([{ name, kind: 'raft-snapshot', live: true }]);
+  expect(found.raft).toMatchObject({ snapshot: null, entries: 0, firstIndex: null, doubtful: true });
+  expect(found.findings).toMatchObject([{ phrase: 'Raft snapshot damaged', fields: { file: `${rotPath}/${name}` } }]);
   await unchanged();
 });
 

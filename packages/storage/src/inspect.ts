@@ -11,6 +11,7 @@ import { type Extent, ExtentList } from './extents.ts';
 import { journalFileId, journalName } from './journal-file.ts';
 import { fileName } from './live-files.ts';
 import type { LogIndex } from './log-index.ts';
+import { raftSnapshotFileId, raftSnapshotName } from './raft-snapshot-file.ts';
 import { type Recovered, recover } from './recovery.ts';
 import { readOnly } from './read-only-disk.ts';
 import type { ExtentSection } from './section.ts';
@@ -18,9 +19,9 @@ import { readSpans, roomFor } from './spans.ts';
 
 export interface InspectedFile {
   readonly name: string;
-  readonly kind: 'journal' | 'sorted' | 'checkpoint' | 'other';
+  readonly kind: 'journal' | 'sorted' | 'checkpoint' | 'raft-snapshot' | 'other';
   readonly bytes: number;
-  /** The manifest names it. */
+  /** The manifest, or the log, names it. */
   readonly live: boolean;
   /** False of the file that is written to. */
   readonly finished: boolean;
@@ -71,7 +72,18 @@ export interface Inspection {
   readonly raft: {
     readonly term: number;
     readonly votedFor: string | null;
+    /** That its log starts with; null without one, also when it is damaged. */
+    readonly snapshot: {
+      readonly index: number;
+      readonly term: number;
+      readonly file: string;
+      readonly metaBytes: number;
+      readonly bytes: number;
+    } | null;
     readonly entries: number;
+    /** Of the first entry that is kept, and of the last; null without entries. */
+    readonly firstIndex: number | null;
+    readonly lastIndex: number | null;
     readonly doubtful: boolean;
   } | null;
   /** Whole groups are missing. */
@@ -127,6 +139,9 @@ async function filesOf(directory: DataDirectory, recovered: Recovered | undefine
     for (const { fileId, damaged } of entry.files) live.set(fileName(entry.kind, fileId), { finished: true, damaged });
   }
   if (recovered?.open !== undefined) live.set(journalName(recovered.open.fileId), { finished: false, damaged: false });
+  const { snapshot, lostSnapshot } = recovered?.replay.raft ?? {};
+  if (snapshot !== undefined) live.set(raftSnapshotName(snapshot.fileId), { finished: true, damaged: false });
+  if (lostSnapshot !== undefined) live.set(raftSnapshotName(lostSnapshot.fileId), { finished: true, damaged: true });
   const names = new Set([...(await directory.disk.list(directory.path)), ...live.keys()]);
   const files: InspectedFile[] = [];
   for (const name of [...names].toSorted()) {
@@ -150,6 +165,7 @@ const isOurs = (name: string): boolean => name === 'manifest' || name === 'ident
 function kindOf(name: string): InspectedFile['kind'] {
   if (journalFileId(name) !== undefined) return 'journal';
   if (checkpointFileId(name) !== undefined) return 'checkpoint';
+  if (raftSnapshotFileId(name) !== undefined) return 'raft-snapshot';
   return name.startsWith('sorted-') ? 'sorted' : 'other';
 }
 
@@ -165,9 +181,22 @@ async function sizeOf(directory: DataDirectory, name: string): Promise<number> {
   }
 }
 
-function raftOf({ replay: { raft } }: Recovered): NonNullable<Inspection['raft']> {
-  const { hardState, doubtful } = raft;
-  return { ...hardState, entries: raft.take().length, doubtful };
+function raftOf({ replay: { raft }, raftSnapshots }: Recovered): NonNullable<Inspection['raft']> {
+  const { hardState, snapshot: ref, doubtful } = raft;
+  const entries = raft.take();
+  const read = raftSnapshots.snapshot;
+  const snapshot =
+    ref === undefined || read === null
+      ? null
+      : {
+          index: ref.index,
+          term: ref.term,
+          file: raftSnapshotName(ref.fileId),
+          metaBytes: read.meta.length,
+          bytes: read.bytes.length,
+        };
+  const [firstIndex, lastIndex] = [entries[0]?.index ?? null, entries.at(-1)?.index ?? null];
+  return { ...hardState, snapshot, entries: entries.length, firstIndex, lastIndex, doubtful };
 }
 
 async function logsOf(

@@ -15,7 +15,15 @@ export type {
 } from './log-store.ts';
 export type { GroupStats, NodeLog, NodeLogLimits, NodeLogOptions, NodeLogStats } from './node-log.ts';
 export type { AskedLog } from './asked-log.ts';
-export type { RaftEntry, RaftHardState, RaftState, RaftStore, RaftWrite } from './raft-store.ts';
+export type {
+  RaftCompaction,
+  RaftEntry,
+  RaftHardState,
+  RaftSnapshot,
+  RaftState,
+  RaftStore,
+  RaftWrite,
+} from './raft-store.ts';
 export {
   type DiskFault,
   type DiskOperation,

@@ -16,6 +16,7 @@ import type { GroupStats, NodeLog, NodeLogLimits, NodeLogOptions, NodeLogStats }
 import { LiveFiles } from './live-files.ts';
 import { type LogSurroundings, PartitionLog } from './partition-log.ts';
 import { RaftLog } from './raft-log.ts';
+import { RaftSnapshotFiles } from './raft-snapshot-files.ts';
 import { Reclaim } from './reclaim.ts';
 import { RecoveryProgress } from './recovery-progress.ts';
 import { type Recovered, recover } from './recovery.ts';
@@ -63,6 +64,7 @@ export async function openNodeLog(options: NodeLogOptions): Promise<NodeLog> {
 
 class JournalNodeLog implements NodeLog {
   readonly raft: RaftLog;
+  readonly #raftSnapshots: RaftSnapshotFiles;
   readonly #options: NodeLogOptions;
   readonly #limits: NodeLogLimits;
   readonly #replay: Replay;
@@ -125,7 +127,6 @@ class JournalNodeLog implements NodeLog {
       onGroup: (group, stats) => this.#onGroup(group, stats),
     });
     this.#ofLogs = this.#surroundings();
-    this.raft = new RaftLog(recovered.replay.raft, this.#commit);
     this.#leftBehind = recovered.leftBehind;
     const isStopped = (): boolean => this.#commit.failed !== undefined;
     const onFailure = (error: Error): void => this.#journal.fail(error);
@@ -138,6 +139,9 @@ class JournalNodeLog implements NodeLog {
       isStopped,
       onFailure,
     });
+    this.#raftSnapshots = this.#makeRaftSnapshots(recovered, onFailure);
+    const { snapshot } = recovered.raftSnapshots;
+    this.raft = new RaftLog(recovered.replay.raft, this.#commit, { files: this.#raftSnapshots, snapshot });
     this.#reclaim = new Reclaim({
       directory,
       files,
@@ -154,6 +158,14 @@ class JournalNodeLog implements NodeLog {
     });
     this.#rewriter = this.#makeRewriter({ isStopped, onFailure });
     this.#scrubber = new Scrubber({ clock, limits, logs: () => this.#logs.values(), isStopped });
+  }
+
+  #makeRaftSnapshots({ raftSnapshots, replay }: Recovered, onFailure: RewriterOptions['onFailure']): RaftSnapshotFiles {
+    const { directory } = this.#options;
+    const { untilFits } = this.#reserve;
+    const failed = (): Error | undefined => this.#commit.failed;
+    const options = { directory, removal: this.#removal, untilFits, failed, onFailure };
+    return new RaftSnapshotFiles(options, raftSnapshots, replay.raft.snapshot);
   }
 
   #makeRewriter(fate: Pick<RewriterOptions, 'isStopped' | 'onFailure'>): Rewriter {
@@ -190,11 +202,12 @@ class JournalNodeLog implements NodeLog {
     const { lossy, shortened, raftDoubtful } = this.#settled;
     for (const report of lossy) this.#partition(report.id).recordLoss(report);
     for (const id of shortened) this.#partition(id).recordEnd();
-    if (raftDoubtful) this.raft.recordDoubt();
+    if (raftDoubtful) this.raft.recordDoubt({ isLogLost: this.#replay.raft.isLogLost });
     await this.#commit.idle();
     if (this.#commit.failed !== undefined) throw this.#commit.failed;
     this.#commit.whenIdle();
     this.#removal.add(this.#leftBehind);
+    this.#raftSnapshots.start(this.raft.doubtful);
     this.#tidy();
     this.#scrubber.start();
   }
@@ -263,8 +276,8 @@ class JournalNodeLog implements NodeLog {
       journalFiles: this.#files.journalCount,
       sortedFiles: this.#files.sortedCount,
       ...this.#rewriter.stats,
-      diskBytes: this.#files.bytes + this.#journal.openBytes,
-      liveBytes: this.#replay.liveBytes,
+      diskBytes: this.#files.bytes + this.#journal.openBytes + this.#raftSnapshots.bytes,
+      liveBytes: this.#replay.liveBytes + this.#raftSnapshots.bytes,
       scrubbedBytes: this.#scrubber.stats.bytes,
       scrubPasses: this.#scrubber.stats.passes,
       damages: this.#settled.lossy.length + this.#damages,
@@ -292,6 +305,7 @@ class JournalNodeLog implements NodeLog {
   async #close(): Promise<void> {
     this.#reserve.close();
     await this.#commit.close();
+    await this.#raftSnapshots.close();
     await this.#rewriter.close();
     await this.#reclaim.close();
     await this.#scrubber.close();

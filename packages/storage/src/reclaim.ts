@@ -171,7 +171,11 @@ export class Reclaim {
     try {
       const folded = await foldFiles(directory, { checkpoint: before, entries }, clock);
       const isKnown = before?.damaged === true || entries.some(({ files }) => files.some((file) => file.damaged));
-      if (folded.damage === undefined || isKnown) return folded;
+      if (folded.damage === undefined || isKnown) {
+        // What later files discard, durably, is not carried on.
+        const entries = folded.entries.filter(({ index }) => index >= this.#options.replay.raft.firstIndex);
+        return { ...folded, entries };
+      }
       logger.error('dead files are damaged and stay', { where: folded.damage });
     } catch (error) {
       if (!(error instanceof DiskError)) throw error;

@@ -27,6 +27,7 @@ import {
 import { atOnce, inTurns } from './in-turns.ts';
 import { type Manifest, type ManifestEntry, type ManifestFile, readManifest } from './manifest.ts';
 import { type FoundFooter, readFooter, readRaftEntries } from './read-footer.ts';
+import { recoverRaftSnapshot, type RaftSnapshotsFound } from './raft-snapshot-files.ts';
 import type { RaftEntry } from './raft-store.ts';
 import { Replay } from './replay.ts';
 import { type ScanEnd, scanJournal } from './scan.ts';
@@ -36,6 +37,7 @@ import { newestOf, refuseLostManifest, removeUnnamed } from './unnamed-files.ts'
 
 export interface Recovered {
   readonly replay: Replay;
+  readonly raftSnapshots: RaftSnapshotsFound;
   readonly files: FilesFound;
   /** The file to go on with; undefined when a new one must be made. */
   readonly open: FoundOpen | undefined;
@@ -69,10 +71,24 @@ export async function recover(
     await refuseLostManifest(directory);
     const none: Manifest = { checkpoint: undefined, entries: [] };
     await removeUnnamed(directory, none);
-    return { ...(await new Recovery(directory, logger, { progress }).run(none)), leftBehind: [] };
+    return { ...(await recoverFrom(directory, none, { logger, progress })), leftBehind: [] };
   }
   const leftBehind = await removeUnnamed(directory, manifest);
-  return { ...(await new Recovery(directory, logger, { progress }).run(manifest)), leftBehind };
+  return { ...(await recoverFrom(directory, manifest, { logger, progress })), leftBehind };
+}
+
+async function recoverFrom(
+  directory: DataDirectory,
+  manifest: Manifest,
+  { logger, progress }: { readonly logger: Logger; readonly progress: RecoveryProgress | undefined },
+): Promise<Omit<Recovered, 'leftBehind'>> {
+  const found = await new Recovery(directory, logger, { progress }).run(manifest);
+  try {
+    return { ...found, raftSnapshots: await recoverRaftSnapshot(directory, found.replay.raft, logger) };
+  } catch (error) {
+    await found.open?.file.close();
+    throw error;
+  }
 }
 
 /** The checkpoint and the oldest journal files and sorted sets, none of them open; damage in them is reported in `damage` alone. */
@@ -121,7 +137,7 @@ class Recovery {
     this.#logger = logger;
   }
 
-  async run({ checkpoint, entries }: Manifest): Promise<Omit<Recovered, 'leftBehind'>> {
+  async run({ checkpoint, entries }: Manifest): Promise<Omit<Recovered, 'leftBehind' | 'raftSnapshots'>> {
     if (checkpoint !== undefined) this.#checkpoint = await this.#applyCheckpoint(checkpoint);
     const last = entries.at(-1);
     this.#progress?.begin(entries.reduce((count, entry) => count + entry.files.length, 0));

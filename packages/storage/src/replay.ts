@@ -55,7 +55,7 @@ export class Replay {
     if ('id' in row) this.index(row.id).apply(row, at);
     else {
       this.raft.apply(row, at, payload);
-      if (row.kind === 'raft-healed') this.use.changes += 1;
+      if (row.kind === 'raft-healed' || row.kind === 'raft-snapshot') this.use.changes += 1;
     }
   }
 

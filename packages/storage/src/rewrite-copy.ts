@@ -175,8 +175,11 @@ class SetCopy {
       kept.push({ source, entries: await this.#sources.raftEntries(source) });
     }
     if (summary === undefined) return;
-    part.beginRaft(summary);
-    for (const { source, entries } of kept) {
+    // What later files discard, durably, is not carried on.
+    const { firstIndex } = this.#options.replay.raft;
+    part.beginRaft({ ...summary, keepFrom: Math.max(summary.keepFrom, firstIndex) });
+    for (const { source, entries: all } of kept) {
+      const entries = all.filter(({ index }) => index >= firstIndex);
       let at = 0;
       for await (const payload of this.#sources.raftPayloads(source, entries)) {
         const entry = entries[at];

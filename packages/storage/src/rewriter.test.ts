@@ -2,7 +2,7 @@
 import type { Disk, DiskFile } from '@sluice/base';
 import { DiskError, SeededRandom } from '@sluice/base';
 import { expect, test } from 'vitest';
-import { RaftModel } from './crash-history.testing.ts';
+import { raftSignature, RaftModel } from './crash-history.testing.ts';
 import { LogModel } from './log-model.ts';
 import type { LogStore } from './log-store.ts';
 import { MemoryDisk } from './memory-disk.ts';
@@ -54,8 +54,7 @@ async function differenceOf(
   if (found !== undefined || !opened) return found;
   const doubt = JSON.stringify([node.log.lossy, node.log.raft.doubtful, node.log.damaged]);
   if (doubt !== '[[],false,false]') return doubt;
-  const { hardState, entries } = node.log.raft.load();
-  const state = JSON.stringify([hardState, entries.map((entry) => ({ ...entry, payload: [...entry.payload] }))]);
+  const state = raftSignature(node.log.raft.load());
   return state === raft.signature() ? undefined : state;
 }
 
@@ -70,7 +69,7 @@ async function randomRun(seed: number): Promise<{ found: readonly string[]; rewr
   node.log.raft.load();
   for (let step = 1; step <= 400 && found.length === 0; step += 1) {
     const draw = random.below(30);
-    if (draw < 2) run.raft.step(node.log, random);
+    if (draw < 2) await run.raft.any(node.log, random);
     else if (draw < 3) run.logs.trimEach(node.log, random, () => undefined);
     else run.logs.step(node.log, random);
     if (random.below(3) === 0) await group(node);
@@ -79,6 +78,7 @@ async function randomRun(seed: number): Promise<{ found: readonly string[]; rewr
     if (opens) {
       rewrites += node.log.stats.rewrites;
       await node.close();
+      run.raft.opened();
       node = await openTestNode({ disk, limits });
     }
     const problem = opens || random.below(60) === 0 ? await differenceOf(node, run, opens) : undefined;

@@ -39,7 +39,7 @@ function hasFooter(bytes: Uint8Array, fileId: number): boolean {
 
 function regionsOf(name: string, bytes: Uint8Array): Region[] {
   const fileId = journalFileId(name) ?? checkpointFileId(name);
-  if (fileId === undefined) return [{ name, part: name, from: 0, to: bytes.length }];
+  if (fileId === undefined) return [{ name, part: name.replace(/-\d+$/, ''), from: 0, to: bytes.length }];
   const isFinished = bytes.length > journalHeaderBytes && hasFooter(bytes, fileId);
   const kind = journalFileId(name) === undefined ? 'checkpoint' : isFinished ? 'finished' : 'open';
   const regions: Region[] = [];
@@ -83,7 +83,7 @@ test('the directory has everything that there can be in one, and is read as it w
   const truth = await writeDirectory(disk);
   const names = [...(await filesOf(disk)).keys()].map((name) => name.replace(/\d+/, ''));
   expect(names.filter((name) => name === 'journal-.log').length).toBeGreaterThan(1);
-  expect(names).toEqual(expect.arrayContaining(['checkpoint-.log', 'identity', 'manifest']));
+  expect(names).toEqual(expect.arrayContaining(['checkpoint-.log', 'identity', 'manifest', 'raft-snapshot-']));
   expect(await readDirectory(disk, truth)).toBe('same');
 });
 
@@ -108,6 +108,7 @@ test('a flipped bit anywhere is told or refused where it matters, and nothing el
   expect(seen).toEqual({
     identity: 'refused',
     manifest: 'refused',
+    'raft-snapshot': 'told',
     // Repeated by the footer.
     'checkpoint header': 'same',
     'checkpoint entries': 'same told',

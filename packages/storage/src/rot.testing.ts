@@ -9,12 +9,21 @@ import { DataDirectory } from './data-directory.ts';
 import { IdentityStore } from './identity.ts';
 import type { LogStore } from './log-store.ts';
 import type { MemoryDisk } from './memory-disk.ts';
+import type { RaftSnapshot } from './raft-store.ts';
 import { at, testBatch, testSpan } from './test-batches.ts';
 import { TestClock } from './test-clock.ts';
 import { openTestNode, testLogId, type TestNode } from './test-node-log.ts';
 
 export const rotPath = '/node';
 const limits = { journalBytesMax: 24 * 1024, tailBytesMax: 0, spaceAheadBytes: 0 };
+
+/** That the Raft log starts with; three entries that it stands for are kept. */
+const rotSnapshot: RaftSnapshot = {
+  index: logIndex(16),
+  term: term(1),
+  meta: Uint8Array.of(1, 2, 3),
+  bytes: new Uint8Array(5000).fill(7),
+};
 
 /** What a log holds: its batches by base offset. */
 interface TrueLog {
@@ -34,7 +43,7 @@ export interface Truth {
 
 /**
  * Three logs, two of them trimmed so far that files were dropped, one truncated and written again, one deleted; Raft
- * entries. A file takes few groups. Ends with a node that was closed.
+ * entries, and a snapshot that they go on from. A file takes few groups. Ends with a node that was closed.
  */
 export async function writeDirectory(disk: MemoryDisk): Promise<Truth> {
   const script = new Script();
@@ -75,7 +84,9 @@ class Script {
     this.logs.delete(2);
     await write(1);
     for (const number of [0, 1]) this.#trim(node, number);
-    for (let n = 0; n < 14; n += 1) await write(n % 2);
+    for (let n = 0; n < 7; n += 1) await write(n % 2);
+    await this.#compact(node);
+    for (let n = 0; n < 7; n += 1) await write(n % 2);
     await node.close();
     if (node.log.failed !== undefined) throw node.log.failed;
   }
@@ -97,6 +108,15 @@ class Script {
     const payload = new Uint8Array(20).fill(this.raftEntries);
     const entry = { index: logIndex(this.raftEntries), term: term(1), kind: 1, payload };
     node.log.raft.persist({ entries: [entry] }, () => undefined);
+  }
+
+  async #compact({ log }: TestNode): Promise<void> {
+    await log.raft.saveSnapshot(rotSnapshot);
+    const { index, term: of } = rotSnapshot;
+    log.raft.persist(
+      { snapshot: { index, term: of, keepFrom: logIndex(index - 2), replacesLog: false } },
+      () => undefined,
+    );
   }
 
   #truncate(node: TestNode, number: number, to: number): void {
@@ -152,9 +172,14 @@ export async function readDirectory(disk: MemoryDisk, truth: Truth): Promise<Rea
     if (found === 'less' && !isTold) return { wrong: `log ${number} holds less, and nothing says so` };
   }
   if (!node.log.damaged && node.log.log(testLogId(2)).endOffset > 0) return { wrong: 'a deleted log is there again' };
-  const { entries } = node.log.raft.load();
+  const { snapshot, entries } = node.log.raft.load();
+  const isSnapshotSame = Buffer.compare(snapshot?.bytes ?? new Uint8Array(0), rotSnapshot.bytes) === 0;
+  if (snapshot !== null && !isSnapshotSame) return { wrong: 'the Raft snapshot has other bytes' };
   const isRaftSame =
-    entries.length === truth.raftEntries &&
+    isSnapshotSame &&
+    entries[0]?.index === rotSnapshot.index - 2 &&
+    entries.at(-1)?.index === truth.raftEntries &&
+    entries.length === truth.raftEntries - rotSnapshot.index + 3 &&
     entries.every(({ index, payload }) => payload.every((byte) => byte === index));
   if (!isRaftSame && !node.log.raft.doubtful)
     return { wrong: `there are ${entries.length} Raft entries without a doubt` };

@@ -12,6 +12,7 @@
 import type { LogId, LogIndex, Offset, Term } from '@sluice/base';
 import { ByteReader, ByteWriter, isPosition, logIndex, offset, term } from '@sluice/base';
 import { LogIdReader, LogIdWriter } from './log-id-bytes.ts';
+import { type RaftSnapshotRef, readRaftSnapshotRef, writeRaftSnapshotRef } from './raft-snapshot-file.ts';
 
 interface LogRow {
   readonly id: LogId;
@@ -64,6 +65,15 @@ export type Row =
     })
   | RaftHardStateRow
   | RaftEntryRow
+  | {
+      readonly kind: 'raft-snapshot';
+      readonly previousGroup: number;
+      readonly snapshot: RaftSnapshotRef;
+      readonly keepFrom: LogIndex;
+      readonly replacesLog: boolean;
+    }
+  /** The log is lost: it is empty, and starts with no snapshot. */
+  | { readonly kind: 'raft-reset'; readonly previousGroup: number }
   | { readonly kind: 'raft-truncate'; readonly previousGroup: number; readonly from: LogIndex }
   | { readonly kind: 'raft-doubtful'; readonly previousGroup: number }
   | { readonly kind: 'raft-healed'; readonly previousGroup: number };
@@ -83,6 +93,8 @@ const codes = {
   healed: 9,
   'raft-doubtful': 10,
   'raft-healed': 11,
+  'raft-snapshot': 12,
+  'raft-reset': 13,
 } as const satisfies Record<Row['kind'], number>;
 
 /** The frame that a table belongs to. */
@@ -164,11 +176,17 @@ export class RowWriter {
         writer.integer(row.bytes);
         writer.u32(row.crc);
         break;
+      case 'raft-snapshot':
+        writeRaftSnapshotRef(writer, row.snapshot);
+        writer.integer(row.keepFrom);
+        writer.u8(row.replacesLog ? 1 : 0);
+        break;
       case 'raft-truncate':
         writer.integer(row.from);
         break;
       case 'raft-doubtful':
       case 'raft-healed':
+      case 'raft-reset':
         break;
     }
   }
@@ -273,6 +291,13 @@ export class RowReader {
         const crc = reader.u32();
         return { kind: 'raft-entry', previousGroup, index, term: entryTerm, entryKind, payloadAt, bytes, crc };
       }
+      case codes['raft-snapshot']: {
+        const snapshot = readRaftSnapshotRef(reader);
+        const keepFrom = logIndex(reader.count());
+        return { kind: 'raft-snapshot', previousGroup, snapshot, keepFrom, replacesLog: reader.u8() === 1 };
+      }
+      case codes['raft-reset']:
+        return { kind: 'raft-reset', previousGroup };
       case codes['raft-truncate']:
         return { kind: 'raft-truncate', previousGroup, from: logIndex(reader.count()) };
       case codes['raft-doubtful']:

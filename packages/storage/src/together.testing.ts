@@ -6,7 +6,7 @@
  */
 import type { Clock, LogFields, Logger, Random, Timer } from '@sluice/base';
 import { offset, SeededRandom, SluiceError } from '@sluice/base';
-import { raftSignature, RaftModel } from './crash-history.testing.ts';
+import { raftSignature, RaftModel, wrongLog } from './crash-history.testing.ts';
 import type { AskedLog } from './asked-log.ts';
 import { DataDirectory } from './data-directory.ts';
 import type { DiskOperation } from './disk-faults.ts';
@@ -244,14 +244,16 @@ export class Together {
       const text = logText({ start: log.startOffset, end: log.endOffset, batches: held });
       if (text !== '') lines.push(`log ${number} ${text}`);
     }
-    const { hardState, entries } = node.raft.load();
+    const raft = node.raft.load();
+    const unfit = wrongLog(raft);
+    if (unfit !== undefined) throw new Error(`recovered: ${unfit}`);
     const found = lines.toSorted().join('\n');
-    const logs = this.#states.goOnFrom(found, raftSignature(hardState, entries));
+    const logs = this.#states.goOnFrom(found, raftSignature(raft));
     if (logs === undefined) {
-      throw new Error(`recovered\n${found}\n${raftSignature(hardState, entries)}\nmay be\n${this.#states.describe()}`);
+      throw new Error(`recovered\n${found}\n${raftSignature(raft)}\nmay be\n${this.#states.describe()}`);
     }
     this.#logs = new Map(logs);
-    this.#raft = new RaftModel(hardState, entries);
+    this.#raft = new RaftModel(raft);
     for (const [number, floor] of this.#floors) {
       if (this.#log(number).start < floor) this.#fail(`log ${number} starts below ${floor} again`);
     }
@@ -304,11 +306,22 @@ export class Together {
     else if (draw < 29) this.#restart(number, log);
     else if (draw < 30) this.#delete(number, log);
     else if (draw < 32) this.#compact(life);
-    else if (draw < 34) this.#raft.step(node, random);
+    else if (draw < 34) this.#raftStep(node);
     else this.#read(number, log);
     this.#states.add(new Map(this.#logs), this.#raft.signature());
     const state = this.#states.last;
     if (random.below(3) === 0) node.raft.persist({}, () => this.#states.reached(state));
+  }
+
+  #raftStep(node: NodeLog): void {
+    const random = this.#random;
+    const draw = random.below(4);
+    if (draw < 2) this.#raft.step(node, random);
+    else if (draw < 3) this.#raft.compact(node, random);
+    else if (this.#raft.saving < 3) {
+      // It is rejected when the node was closed meanwhile: nothing names it then.
+      void this.#raft.save(node, random).catch(() => undefined);
+    }
   }
 
   get #next(): number {

@@ -9,18 +9,20 @@ import type { DataDirectory } from './data-directory.ts';
 import { journalFileId, journalHeaderBytes, sortedFileId } from './journal-file.ts';
 import { fileName } from './live-files.ts';
 import { type Manifest, manifestRemedy } from './manifest.ts';
+import { raftSnapshotFileId } from './raft-snapshot-file.ts';
 import { removalStepBytes } from './removal.ts';
 
 /**
- * Journal files get their first group, and checkpoints are made, only after a manifest names a file: what holds data
+ * Journal files get their first group, and checkpoints and Raft snapshots are made, only after a manifest names a file: what holds data
  * without one is damage.
  */
 export async function refuseLostManifest(directory: DataDirectory): Promise<void> {
   for (const name of await directory.disk.list(directory.path)) {
-    if (fileIdOf(name) === undefined) continue;
+    const isSnapshot = raftSnapshotFileId(name) !== undefined;
+    if (!isSnapshot && fileIdOf(name) === undefined) continue;
     const file = await directory.disk.open(directory.file(name), 'existing');
     try {
-      if ((await file.size()) <= journalHeaderBytes) continue;
+      if (!isSnapshot && (await file.size()) <= journalHeaderBytes) continue;
     } finally {
       await file.close();
     }
