@@ -42,7 +42,7 @@ const sections: Readonly<Record<string, readonly string[]>> = {
     'membership-new-voter-votes',
   ],
   'Thesis §4.2.3 servers that were removed': ['membership-removed-while-away', 'membership-hint', 'stickiness'],
-  'Thesis §6.2 check-quorum': ['check-quorum', 'check-quorum-one-answers'],
+  'Thesis §6.2 check-quorum': ['check-quorum', 'check-quorum-one-answers', 'check-quorum-asking'],
   'Thesis §6.4 ReadIndex': ['read-index', 'read-index-own-term', 'read-index-replaced'],
   'Thesis §9.6 pre-vote': ['pre-vote', 'election'],
   'Thesis §10.2.1 the leader writes in parallel': ['acknowledgement-held', 'replication'],
