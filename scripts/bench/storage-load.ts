@@ -16,6 +16,7 @@ import { SystemClock } from '../../packages/wire/src/system-clock.ts';
 import { CountingDisk } from './counting-disk.ts';
 import { rounded } from './figure.ts';
 import { latencyFigures, type LatencyFigures } from './storage-samples.ts';
+import { WaitingBatches } from './storage-waiting.ts';
 
 export interface Load {
   readonly batchBytes: number;
@@ -126,11 +127,8 @@ export async function measureLoad(at: string, load: Load, { warmupMs, measuredMs
 const pendingBytesMax = 16 * 1024 * 1024;
 const pendingBatchesMax = 8192;
 
-interface Appended {
-  readonly end: number;
-  readonly dueMs: number;
-  readonly buffer: Uint8Array;
-}
+/** Within a turn the clock is read again after so many partitions were told: as precise, and for one as for thousands. */
+const toldByOneTime = 64;
 
 export const logOf = (log: NodeLog, partition: number): LogStore =>
   log.log({ topicId: topicId('1'.repeat(32)), partition: partitionIndex(partition), kind: LogKind.data });
@@ -144,7 +142,7 @@ export class LoadRun {
   appendedBytes = 0;
   readonly #load: Load;
   readonly #logs: readonly LogStore[];
-  readonly #waiting: Appended[][] = [];
+  readonly #waiting: WaitingBatches;
   /** Batches to append again; the tail may still hold them, but nobody reads it. */
   readonly #spare: Uint8Array[] = [];
   readonly #template: Uint8Array;
@@ -154,14 +152,16 @@ export class LoadRun {
   #startedMs = 0;
   #wake: () => void = () => undefined;
   #waking = false;
+  #toldAtMs = 0;
+  #toldInTurn = 0;
 
   constructor(log: NodeLog, load: Load) {
     this.#load = load;
     this.#template = batchOf(load.batchBytes);
     this.batchBytes = this.#template.length;
     this.#logs = Array.from({ length: load.partitions }, (_, partition) => logOf(log, partition));
+    this.#waiting = new WaitingBatches(load.partitions, this.#pendingMax);
     for (const [at, each] of this.#logs.entries()) {
-      this.#waiting.push([]);
       each.onDurable = (end) => this.#onDurable(at, end);
     }
   }
@@ -219,33 +219,30 @@ export class LoadRun {
     const buffer = this.#spare.pop() ?? this.#template.slice();
     patchBatch(buffer, 0, { baseOffset: log.endOffset, leaderEpoch: leaderEpoch(0) });
     const end = offset(log.endOffset + 1);
-    this.#waiting[partition]?.push({ end, dueMs, buffer });
+    this.#waiting.add(partition, end, { dueMs, buffer });
     this.appendedBytes += buffer.length;
     log.append(buffer, { baseOffset: log.endOffset, endOffset: end });
   }
 
   #onDurable(partition: number, end: number): void {
-    const waiting = this.#waiting[partition] ?? [];
-    const nowMs = performance.now();
-    let done = 0;
-    for (; done < waiting.length; done += 1) {
-      const appended = waiting[done];
-      if (appended === undefined || appended.end > end) break;
-      this.latenciesMs.push(nowMs - appended.dueMs);
-      if (this.#load.isFresh !== true) this.#spare.push(appended.buffer);
-    }
-    // Over many partitions that is one each time: no array for it.
-    if (done === waiting.length) waiting.length = 0;
-    else waiting.splice(0, done);
-    this.#pending -= done;
+    if (!this.#waking || this.#toldInTurn % toldByOneTime === 0) this.#toldAtMs = performance.now();
+    this.#toldInTurn += 1;
+    while (this.#waiting.take(partition, end, this.#onTaken));
     // After everybody in the group was told, and once: over many partitions that would cost as much as the log.
     if (this.#waking) return;
     this.#waking = true;
     queueMicrotask(() => {
       this.#waking = false;
+      this.#toldInTurn = 0;
       this.#wake();
     });
   }
+
+  readonly #onTaken = (dueMs: number, buffer: Uint8Array): void => {
+    this.latenciesMs.push(this.#toldAtMs - dueMs);
+    if (this.#load.isFresh !== true) this.#spare.push(buffer);
+    this.#pending -= 1;
+  };
 }
 
 /** One record that fills a batch of about this size. */
