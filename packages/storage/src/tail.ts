@@ -11,63 +11,14 @@
  */
 import { readBatchHeader } from '@sluice/record';
 import type { StoredBytes } from './group.ts';
+import { type ChunkOwner, chunkOverheadBytes, type Store, TailChunks } from './tail-chunks.ts';
 
 /** Smaller appends are copied: a 100-byte slice would pin the 64 KiB socket buffer that it came in. */
 const keptBytesMin = 16 * 1024;
 const arenaBytes = 64 * 1024;
-/** About what a chunk takes beside its bytes. */
-const chunkOverheadBytes = 144;
-
-/** A backing store that chunks lie in. */
-interface Store {
-  readonly bytes: Uint8Array;
-  chunks: number;
-}
-
-/** Whole batches, in one store. A view of them is made when they are read: most never are. */
-class Chunk {
-  readonly base: number;
-  end: number;
-  readonly held: Store;
-  readonly from: number;
-  to: number;
-  /** The group that makes it durable. */
-  readonly group: number;
-  readonly owner: LogTail;
-  dropped = false;
-
-  constructor(span: Span, place: Place, group: number, owner: LogTail) {
-    this.base = span.baseOffset;
-    this.end = span.endOffset;
-    this.held = place.held;
-    this.from = place.from;
-    this.to = place.from + place.bytes;
-    this.group = group;
-    this.owner = owner;
-  }
-
-  get store(): Uint8Array {
-    return this.held.bytes;
-  }
-
-  get length(): number {
-    return this.to - this.from;
-  }
-
-  get bytes(): Uint8Array {
-    return this.held.bytes.subarray(this.from, this.to);
-  }
-}
-
 interface Span {
   readonly baseOffset: number;
   readonly endOffset: number;
-}
-
-interface Place {
-  readonly held: Store;
-  readonly from: number;
-  readonly bytes: number;
 }
 
 export class Tail {
@@ -76,9 +27,7 @@ export class Tail {
   /** Of the newest chunk: the next one mostly lies in the same. */
   #store: Store | undefined;
   #bytes = 0;
-  /** In the order of the node log; everything before `#first` is gone, and no longer referred to. */
-  #chunks: (Chunk | undefined)[] = [];
-  #first = 0;
+  readonly chunks = new TailChunks();
   #durableGroup = 0;
   #arena = new Uint8Array(0);
   #arenaUsed = 0;
@@ -91,16 +40,14 @@ export class Tail {
     return this.#bytes;
   }
 
-  /** Keeps the buffer itself when it is large, else a copy in an arena. */
-  add(batches: Uint8Array, span: Span, group: number, owner: LogTail): Chunk {
+  /** Keeps the buffer itself when it is large, else a copy in an arena; number of the chunk. */
+  add(batches: Uint8Array, { baseOffset, endOffset }: Span, group: number, owner: ChunkOwner): number {
     const isCopied = batches.length < keptBytesMin;
     const from = isCopied ? this.#copy(batches) : batches.byteOffset;
     const held = this.#storeOf(isCopied ? this.#arena.buffer : batches.buffer);
     held.chunks += 1;
     this.#bytes += chunkOverheadBytes;
-    const chunk = new Chunk(span, { held, from, bytes: batches.length }, group, owner);
-    this.#chunks.push(chunk);
-    return chunk;
+    return this.chunks.add({ baseOffset, endOffset, held, from, bytes: batches.length, group, owner });
   }
 
   /** Where it lies in the arena. */
@@ -133,11 +80,10 @@ export class Tail {
   }
 
   /** The log no longer holds it. */
-  drop(chunk: Chunk): void {
-    if (chunk.dropped) return;
-    chunk.dropped = true;
+  drop(chunk: number): void {
+    const held = this.chunks.drop(chunk);
+    if (held === undefined) return;
     this.#bytes -= chunkOverheadBytes;
-    const { held } = chunk;
     held.chunks -= 1;
     if (held.chunks > 0) return;
     const { buffer } = held.bytes;
@@ -149,144 +95,140 @@ export class Tail {
 
   evict(durableGroup: number): void {
     this.#durableGroup = durableGroup;
-    while (this.#first < this.#chunks.length) {
-      const chunk = this.#chunks[this.#first];
-      if (chunk === undefined) break;
-      if (!chunk.dropped) {
-        if (this.#bytes <= this.#bytesMax || chunk.group > durableGroup) break;
-        chunk.owner.evictFirst(chunk);
+    const { chunks } = this;
+    while (chunks.first < chunks.next) {
+      const chunk = chunks.first;
+      const owner = chunks.owner(chunk);
+      if (owner !== undefined) {
+        if (this.#bytes <= this.#bytesMax || chunks.group(chunk) > durableGroup) break;
+        owner.evictFirst(chunk);
         this.drop(chunk);
       }
-      this.#chunks[this.#first] = undefined;
-      this.#first += 1;
-    }
-    if (this.#first > 1024 && this.#first * 2 > this.#chunks.length) {
-      this.#chunks = this.#chunks.slice(this.#first);
-      this.#first = 0;
+      chunks.forgetFirst();
     }
   }
 }
 
 /** The tail of one log. */
-export class LogTail {
+export class LogTail implements ChunkOwner {
   readonly #tail: Tail;
-  /** Slots before `#first` are empty: what was evicted must not be referred to from here. */
-  #chunks: (Chunk | undefined)[] = [];
+  readonly #chunks: TailChunks;
+  /** Numbers of its chunks; those before `#first` are gone. */
+  #numbers: number[] = [];
   #first = 0;
 
   constructor(tail: Tail) {
     this.#tail = tail;
+    this.#chunks = tail.chunks;
   }
 
   /** First offset in memory; undefined when there is none. */
   get base(): number | undefined {
-    return this.#chunks[this.#first]?.base;
+    const oldest = this.#oldest;
+    return oldest === undefined ? undefined : this.#chunks.base(oldest);
   }
 
   /** What is kept of the batches; `group` makes them durable. */
   add(batches: Uint8Array, span: Span, group: number): StoredBytes {
     const chunk = this.#tail.add(batches, span, group, this);
-    this.#chunks.push(chunk);
+    this.#numbers.push(chunk);
+    const kept = this.#chunks.stored(chunk);
     this.#tail.added();
-    return chunk;
+    return kept;
   }
 
   /** Whole batches from the one that contains `from`; `from` must be at or after `base` and before `upTo`. */
   read(from: number, upTo: number, bytesMax: number): { batches: Uint8Array[]; bytes: number; end: number } {
+    const chunks = this.#chunks;
     const batches: Uint8Array[] = [];
     let bytes = 0;
     let end = from;
-    for (let at = this.#find(from); at < this.#chunks.length; at += 1) {
-      const chunk = this.#chunks[at];
-      if (chunk === undefined) break;
-      const whole = chunk.base >= from && chunk.end <= upTo && bytes + chunk.length <= bytesMax;
-      const part = whole
-        ? { bytes: chunk.bytes, end: chunk.end }
-        : slice(chunk, { from, upTo, bytesMax: bytesMax - bytes, atLeastOne: batches.length === 0 });
+    for (let at = this.#find(from); at < this.#numbers.length; at += 1) {
+      const chunk = this.#numbers[at] ?? 0;
+      const all = { bytes: chunks.bytes(chunk), end: chunks.end(chunk) };
+      const isWhole = chunks.base(chunk) >= from && all.end <= upTo && bytes + all.bytes.length <= bytesMax;
+      const part = isWhole
+        ? all
+        : slice(all.bytes, { from, upTo, bytesMax: bytesMax - bytes, atLeastOne: batches.length === 0 });
       if (part.bytes.length > 0) {
         batches.push(part.bytes);
         bytes += part.bytes.length;
         end = part.end;
       }
-      if (part.end < chunk.end || part.bytes.length === 0) break;
+      if (part.end < all.end || part.bytes.length === 0) break;
     }
     return { batches, bytes, end };
   }
 
   /** Keeps what lies below `to`, a batch boundary. */
   cut(to: number): void {
-    while (this.#chunks.length > this.#first) {
-      const chunk = this.#chunks.at(-1);
-      if (chunk === undefined || chunk.end <= to) return;
-      if (chunk.base < to) {
-        const part = slice(chunk, { from: chunk.base, upTo: to, bytesMax: chunk.length, atLeastOne: false });
-        chunk.to = chunk.from + part.bytes.length;
-        chunk.end = part.end;
+    const chunks = this.#chunks;
+    while (this.#numbers.length > this.#first) {
+      const chunk = this.#numbers.at(-1) ?? 0;
+      const from = chunks.base(chunk);
+      if (chunks.end(chunk) <= to) return;
+      if (from < to) {
+        const all = chunks.bytes(chunk);
+        const part = slice(all, { from, upTo: to, bytesMax: all.length, atLeastOne: false });
+        chunks.cut(chunk, { end: part.end, bytes: part.bytes.length });
         return;
       }
-      this.#chunks.pop();
+      this.#numbers.pop();
       this.#tail.drop(chunk);
     }
   }
 
   /** Forgets chunks that lie wholly below `start`. */
   dropBelow(start: number): void {
-    for (
-      let chunk = this.#chunks[this.#first];
-      chunk !== undefined && chunk.end <= start;
-      chunk = this.#chunks[this.#first]
-    ) {
-      this.evictFirst(chunk);
-      this.#tail.drop(chunk);
-    }
+    this.#dropWhile((chunk) => this.#chunks.end(chunk) <= start);
   }
 
   /** What begins below `to` is read from its file from now on: all of it is durable. */
   evictBelow(to: number): void {
-    for (
-      let chunk = this.#chunks[this.#first];
-      chunk !== undefined && chunk.base < to;
-      chunk = this.#chunks[this.#first]
-    ) {
-      this.evictFirst(chunk);
-      this.#tail.drop(chunk);
+    this.#dropWhile((chunk) => this.#chunks.base(chunk) < to);
+  }
+
+  evictFirst(chunk: number): void {
+    if (this.#oldest !== chunk) return;
+    this.#first += 1;
+    if (this.#first > 64 && this.#first * 2 > this.#numbers.length) {
+      this.#numbers = this.#numbers.slice(this.#first);
+      this.#first = 0;
     }
   }
 
-  evictFirst(chunk: Chunk): void {
-    if (this.#chunks[this.#first] !== chunk) return;
-    this.#chunks[this.#first] = undefined;
-    this.#first += 1;
-    if (this.#first > 64 && this.#first * 2 > this.#chunks.length) {
-      this.#chunks = this.#chunks.slice(this.#first);
-      this.#first = 0;
+  get #oldest(): number | undefined {
+    return this.#first < this.#numbers.length ? this.#numbers[this.#first] : undefined;
+  }
+
+  #dropWhile(isGone: (chunk: number) => boolean): void {
+    for (let chunk = this.#oldest; chunk !== undefined && isGone(chunk); chunk = this.#oldest) {
+      this.evictFirst(chunk);
+      this.#tail.drop(chunk);
     }
   }
 
   #find(offset: number): number {
     let low = this.#first;
-    let high = this.#chunks.length;
+    let high = this.#numbers.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((this.#chunks[middle]?.base ?? 0) <= offset) low = middle + 1;
+      if (this.#chunks.base(this.#numbers[middle] ?? 0) <= offset) low = middle + 1;
       else high = middle;
     }
     return Math.max(this.#first, low - 1);
   }
 }
 
-export interface SliceLimits {
+interface SliceLimits {
   readonly from: number;
   readonly upTo: number;
   readonly bytesMax: number;
   readonly atLeastOne: boolean;
 }
 
-/** The batches of `chunk` from the one that contains `from`, without copying. */
-export function slice(
-  { bytes: all }: { readonly base: number; readonly bytes: Uint8Array },
-  limits: SliceLimits,
-): { bytes: Uint8Array; end: number } {
+/** The batches from the one that contains `from`, without copying. */
+function slice(all: Uint8Array, limits: SliceLimits): { bytes: Uint8Array; end: number } {
   let first = -1;
   let at = 0;
   let end = limits.from;
