@@ -61,6 +61,10 @@ export class GroupInvariants {
     this.#initialVoters = voters;
   }
 
+  get committedVoters(): readonly MemberId[] {
+    return votersIn(this.committed.map(({ entry }) => entry)) ?? this.#initialVoters;
+  }
+
   get leaders(): number {
     return this.#leaderOfTerm.size;
   }
@@ -328,7 +332,7 @@ export class GroupInvariants {
       invariant(kept >= (this.#kept.get(id) ?? 0), 'G6: a committed entry left a disk', { member: id, kept });
       this.#kept.set(id, kept);
     }
-    this.#assertQuorumLog(this.#committedVoters());
+    this.#assertQuorumLog(this.committedVoters);
     const leaders = [...this.#members.values()].filter(({ raft }) => raft.isLeader);
     const newest = leaders.toSorted((left, right) => right.raft.term - left.raft.term)[0];
     if (newest !== undefined) this.#assertQuorumLog(newest.raft.voters);
@@ -354,10 +358,6 @@ export class GroupInvariants {
       lacking,
       voters,
     });
-  }
-
-  #committedVoters(): readonly MemberId[] {
-    return votersIn(this.committed.map(({ entry }) => entry)) ?? this.#initialVoters;
   }
 
   /** As its own log says. */

@@ -12,10 +12,12 @@
  * - `snapshot <member>`: begins to save one of what is applied; `save <member> [count]`: completes saves, all by default
  * - `deliver|repeat|drop <from> <to> [position]`: the message at a position (0: oldest) between two; `repeat` keeps it
  * - `deliver|drop all [member]`: everything in the network now, or all that goes to or comes from one
- * - `damage <from> <to> [position]`: flips a bit of the snapshot chunk at that position
+ * - `damage <from> <to> chunk|whole`: flips a bit of the first snapshot chunk between two; with `whole` its own checksum
+ *   fits again, as if the sender had read it so
  * - `cut <member>…`: from now on nothing reaches or leaves these; without members all are joined again
  * - `ask-vote <from> <to> <term>`: a real vote request out of nowhere, with a log ahead of all
- * - `settle`: persist and deliver until nothing moves, showing only what commits and who leads
+ * - `settle [member]…`: persist and deliver until nothing moves, showing only what commits and who leads; the writes of
+ *   those named wait
  * - `restart <member>`: loses what is not durable; `show <member>…`, `network`
  */
 import { logIndex, term, utf8Encode } from '@sluice/base';
@@ -23,7 +25,7 @@ import type { Random } from '@sluice/base';
 import { defaultRaftConfig } from './config.ts';
 import type { RaftEffects } from './effects.ts';
 import { effectsText, entryText, messageText } from './effects-text.ts';
-import { MemoryMember, votersOf } from './memory-member.ts';
+import { MemoryMember, testChecksum, votersOf } from './memory-member.ts';
 import { memberId } from './messages.ts';
 import type { Entry, Envelope, MemberId } from './messages.ts';
 
@@ -92,7 +94,7 @@ export class Interaction {
       for (const message of taken) this.#deliver(message);
     },
     drop: (words) => void this.#take(words),
-    settle: () => this.#settle(),
+    settle: (held) => this.#settle(held),
     cut: (names) => {
       this.#cut = new Set(names);
     },
@@ -196,12 +198,15 @@ export class Interaction {
     for (const line of shown) this.#lines.push(`${member.raft.self} ${line}`);
   }
 
-  #damage([from, to, position]: readonly string[]): void {
-    const under = this.#network.filter((sent) => sent.from === from && sent.to === to);
-    const sent = under[Number(position ?? 0)];
+  #damage([from, to, part]: readonly string[]): void {
+    const isChunk = (sent: InFlight): boolean =>
+      sent.from === from && sent.to === to && sent.message.kind === 'snapshot-chunk';
+    const at = this.#network.findIndex(isChunk);
+    const sent = this.#network[at];
     if (sent?.message.kind !== 'snapshot-chunk') throw new Error('no snapshot chunk there');
-    const chunk = Uint8Array.from(sent.message.chunk, (byte, at) => (at === 0 ? byte ^ 1 : byte));
-    this.#network[this.#network.indexOf(sent)] = { ...sent, message: { ...sent.message, chunk } };
+    const chunk = Uint8Array.from(sent.message.chunk, (byte, position) => (position === 0 ? byte ^ 1 : byte));
+    const chunkChecksum = part === 'whole' ? testChecksum(chunk) : sent.message.chunkChecksum;
+    this.#network[at] = { ...sent, message: { ...sent.message, chunk, chunkChecksum } };
   }
 
   #take(words: readonly string[]): InFlight[] {
@@ -221,7 +226,7 @@ export class Interaction {
     this.#member(to).step({ kind: 'message', from, message, nowMs: this.#nowMs });
   }
 
-  #settle(): void {
+  #settle(held: readonly string[]): void {
     this.#isTerse = true;
     for (let rounds = 0; ; rounds += 1) {
       if (rounds > 1000) throw new Error('the group does not settle');
@@ -230,7 +235,7 @@ export class Interaction {
       for (const message of sent) this.#deliver(message);
       let moved = sent.length > 0;
       for (const member of this.#members.values()) {
-        if (member.writing.length + member.saving.length === 0) continue;
+        if (member.writing.length + member.saving.length === 0 || held.includes(member.raft.self)) continue;
         moved = true;
         member.completeWrites(member.writing.length, this.#nowMs);
         member.completeSaves(member.saving.length, this.#nowMs);

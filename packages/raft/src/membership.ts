@@ -96,3 +96,10 @@ export class Memberships {
 }
 
 const idsOf = ({ voters }: Membership): readonly MemberId[] => voters.map(({ id }) => id);
+
+/** One entry has one index, but another leader may have put another entry there. */
+export const isSameMembership = (one: Membership, other: Membership): boolean =>
+  one === other ||
+  (one.index === other.index &&
+    one.voters.length === other.voters.length &&
+    one.voters.every(({ id, address }, at) => id === other.voters[at]?.id && address === other.voters[at]?.address));

@@ -238,7 +238,10 @@ export class RandomGroup {
 
   /** A wiped disk is another member (P9): it comes back with nothing, under a name of its own. */
   #wipeObserver(): void {
-    const isVoter = (id: MemberId): boolean => [...this.#members.values()].some(({ raft }) => raft.voters.includes(id));
+    // A change that takes it out may still come to nothing.
+    const { committedVoters } = this.#invariants;
+    const isVoter = (id: MemberId): boolean =>
+      committedVoters.includes(id) || [...this.#members.values()].some(({ raft }) => raft.voters.includes(id));
     const wiped = [...this.#members.keys()].find((id) => !isVoter(id));
     if (wiped === undefined) return;
     this.coverage.wiped += 1;

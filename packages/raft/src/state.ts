@@ -14,7 +14,7 @@ import type { RaftConfig } from './config.ts';
 import type { HardState, Leadership, Persist, RaftEffects, Role } from './effects.ts';
 import { LogView } from './log-view.ts';
 import type { Entry, MemberId, Membership, RaftMessage, ReplicationSession, Snapshot, Voter } from './messages.ts';
-import { Memberships } from './membership.ts';
+import { isSameMembership, Memberships } from './membership.ts';
 import { Outbox } from './outbox.ts';
 import type { Progress } from './progress.ts';
 import type { IncomingSnapshot } from './incoming-snapshot.ts';
@@ -315,7 +315,7 @@ export class RaftState {
       leadership.leader === this.#shown.leader;
     this.#shown = leadership;
     const { membership } = this;
-    const isMembershipShown = membership === this.#shownMembership;
+    const isMembershipShown = isSameMembership(membership, this.#shownMembership);
     this.#shownMembership = membership;
     return {
       persist,
