@@ -2,18 +2,18 @@
  * A whole cluster in one thread: the nodes that `server` assembles for real, over a simulated clock, network and disk.
  * A node's disk outlives its processes; everything else of a process ends with `kill`.
  */
-import type { Halt, LogFields, Logger, Random } from '@sluice/base';
+import { crc32 } from 'node:zlib';
+import type { Halt, LogFields, Logger, Random, Transport } from '@sluice/base';
 import { assembleNode, loadConfig } from '@sluice/server';
 import type { Node, NodeConfig, NodeInspection } from '@sluice/server';
-import { type CrashOptions, type DiskOperationKind, MemoryDisk } from '@sluice/storage';
-import { inlineZlib, MemoryNetwork, MemoryTransport } from '@sluice/wire';
-import { SimClock, Simulation } from './simulation.ts';
+import { type CrashOptions, MemoryDisk } from '@sluice/storage';
+import { inlineZlib, MemoryNetwork, MemoryTransport, readContract } from '@sluice/wire';
+import { DiskConditions } from './faults/disk-conditions.ts';
+import { NetworkConditions } from './faults/network-conditions.ts';
+import { withRaftFaults } from './faults/raft-messages.ts';
+import { MachineTime, ProcessGate, SimClock } from './sim-clock.ts';
+import { Simulation } from './simulation.ts';
 import { lyingAboutLogSyncs } from './unsynced-disk.ts';
-
-/** Simulated machines are slower than loopback and faster than a wide network. */
-const networkDelayUs = { min: 100, max: 600 };
-const diskDelayMs = { sync: 1.5, other: 0.1 };
-const flushes: ReadonlySet<DiskOperationKind> = new Set(['sync', 'syncDirectory', 'writeDurable']);
 
 export interface LogLine {
   readonly atMs: number;
@@ -27,19 +27,33 @@ type Settings = Readonly<Record<string, unknown>>;
 
 interface Process {
   readonly node: Node;
-  readonly clock: SimClock;
+  readonly gate: ProcessGate;
 }
 
 interface Machine {
   readonly id: number;
   readonly name: string;
+  readonly time: MachineTime;
+  readonly diskConditions: DiskConditions;
   disk: MemoryDisk;
   process: Process | undefined;
   lives: number;
 }
 
+export interface Loss {
+  /** Default: a power cut of the disk that keeps nothing unsynced. `kept`: the machine goes on, the process alone ends. */
+  readonly disk?: CrashOptions | 'kept';
+  /** The other ends are not told, as of a machine that lost power. */
+  readonly silent?: boolean;
+}
+
+/** Room that no test fills by chance. */
+export const diskBytes = 1024 ** 4;
 const portBase = 7650;
 const address = (id: number, port: number): string => `10.0.0.${id}:${portBase + port}`;
+
+export const nodeAddress = (id: number, listener: 'client' | 'peer'): string =>
+  address(id, listener === 'client' ? 0 : 1);
 
 export class SimCluster {
   readonly simulation: Simulation;
@@ -49,9 +63,12 @@ export class SimCluster {
   readonly log: LogLine[] = [];
   /** Nodes that stopped themselves, with why. */
   readonly halted: { readonly node: string; readonly reason: Error }[] = [];
+  /** Power cuts that found something unsynced on the disk. */
+  unsyncedLosses = 0;
+  readonly conditions: NetworkConditions;
+  /** What nodes say at any level, beside `log`, which has no `debug`. */
+  onLine: ((line: LogLine) => void) | undefined;
   readonly #machines: readonly Machine[];
-  readonly #delays: Random;
-
   readonly #settingsOf: (id: number) => Settings;
   readonly #voters: readonly number[];
 
@@ -62,15 +79,22 @@ export class SimCluster {
     settings: Settings | ((id: number) => Settings) = {},
     voters?: readonly number[],
   ) {
+    readContract();
     this.#settingsOf = typeof settings === 'function' ? settings : () => settings;
     this.#voters = voters ?? Array.from({ length: nodes }, (_, at) => at + 1);
     this.simulation = new Simulation(seed);
-    this.#delays = this.simulation.random.fork('network');
-    const { min, max } = networkDelayUs;
+    const { simulation } = this;
+    this.conditions = new NetworkConditions(simulation.random.fork('network'));
     this.network = new MemoryNetwork({
-      clock: new SimClock(this.simulation, 'network'),
-      schedule: ({ from, to }, deliver) => {
-        this.simulation.schedule(min + this.#delays.below(max - min), `${from}>${to}`, deliver);
+      clock: new SimClock(simulation, 'network'),
+      schedule: (link, deliver, bytes) => {
+        const { from, to } = link;
+        for (const chunk of bytes) simulation.note(crc32(chunk));
+        simulation.schedule(this.conditions.delayUs(link, simulation.nowMs), `${from}>${to}`, () => {
+          const gate = link.kernel === true ? undefined : this.#machineNamed(to)?.process?.gate;
+          if (gate === undefined) deliver();
+          else gate.passOrAtDeath(deliver);
+        });
       },
     });
     this.#machines = Array.from({ length: nodes }, (_, at) => this.#machine(at + 1));
@@ -84,19 +108,60 @@ export class SimCluster {
     return this.#machines.map(({ id }) => id);
   }
 
+  get voterIds(): readonly number[] {
+    return this.#voters;
+  }
+
   async start(...ids: readonly number[]): Promise<void> {
     const chosen = ids.length === 0 ? this.#machines : ids.map((id) => this.#at(id));
     const starting = chosen.map((machine) => this.#startProcess(machine));
     await this.simulation.settle('nodes start', 30_000, Promise.all(starting));
   }
 
+  /** Resolves when it runs, false when it could not: its process is gone again then. */
+  async boot(id: number): Promise<boolean> {
+    const machine = this.#at(id);
+    if (machine.process !== undefined) return true;
+    const life = machine.lives + 1;
+    try {
+      await this.#startProcess(machine);
+      return true;
+    } catch (error) {
+      if (machine.lives === life && machine.process !== undefined) {
+        this.halted.push({ node: machine.name, reason: error as Error });
+        this.lose(id, { disk: 'kept' });
+      }
+      return false;
+    }
+  }
+
   /** SIGKILL and loss of power at once: the process ends, and with it whatever its disk had not synced. */
   kill(id: number, keep: CrashOptions['keep'] = 'nothing', tearLastWrite?: Random): void {
+    this.lose(id, { disk: tearLastWrite === undefined ? { keep } : { keep, tearLastWrite } });
+  }
+
+  lose(id: number, { disk = { keep: 'nothing' }, silent = false }: Loss): void {
     const machine = this.#at(id);
-    machine.process?.clock.die();
+    const { process } = machine;
     machine.process = undefined;
-    this.network.crash(machine.name);
-    machine.disk.crash(tearLastWrite === undefined ? { keep } : { keep, tearLastWrite });
+    process?.gate.die();
+    if (silent) this.network.losePower(machine.name);
+    else this.network.crash(machine.name);
+    if (disk === 'kept') machine.disk.killProcess();
+    else {
+      if (disk.keep !== 'everything' && machine.disk.unsyncedChanges > 0) this.unsyncedLosses += 1;
+      machine.disk.crash(disk);
+    }
+    machine.diskConditions.clear();
+  }
+
+  /** SIGSTOP: timers and deliveries wait. */
+  pause(id: number): void {
+    this.#at(id).process?.gate.pause();
+  }
+
+  resume(id: number): void {
+    this.#at(id).process?.gate.resume();
   }
 
   /** SIGTERM: the node stops in order, and its process is gone. */
@@ -109,17 +174,42 @@ export class SimCluster {
   /** An empty disk in place of the one there was; the node must be dead. */
   wipe(id: number): void {
     const machine = this.#at(id);
-    machine.disk = this.#newDisk(machine.name);
+    machine.disk = this.#newDisk(machine.name, machine.diskConditions);
+  }
+
+  isRunning(id: number): boolean {
+    return this.#at(id).process !== undefined;
+  }
+
+  isPaused(id: number): boolean {
+    return this.#at(id).process?.gate.paused === true;
+  }
+
+  lives(id: number): number {
+    return this.#at(id).lives;
+  }
+
+  name(id: number): string {
+    return this.#at(id).name;
+  }
+
+  /** Undefined while it does not run. */
+  inspect(id: number): NodeInspection | undefined {
+    return this.#at(id).process?.node.inspect();
+  }
+
+  time(id: number): MachineTime {
+    return this.#at(id).time;
+  }
+
+  diskConditions(id: number): DiskConditions {
+    return this.#at(id).diskConditions;
   }
 
   node(id: number): Node {
     const { process } = this.#at(id);
     if (process === undefined) throw new Error(`node ${id} is not running`);
     return process.node;
-  }
-
-  inspect(id: number): NodeInspection | undefined {
-    return this.#at(id).process?.node.inspect();
   }
 
   disk(id: number): MemoryDisk {
@@ -156,33 +246,52 @@ export class SimCluster {
     return machine;
   }
 
+  #machineNamed(name: string): Machine | undefined {
+    return this.#machines.find((machine) => machine.name === name);
+  }
+
   #machine(id: number): Machine {
     const name = `node${id}`;
-    return { id, name, disk: this.#newDisk(name), process: undefined, lives: 0 };
+    const diskConditions = new DiskConditions(this.simulation.random.fork(`${name} disk`));
+    const time = new MachineTime(this.simulation);
+    const disk = this.#newDisk(name, diskConditions);
+    return { id, name, time, diskConditions, disk, process: undefined, lives: 0 };
   }
 
   /** A disk keeps its own time: it outlives the processes that use it. */
-  #newDisk(name: string): MemoryDisk {
+  #newDisk(name: string, conditions: DiskConditions): MemoryDisk {
     const clock = new SimClock(this.simulation, `${name} disk`);
     return new MemoryDisk({
       clock,
-      complete: (run) => clock.defer(run),
-      delayMs: ({ kind }) => (flushes.has(kind) ? diskDelayMs.sync : diskDelayMs.other),
+      complete: (run) =>
+        clock.defer(() => {
+          const gate = this.#machineNamed(name)?.process?.gate;
+          if (gate === undefined) run();
+          else gate.passOrAtDeath(run);
+        }),
+      delayMs: (operation) => conditions.delayMs(operation),
+      faults: (operation) => conditions.faultOf(operation),
+      capacityBytes: diskBytes,
     });
   }
 
   #startProcess(machine: Machine): Promise<void> {
     machine.lives += 1;
-    const clock = new SimClock(this.simulation, machine.name);
+    const gate = new ProcessGate(this.simulation, machine.name);
+    const clock = new SimClock(this.simulation, machine.name, { time: machine.time, gate });
+    this.network.powerOn(machine.name);
     const halt: Halt = {
       halt: (reason) => {
+        // One that is dead already has nothing to end.
+        if (machine.process?.gate !== gate) return;
         this.halted.push({ node: machine.name, reason });
         this.kill(machine.id);
       },
     };
+    const transport: Transport = new MemoryTransport(this.network, machine.name, clock);
     const node = assembleNode(this.#config(machine.id), {
       disk: lyingAboutLogSyncs(machine.disk, () => this.disksLie),
-      transport: new MemoryTransport(this.network, machine.name),
+      transport: withRaftFaults(transport, this.conditions, clock),
       clock,
       random: this.simulation.random.fork(`${machine.name} life ${machine.lives}`),
       logger: this.#logger(machine.name, {}),
@@ -191,7 +300,7 @@ export class SimCluster {
       observeStage: () => undefined,
       version: 'sim',
     });
-    machine.process = { node, clock };
+    machine.process = { node, gate };
     return node.start();
   }
 
@@ -221,8 +330,10 @@ export class SimCluster {
     const write =
       (level: string) =>
       (phrase: string, fields: LogFields = {}): void => {
-        if (level === 'debug') return;
-        this.log.push({ atMs: this.simulation.nowMs, node, level, phrase, fields: { ...bound, ...fields } });
+        if (level === 'debug' && this.onLine === undefined) return;
+        const line = { atMs: this.simulation.nowMs, node, level, phrase, fields: { ...bound, ...fields } };
+        this.onLine?.(line);
+        if (level !== 'debug') this.log.push(line);
       };
     return {
       debug: write('debug'),

@@ -8,7 +8,7 @@ import type { Producer, ProducerOptions } from '@sluice/client';
 import { MemoryTransport } from '@sluice/wire';
 import type { PlacedRecord } from './ledger.ts';
 import type { SimCluster } from './sim-cluster.ts';
-import { SimClock } from './simulation.ts';
+import { SimClock } from './sim-clock.ts';
 
 /** A client on a machine of its own. */
 export function simClient(cluster: SimCluster, name: string): Sluice {

@@ -2,23 +2,50 @@
  * The kernel: one queue of events, one seed, simulated time. Everything that happens in a run happens because an event
  * of this queue ran; promises settle between events, before the next one is taken.
  *
- * Z1. The next event is taken only when no promise reaction is pending (a turn of the real event loop has passed).
- * Z2. The same seed gives the same events in the same order: `traceHash` covers time and label of each.
+ * Z1. The next event is taken only when no promise reaction is pending: each runs in an immediate of its own, and Node
+ *     runs all microtasks between two immediates. Many are queued at once, so that a turn of the real event loop, with
+ *     whatever else the process does, is paid once for many events; nothing of the run happens in it.
+ * Z2. The same seed gives the same events in the same order: `traceHash` covers time and label of each, and whatever is
+ *     given to `note`.
+ * Z3. While an event and its promise reactions run, what is not simulated is out of reach (see `traps`).
  */
 import { SeededRandom } from '@sluice/base';
-import type { Clock, Random } from '@sluice/base';
+import type { Random } from '@sluice/base';
 import { EventQueue } from './event-queue.ts';
+import { arm, disarm, installTraps } from './traps.ts';
+
+/** Events for one turn of the real event loop. */
+const eventsPerTurn = 256;
+const { setImmediate: nextTurn } = globalThis;
+
+interface Waiter {
+  readonly what: string;
+  readonly limitMs: number;
+  readonly limitUs: number;
+  readonly isDone: () => boolean;
+  readonly resolve: () => void;
+  readonly reject: (reason: Error) => void;
+}
 
 export class Simulation {
   readonly random: Random;
   readonly #queue = new EventQueue();
+  #waiters: Waiter[] = [];
+  /** Immediates that are queued. */
+  #turns = 0;
+  #afterEvent: (() => void) | undefined;
+  #unchecked = false;
   #nowUs = 0;
   #events = 0;
   #hashHigh = 0x811c_9dc5;
   #hashLow = 0xcbf2_9ce4;
 
+  /** Any safe integer. */
   constructor(seed: number) {
-    this.random = new SeededRandom(seed);
+    installTraps();
+    const root = new SeededRandom(seed);
+    const beyond = Math.floor(seed / 0x1_0000_0000);
+    this.random = beyond === 0 ? root : root.fork(`beyond ${beyond}`);
   }
 
   get nowMs(): number {
@@ -34,6 +61,21 @@ export class Simulation {
     return [this.#hashHigh, this.#hashLow].map((half) => (half >>> 0).toString(16).padStart(8, '0')).join('');
   }
 
+  /** Called after each event and its promise reactions; what it throws ends the run. */
+  set afterEvent(check: (() => void) | undefined) {
+    this.#afterEvent = check;
+  }
+
+  /** What the hash must cover beside times and labels: what was sent, and where everybody stands. */
+  note(value: number): void {
+    this.#mix(value);
+    this.#mix(Math.floor(value / 0x1_0000_0000));
+  }
+
+  noteText(text: string): void {
+    for (let at = 0; at < text.length; at += 1) this.#mix(text.charCodeAt(at));
+  }
+
   /** Never earlier than asked for: whole microseconds, rounded up. Returns the function that takes the event back. */
   schedule(delayUs: number, label: string, run: () => void): () => void {
     const event = this.#queue.add(this.#nowUs + Math.max(0, Math.ceil(delayUs)), label, run);
@@ -42,14 +84,12 @@ export class Simulation {
     };
   }
 
-  /** Runs until the condition holds after an event; throws when simulated time passes `limitMs` more first. */
-  async until(what: string, limitMs: number, isDone: () => boolean): Promise<void> {
-    const limitUs = this.#nowUs + limitMs * 1000;
-    await settled();
-    while (!isDone()) {
-      if (this.#nowUs > limitUs) throw new Error(`not within ${limitMs} ms of simulated time: ${what}`);
-      await this.#step();
-    }
+  /** Runs until the condition holds after an event; rejects when simulated time passes `limitMs` more first. */
+  until(what: string, limitMs: number, isDone: () => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ what, limitMs, limitUs: this.#nowUs + limitMs * 1000, isDone, resolve, reject });
+      this.#turnOver();
+    });
   }
 
   /** Lets simulated time pass. */
@@ -73,67 +113,57 @@ export class Simulation {
     return watched;
   }
 
-  async #step(): Promise<void> {
+  #turnOver(): void {
+    if (this.#turns > 0) return;
+    this.#turns = eventsPerTurn;
+    for (let turn = 0; turn < eventsPerTurn; turn += 1) nextTurn(this.#turn);
+  }
+
+  readonly #turn = (): void => {
+    this.#turns -= 1;
+    try {
+      disarm();
+      if (this.#unchecked) {
+        this.#unchecked = false;
+        this.#afterEvent?.();
+      }
+      const left = this.#waiters.filter((waiter) => this.#waits(waiter));
+      const someAreDone = left.length < this.#waiters.length;
+      this.#waiters = left;
+      // Who waited goes on first, and nothing is armed for what it does.
+      if (!someAreDone && left.length > 0 && this.#turns > 0) this.#step();
+    } catch (error) {
+      const failed = this.#waiters;
+      this.#waiters = [];
+      for (const { reject } of failed) reject(error as Error);
+    }
+    if (this.#waiters.length > 0) this.#turnOver();
+  };
+
+  #waits({ what, limitMs, limitUs, isDone, resolve, reject }: Waiter): boolean {
+    if (isDone()) resolve();
+    else if (this.#nowUs > limitUs) reject(new Error(`not within ${limitMs} ms of simulated time: ${what}`));
+    else return true;
+    return false;
+  }
+
+  #step(): void {
     const event = this.#queue.take();
     if (event === undefined) throw new Error('nothing is left to happen, and the run is not over');
     this.#nowUs = event.atUs;
     this.#events += 1;
-    this.#mix(`${event.atUs} ${event.label}`);
+    this.note(event.atUs);
+    this.noteText(event.label);
+    this.#unchecked = true;
+    arm();
     event.run();
-    await settled();
   }
 
-  /** Two FNV-1a hashes of 32 bits with different primes. */
-  #mix(text: string): void {
-    for (let at = 0; at < text.length; at += 1) {
-      const code = text.charCodeAt(at);
-      this.#hashHigh = Math.imul(this.#hashHigh ^ code, 0x0100_0193);
-      this.#hashLow = Math.imul(this.#hashLow ^ code, 0x01b3_0f1d);
-    }
-  }
-}
-
-/** One turn of the real event loop: every promise reaction has run by then. */
-const settled = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
-
-/** When simulated runs begin on the wall clock: a moment that no test depends on. */
-const wallStartMs = 1_800_000_000_000;
-
-/** The clock of one process: its timers die with it. */
-export class SimClock implements Clock {
-  readonly #simulation: Simulation;
-  readonly #owner: string;
-  #alive = true;
-
-  constructor(simulation: Simulation, owner: string) {
-    this.#simulation = simulation;
-    this.#owner = owner;
-  }
-
-  monotonicMs(): number {
-    return this.#simulation.nowMs;
-  }
-
-  wallMs(): number {
-    return wallStartMs + Math.floor(this.#simulation.nowMs);
-  }
-
-  setTimer(delayMs: number, onFire: () => void): { cancel(): void } {
-    return { cancel: this.#schedule(delayMs * 1000, 'timer', onFire) };
-  }
-
-  defer(run: () => void): void {
-    this.#schedule(0, 'defer', run);
-  }
-
-  /** The process is dead: nothing that it planned happens any more. */
-  die(): void {
-    this.#alive = false;
-  }
-
-  #schedule(delayUs: number, kind: string, run: () => void): () => void {
-    return this.#simulation.schedule(delayUs, `${this.#owner} ${kind}`, () => {
-      if (this.#alive) run();
-    });
+  /** Two hashes of 32 bits, as FNV-1a by words, with different primes. */
+  #mix(word: number): void {
+    const { imul } = Math;
+    // Turned, because a product carries upwards only.
+    this.#hashHigh = imul(((this.#hashHigh << 5) | (this.#hashHigh >>> 27)) ^ word, 0x0100_0193);
+    this.#hashLow = imul(((this.#hashLow << 7) | (this.#hashLow >>> 25)) ^ word, 0x01b3_0f1d);
   }
 }

@@ -208,6 +208,12 @@ export class MemoryDisk implements Disk {
     this.#taken.capacityBytes = bytes;
   }
 
+  /** As if others filled the disk up to this much. */
+  leaveRoom(bytes: number): void {
+    invariant(this.#taken !== undefined, 'room is left on a disk that was made with a capacity');
+    this.#taken.capacityBytes += bytes - this.#taken.freeBytes;
+  }
+
   /** Flips one bit of what is on stable media: decay. */
   flipBit(path: string, position: number, bit = 0): void {
     const image = this.#imageOf(path);
@@ -222,6 +228,11 @@ export class MemoryDisk implements Disk {
     const bytes = new Uint8Array(image.size);
     image.read(bytes, 0);
     return bytes;
+  }
+
+  /** Of every file on stable media, sorted. */
+  durablePaths(): readonly string[] {
+    return [...this.#names.durablePaths()].toSorted();
   }
 
   /** Replaces a file on stable media, or puts one there. */

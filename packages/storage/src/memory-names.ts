@@ -24,6 +24,10 @@ export class MemoryNames {
     return this.#seen.keys();
   }
 
+  durablePaths(): Iterable<string> {
+    return this.#durable.keys();
+  }
+
   files(): Iterable<MemoryFile> {
     return new Set([...this.#seen.values(), ...this.#durable.values()]);
   }

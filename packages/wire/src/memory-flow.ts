@@ -3,39 +3,51 @@
 export interface MemoryLink {
   readonly from: string;
   readonly to: string;
+  /** What the operating system of the receiver does, whatever its processes do. */
+  readonly kernel?: true;
 }
 
 export interface FlowWires {
-  schedule(deliver: () => void): void;
+  schedule(deliver: () => void, bytes: readonly Uint8Array[]): void;
   /** True when the link is cut; the network then calls `resume` when it is whole again. */
   stalls(flow: MemoryFlow): boolean;
 }
 
-/** One direction of one call. */
+interface Delivery {
+  readonly run: () => void;
+  arrived: boolean;
+}
+
+/** One direction of one call. What arrives before its turn waits for what was sent before it, as TCP has it. */
 export class MemoryFlow {
   readonly link: MemoryLink;
   readonly #wires: FlowWires;
-  readonly #queue: (() => void)[] = [];
-  #stalledSteps = 0;
+  readonly #queue: Delivery[] = [];
+  #stalled: Delivery[] = [];
 
   constructor(link: MemoryLink, wires: FlowWires) {
     this.link = link;
     this.#wires = wires;
   }
 
-  push(deliver: () => void): void {
-    this.#queue.push(deliver);
-    this.#wires.schedule(() => this.#step());
+  push(run: () => void, bytes: readonly Uint8Array[] = []): void {
+    const delivery: Delivery = { run, arrived: false };
+    this.#queue.push(delivery);
+    this.#wires.schedule(() => this.#arrive(delivery), bytes);
   }
 
   resume(): void {
-    const steps = this.#stalledSteps;
-    this.#stalledSteps = 0;
-    for (let step = 0; step < steps; step += 1) this.#wires.schedule(() => this.#step());
+    const stalled = this.#stalled;
+    this.#stalled = [];
+    for (const delivery of stalled) this.#wires.schedule(() => this.#arrive(delivery), []);
   }
 
-  #step(): void {
-    if (this.#wires.stalls(this)) this.#stalledSteps += 1;
-    else this.#queue.shift()?.();
+  #arrive(delivery: Delivery): void {
+    if (this.#wires.stalls(this)) {
+      this.#stalled.push(delivery);
+      return;
+    }
+    delivery.arrived = true;
+    while (this.#queue[0]?.arrived === true) this.#queue.shift()?.run();
   }
 }

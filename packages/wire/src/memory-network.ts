@@ -5,6 +5,7 @@
  * M1 Deliveries of one flow happen in the order they were made, whatever the scheduler does.
  * M2 Nothing is delivered over a cut link; it waits, as TCP's retransmissions do, until the link is healed.
  * M3 A dead process hears and says nothing, except that its kernel resets its connections and refuses new ones.
+ * M4 A machine that lost power says nothing at all: the other ends stay open until `expire`, and what they send is gone.
  */
 import type { Clock, IncomingCall } from '@sluice/base';
 import { SluiceError } from '@sluice/base';
@@ -13,7 +14,7 @@ import { MemoryFlow } from './memory-flow.ts';
 import type { MemoryStream } from './memory-stream.ts';
 
 /** Must call `deliver` once, later and never from inside the call; how much later is its choice. */
-export type DeliveryScheduler = (link: MemoryLink, deliver: () => void) => void;
+export type DeliveryScheduler = (link: MemoryLink, deliver: () => void, bytes: readonly Uint8Array[]) => void;
 
 export interface MemoryNetworkOptions {
   readonly clock: Clock;
@@ -34,6 +35,8 @@ export interface MemoryProcess {
   readonly name: string;
   /** The process is dead: forgets everything and tells only the other ends. */
   die(): void;
+  /** M4: as `die`, but nobody is told. Returns the other ends. */
+  vanish(): readonly MemoryStream[];
   /** Breaks the connections with `other`, as a reset does. */
   disconnect(other: string): void;
 }
@@ -47,6 +50,11 @@ export class MemoryNetwork {
   readonly #homes = new Map<string, string>();
   readonly #processes = new Map<string, Set<MemoryProcess>>();
   readonly #cuts = new Set<string>();
+  readonly #refusing = new Set<string>();
+  /** M4 */
+  readonly #dark = new Set<string>();
+  /** M4: by the name of the process at their other end. */
+  readonly #halfOpen = new Map<string, MemoryStream[]>();
   readonly #stalled = new Set<MemoryFlow>();
   #nextPort = 40_000;
 
@@ -58,16 +66,28 @@ export class MemoryNetwork {
 
   /** Nothing passes between the two processes, in either direction, until `heal`. */
   cut(one: string, other: string): void {
-    this.#cuts.add(linkKey(one, other));
+    this.cutOneWay(one, other);
+    this.cutOneWay(other, one);
   }
 
   heal(one: string, other: string): void {
-    this.#cuts.delete(linkKey(one, other));
-    for (const flow of this.#stalled) {
-      if (this.#isCut(flow.link)) continue;
-      this.#stalled.delete(flow);
-      flow.resume();
-    }
+    this.healOneWay(one, other);
+    this.healOneWay(other, one);
+  }
+
+  cutOneWay(from: string, to: string): void {
+    this.#cuts.add(linkKey(from, to));
+  }
+
+  healOneWay(from: string, to: string): void {
+    this.#cuts.delete(linkKey(from, to));
+    this.#resumeStalled();
+  }
+
+  /** While it refuses, nobody reaches what the process listens on; what is open stays open. */
+  setRefusing(name: string, isRefusing: boolean): void {
+    if (isRefusing) this.#refusing.add(name);
+    else this.#refusing.delete(name);
   }
 
   /** Resets the connections between two processes; new ones can be made at once. */
@@ -77,10 +97,28 @@ export class MemoryNetwork {
 
   /** Every transport of this process is dead from now on; a new one may be made under the same name. */
   crash(name: string): void {
-    for (const [address, listener] of this.#listeners) if (listener.process === name) this.#listeners.delete(address);
-    const processes = this.#processes.get(name) ?? [];
-    this.#processes.delete(name);
-    for (const process of processes) process.die();
+    for (const process of this.#leave(name)) process.die();
+  }
+
+  /** As `crash`, but nobody is told (M4), and until `powerOn` nobody is answered either. */
+  losePower(name: string): void {
+    this.#dark.add(name);
+    const halfOpen = [...this.#leave(name)].flatMap((process) => process.vanish());
+    this.#halfOpen.set(name, [...(this.#halfOpen.get(name) ?? []), ...halfOpen]);
+  }
+
+  /** The kernel is there again, and resets what it does not know. */
+  powerOn(name: string): void {
+    if (!this.#dark.delete(name)) return;
+    this.expire(name);
+    this.#resumeStalled();
+  }
+
+  /** The other ends of a machine that lost power find out: by a reset when it is back, or by asking whether it lives. */
+  expire(name: string): void {
+    const halfOpen = this.#halfOpen.get(name) ?? [];
+    this.#halfOpen.delete(name);
+    for (const stream of halfOpen) stream.finish(new SluiceError('CONNECTION_LOST'));
   }
 
   join(process: MemoryProcess): void {
@@ -104,7 +142,8 @@ export class MemoryNetwork {
   }
 
   listenerAt(address: string): MemoryListener | undefined {
-    return this.#listeners.get(address);
+    const listener = this.#listeners.get(address);
+    return listener === undefined || this.#refusing.has(listener.process) ? undefined : listener;
   }
 
   /** The process behind an address, or the address itself when nobody ever listened there. */
@@ -112,10 +151,9 @@ export class MemoryNetwork {
     return this.#homes.get(address) ?? address;
   }
 
-  flow(from: string, to: string): MemoryFlow {
-    const link = { from, to };
+  flow(link: MemoryLink): MemoryFlow {
     return new MemoryFlow(link, {
-      schedule: (deliver) => this.#schedule(link, deliver),
+      schedule: (deliver, bytes) => this.#schedule(link, deliver, bytes),
       stalls: (flow) => {
         if (!this.#isCut(link)) return false;
         this.#stalled.add(flow);
@@ -124,9 +162,24 @@ export class MemoryNetwork {
     });
   }
 
+  #resumeStalled(): void {
+    for (const flow of this.#stalled) {
+      if (this.#isCut(flow.link)) continue;
+      this.#stalled.delete(flow);
+      flow.resume();
+    }
+  }
+
+  #leave(name: string): Iterable<MemoryProcess> {
+    for (const [address, listener] of this.#listeners) if (listener.process === name) this.#listeners.delete(address);
+    const processes = this.#processes.get(name) ?? [];
+    this.#processes.delete(name);
+    return processes;
+  }
+
   #isCut(link: MemoryLink): boolean {
-    return this.#cuts.has(linkKey(link.from, link.to));
+    return this.#dark.has(link.to) || this.#cuts.has(linkKey(link.from, link.to));
   }
 }
 
-const linkKey = (one: string, other: string): string => (one < other ? `${one}\n${other}` : `${other}\n${one}`);
+const linkKey = (from: string, to: string): string => `${from}\n${to}`;

@@ -77,7 +77,7 @@ export class MemoryStream implements TransportStream {
       this.#underWayBytes -= bytes;
       this.#drained.check();
       this.#peer?.hear(copy);
-    });
+    }, copy);
   }
 
   end(): void {
@@ -110,6 +110,13 @@ export class MemoryStream implements TransportStream {
     if (this.#over) return;
     this.#leave();
     this.#tell(new SluiceError('CONNECTION_LOST'));
+  }
+
+  /** The machine of this end lost power: nobody hears of it. Returns the other end, if there is one. */
+  vanish(): MemoryStream | undefined {
+    if (this.#over) return undefined;
+    this.#leave();
+    return this.#peer;
   }
 
   /** The connection broke: both ends hear of it. */

@@ -1,6 +1,7 @@
 /** The `Transport` port in memory, for embedded mode and, with a scheduler of its own, for simulation. */
 import type {
   Acceptor,
+  Clock,
   IncomingCall,
   Listening,
   OpenOptions,
@@ -18,22 +19,24 @@ import { MemoryStream } from './memory-stream.ts';
 export class MemoryTransport implements Transport, MemoryProcess {
   readonly name: string;
   readonly #network: MemoryNetwork;
+  readonly #clock: Clock;
   readonly #calling = new Set<MemoryStream>();
   readonly #serving = new Set<MemoryStream>();
 
-  /** `self` names the process: links are cut and processes crash by name. */
-  constructor(network: MemoryNetwork, self: string) {
+  /** `self` names the process: links are cut and processes crash by name. The clock is its own; default: the network's. */
+  constructor(network: MemoryNetwork, self: string, clock: Clock = network.clock) {
     this.name = self;
     this.#network = network;
+    this.#clock = clock;
     network.join(this);
   }
 
   open(address: string, method: string, handlers: StreamHandlers, options: OpenOptions = {}): TransportStream {
     const network = this.#network;
-    const { clock } = network;
+    const clock = this.#clock;
     const home = network.homeOf(address);
-    const there = network.flow(this.name, home);
-    const back = network.flow(home, this.name);
+    const there = network.flow({ from: this.name, to: home });
+    const back = network.flow({ from: home, to: this.name });
     const timers: Timer[] = [];
     const stream = new MemoryStream({
       role: 'caller',
@@ -80,7 +83,7 @@ export class MemoryTransport implements Transport, MemoryProcess {
     const listener = {
       process: this.name,
       serve: (call: IncomingCall, caller: MemoryStream, flow: MemoryFlow): void => {
-        const stream = new MemoryStream({ role: 'server', clock: network.clock, flow, onOver });
+        const stream = new MemoryStream({ role: 'server', clock: this.#clock, flow, onOver });
         open.add(stream);
         this.#serving.add(stream);
         stream.pair(caller);
@@ -92,7 +95,7 @@ export class MemoryTransport implements Transport, MemoryProcess {
     const close = async (graceMs: number): Promise<void> => {
       network.unbind(bound, listener);
       if (open.size === 0) return;
-      const grace = network.clock.setTimer(graceMs, () => {
+      const grace = this.#clock.setTimer(graceMs, () => {
         for (const stream of open) stream.break();
       });
       await new Promise<void>((resolve) => {
@@ -107,13 +110,13 @@ export class MemoryTransport implements Transport, MemoryProcess {
     const network = this.#network;
     const home = network.homeOf(address);
     return new Promise((resolve) => {
-      const timer = network.clock.setTimer(timeoutMs, () => resolve('unanswered'));
+      const timer = this.#clock.setTimer(timeoutMs, () => resolve('unanswered'));
       const settle = (result: ProbeResult): void => {
         timer.cancel();
         resolve(result);
       };
-      const back = network.flow(home, this.name);
-      network.flow(this.name, home).push(() => {
+      const back = network.flow({ from: home, to: this.name, kernel: true });
+      network.flow({ from: this.name, to: home, kernel: true }).push(() => {
         const result = network.listenerAt(address) === undefined ? 'refused' : 'open';
         back.push(() => settle(result));
       });
@@ -126,6 +129,10 @@ export class MemoryTransport implements Transport, MemoryProcess {
 
   die(): void {
     for (const stream of [...this.#calling, ...this.#serving]) stream.die();
+  }
+
+  vanish(): readonly MemoryStream[] {
+    return [...this.#calling, ...this.#serving].flatMap((stream) => stream.vanish() ?? []);
   }
 
   disconnect(other: string): void {

@@ -17,6 +17,7 @@ export type * from './messages-errors.ts';
 export type * from './messages-peer.ts';
 export * from './method.ts';
 export * from './methods.ts';
+export { readContract } from './proto-codec.ts';
 export { keyHash } from './key-hash.ts';
 export { type CallOptions, RpcClient } from './rpc-client.ts';
 export * from './streams.ts';

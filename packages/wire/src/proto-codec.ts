@@ -33,6 +33,11 @@ let loaded: { readonly definitions: PackageDefinition; readonly methods: Readonl
 
 type AnyMethod = MethodDefinition<object, object>;
 
+/** Reads the contract now: for who must not touch a file later. */
+export function readContract(): void {
+  contract();
+}
+
 /** The codec of one direction of the method at `path`. */
 export function methodCodec<T>(path: string, direction: 'request' | 'response'): Codec<T> {
   return protoCodec(`${direction} of ${path}`, () => {

@@ -1,0 +1,70 @@
+/**
+ * How often what a run is for really happened: counted from what the nodes say of themselves. A set of runs in which one
+ * of these never did proves nothing about it.
+ */
+import type { LogLine } from './sim-cluster.ts';
+
+const raftEvents = {
+  leading: 'elections',
+  campaign: 'campaigns',
+  'stepped-down': 'stepDowns',
+  truncated: 'truncations',
+  'append-refused': 'appendsRefused',
+  'vote-refused': 'votesRefused',
+  'follower-lost-entries': 'followersLostEntries',
+  'leader-refused': 'leadersRefused',
+  voting: 'votesWithdrawn',
+} as const;
+
+const phrases: Readonly<Record<string, string>> = {
+  'torn group cut from the journal': 'tornGroups',
+  'last stop was not in order': 'uncleanStarts',
+  'this directory may have lost votes and does not vote': 'nonVotingStarts',
+  'nodes fenced': 'fenced',
+  'log cut to match its leader': 'logTruncations',
+};
+
+/** Of a set of runs that is large enough to expect each of them. */
+export const requiredCoverage: readonly string[] = [
+  'elections',
+  'stepDowns',
+  'truncations',
+  'fenced',
+  'logTruncations',
+  'restarts',
+  'unsyncedLosses',
+  'tornGroups',
+  'halts',
+  'requestsInDoubt',
+];
+export const seedsForCoverage = 100;
+
+export type Coverage = Readonly<Record<string, number>>;
+
+export class CoverageCounter {
+  readonly #counts = new Map<string, number>();
+
+  add(name: string, count = 1): void {
+    if (count > 0) this.#counts.set(name, (this.#counts.get(name) ?? 0) + count);
+  }
+
+  onLine({ phrase, fields }: LogLine): void {
+    if (phrase === 'raft event') {
+      const name = raftEvents[fields['kind'] as keyof typeof raftEvents];
+      if (name !== undefined) this.add(name);
+      return;
+    }
+    const name = phrases[phrase];
+    if (name !== undefined) this.add(name);
+  }
+
+  get counts(): Coverage {
+    return Object.fromEntries([...this.#counts].toSorted(([one], [other]) => (one < other ? -1 : 1)));
+  }
+}
+
+export function addCoverage(one: Coverage, other: Coverage): Coverage {
+  const sum: Record<string, number> = { ...one };
+  for (const [name, count] of Object.entries(other)) sum[name] = (sum[name] ?? 0) + count;
+  return sum;
+}

@@ -1,0 +1,160 @@
+/**
+ * What goes wrong in a run: a list that is made before the run and replayed from it, so that it can be shrunk. Times are
+ * milliseconds of simulated time since the safety phase began.
+ */
+interface At {
+  readonly atMs: number;
+}
+
+interface Lasting extends At {
+  readonly forMs: number;
+}
+
+interface OfNode {
+  readonly node: number;
+}
+
+/** A process ends and comes back after `forMs`. */
+export interface Crash extends Lasting, OfNode {
+  readonly kind: 'crash';
+  /** What stays of what was not synced; `process`: the machine goes on, and all of it stays. */
+  readonly keeps: 'nothing' | 'everything' | 'some' | 'process';
+  /** The last write is there up to a random byte. */
+  readonly tears: boolean;
+  /** The other ends of its connections are not told. */
+  readonly silent: boolean;
+}
+
+/** All machines lose power at once. */
+export interface PowerCut extends Lasting {
+  readonly kind: 'power-cut';
+  readonly keeps: 'nothing' | 'some';
+}
+
+/** It ends again and again, each time so long after its start: also before it has recovered. */
+export interface RestartLoop extends At, OfNode {
+  readonly kind: 'restart-loop';
+  readonly times: number;
+  readonly upMs: number;
+}
+
+export interface Stop extends Lasting, OfNode {
+  readonly kind: 'stop';
+}
+
+/** Timers and deliveries wait, and then happen all at once. */
+export interface Pause extends Lasting, OfNode {
+  readonly kind: 'pause';
+}
+
+/** It comes back with an empty disk. */
+export interface Wipe extends Lasting, OfNode {
+  readonly kind: 'wipe';
+}
+
+export interface BitFlip extends At, OfNode {
+  readonly kind: 'bit-flip';
+  /** Which file and which bit, as the driver finds them. */
+  readonly draw: number;
+}
+
+export interface ClockJump extends At, OfNode {
+  readonly kind: 'clock-jump';
+  readonly byMs: number;
+}
+
+export interface ClockDrift extends Lasting, OfNode {
+  readonly kind: 'clock-drift';
+  readonly ratePercent: number;
+}
+
+/** Nothing passes from the first to the second; and back, unless it is one way. */
+export interface Cut extends Lasting {
+  readonly kind: 'partition' | 'isolate' | 'ring' | 'one-way';
+  readonly links: readonly (readonly [from: number, to: number])[];
+}
+
+export interface Clog extends Lasting {
+  readonly kind: 'clog';
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface Slow extends Lasting {
+  readonly kind: 'delay';
+  readonly meanMs: number;
+}
+
+export interface Lossy extends Lasting {
+  readonly kind: 'loss';
+  readonly percent: number;
+}
+
+export interface RaftMessages extends Lasting {
+  readonly kind: 'raft-messages';
+  readonly lossPercent: number;
+  readonly duplicatePercent: number;
+  readonly delayPercent: number;
+  readonly delayMsMax: number;
+}
+
+export interface Reset extends At {
+  readonly kind: 'reset';
+  readonly one: number;
+  readonly other: number;
+}
+
+export interface Refuse extends Lasting, OfNode {
+  readonly kind: 'refuse';
+}
+
+export interface SlowDisk extends Lasting, OfNode {
+  readonly kind: 'slow-disk';
+  readonly meanMs: number;
+}
+
+/** No sync completes. */
+export interface HungDisk extends Lasting, OfNode {
+  readonly kind: 'hung-disk';
+}
+
+/** Its next write, sync or read fails; the node stops itself, and is started again. */
+export interface FailedDisk extends At, OfNode {
+  readonly kind: 'disk-error';
+  readonly operation: 'write' | 'sync' | 'read';
+  readonly effect: 'none' | 'part' | 'whole';
+}
+
+export interface FullDisk extends Lasting, OfNode {
+  readonly kind: 'full-disk';
+  readonly roomBytes: number;
+}
+
+export type Fault =
+  | Crash
+  | PowerCut
+  | RestartLoop
+  | Stop
+  | Pause
+  | Wipe
+  | BitFlip
+  | ClockJump
+  | ClockDrift
+  | Cut
+  | Clog
+  | Slow
+  | Lossy
+  | RaftMessages
+  | Reset
+  | Refuse
+  | SlowDisk
+  | HungDisk
+  | FailedDisk
+  | FullDisk;
+
+export type FaultKind = Fault['kind'];
+
+export const faultText = ({ atMs, kind, ...rest }: Fault): string =>
+  `${String(atMs).padStart(6)} ms  ${kind}  ${Object.entries(rest)
+    .map(([name, value]) => `${name} ${JSON.stringify(value)}`)
+    .join(', ')}`;

@@ -1,0 +1,264 @@
+/**
+ * One seed: a cluster under faults (safety), then without (liveness), judged all the way. The same seed gives the same
+ * run, to the last event.
+ *
+ * - Safety: whatever happens, no invariant is violated, after any event.
+ * - Liveness: nothing is wrong any more; within bounded simulated time every node serves, what was sent is decided, new
+ *   topics can be made, all logs and images are equal, and the history is one that the promises allow.
+ */
+import { imageDigest } from '@sluice/metadata';
+import { checkHistory, nothingRequired } from './check-history.ts';
+import { type Coverage, CoverageCounter } from './coverage.ts';
+import type { Fault } from './faults/fault.ts';
+import { FaultDriver } from './faults/fault-driver.ts';
+import type { HistoryLine } from './history.ts';
+import { isClean, verdict } from './ledger.ts';
+import { MetadataLoad } from './metadata-load.ts';
+import { type ObservedMember, RaftInvariants } from './raft-invariants.ts';
+import { drawScenario, type Scenario } from './scenario.ts';
+import { SimCluster } from './sim-cluster.ts';
+import { readBack, simClient, SimLoad } from './sim-load.ts';
+import { Timeline } from './timeline.ts';
+import { mustHold, Violation } from './violation.ts';
+
+export interface SeedOptions {
+  /** In place of those that the seed draws. */
+  readonly faults?: readonly Fault[];
+}
+
+export interface ViolationReport {
+  readonly invariant: string;
+  readonly text: string;
+  readonly atMs: number;
+}
+
+export interface SeedResult {
+  readonly seed: number;
+  readonly ok: boolean;
+  readonly traceHash: string;
+  readonly violations: readonly ViolationReport[];
+  readonly events: number;
+  /** That really happened. */
+  readonly faults: number;
+  readonly acked: number;
+  readonly simulatedMs: number;
+  readonly commands: number;
+  readonly shape: string;
+  readonly happened: Readonly<Record<string, number>>;
+  readonly coverage: Coverage;
+}
+
+export interface SeedRun {
+  readonly result: SeedResult;
+  readonly scenario: Scenario;
+  readonly timeline: Timeline;
+}
+
+/** Ample: an election, a session and every back-off many times over. */
+const livenessMs = 120_000;
+
+export async function runSeed(seed: number, options: SeedOptions = {}): Promise<SeedRun> {
+  const drawn = drawScenario(seed);
+  const scenario = options.faults === undefined ? drawn : { ...drawn, faults: options.faults };
+  const run = new Run(scenario);
+  const violations: ViolationReport[] = [];
+  try {
+    await run.safety();
+    await run.liveness();
+  } catch (thrown) {
+    violations.push(run.report(thrown));
+  }
+  return { result: run.result(violations), scenario, timeline: run.timeline };
+}
+
+class Run {
+  readonly timeline = new Timeline();
+  readonly #scenario: Scenario;
+  readonly #cluster: SimCluster;
+  readonly #invariants = new RaftInvariants();
+  readonly #coverage = new CoverageCounter();
+  readonly #history: HistoryLine[] = [];
+  readonly #driver: FaultDriver;
+  #load: SimLoad | undefined;
+  #metadata: MetadataLoad | undefined;
+  #acked = 0;
+
+  constructor(scenario: Scenario) {
+    this.#scenario = scenario;
+    const { shape, settings, seed } = scenario;
+    const { roles, voters } = shape;
+    this.#cluster = new SimCluster(seed, roles.length, (id) => ({ ...settings, roles: roles[id - 1] }), voters);
+    const { simulation } = this.#cluster;
+    this.#cluster.onLine = (line) => {
+      this.timeline.onLine(line);
+      this.#coverage.onLine(line);
+    };
+    simulation.afterEvent = () => this.#afterEvent();
+    this.#driver = new FaultDriver({
+      cluster: this.#cluster,
+      random: simulation.random.fork('faults'),
+      onFault: (kind, text) => {
+        this.timeline.add(simulation.nowMs, 'FAULT', `${kind} ${text}`);
+        this.#history.push({ event: 'fault', atMs: simulation.nowMs, kind, target: text });
+      },
+    });
+  }
+
+  async safety(): Promise<void> {
+    const { safetyMs, faults, metadataClients, topicNames, thinkMsMax, recordEveryMs } = this.#scenario;
+    const cluster = this.#cluster;
+    const { simulation } = cluster;
+    await cluster.start();
+    await simulation.until('all nodes ready', 60_000, () => cluster.isReady());
+    const client = simClient(cluster, 'admin');
+    const replication = this.#brokers.length;
+    await simulation.settle(
+      'first topic',
+      30_000,
+      client.admin.createTopic({ name: 'orders', partitions: 3, replication: Math.min(3, replication) }),
+    );
+    this.#load = new SimLoad(cluster, { topic: 'orders', everyMs: recordEveryMs, keys: 20 });
+    this.#metadata = new MetadataLoad({
+      cluster,
+      history: this.#history,
+      clients: metadataClients,
+      names: topicNames,
+      thinkMsMax,
+      brokers: this.#brokers,
+    });
+    this.timeline.add(simulation.nowMs, 'PHASE', 'safety');
+    this.#driver.plan(faults);
+    await simulation.pass(safetyMs);
+  }
+
+  async liveness(): Promise<void> {
+    const cluster = this.#cluster;
+    const { simulation } = cluster;
+    const load = this.#load;
+    const metadata = this.#metadata;
+    if (load === undefined || metadata === undefined) throw new Error('the safety phase comes first');
+    this.timeline.add(simulation.nowMs, 'PHASE', 'liveness');
+    this.#driver.heal();
+    await this.#eventually('every node serves again', () => cluster.isReady());
+    const { commandsMin } = this.#scenario;
+    await this.#eventually('enough is committed', () => this.#invariants.committedEntries >= commandsMin);
+    metadata.stop();
+    await this.#eventually('every metadata request is answered', () => metadata.isIdle);
+    await this.#settle('what was sent is decided', load.stop());
+    const client = simClient(cluster, 'after');
+    await this.#settle('a new topic can be made', client.admin.createTopic({ name: 'after', partitions: 1 }));
+    await this.#settle('it can be described', client.admin.describeTopic('after'));
+    await this.#settle('client closes', client.close());
+    await this.#eventually('every replica of every partition is in sync', () => this.#isWhole());
+    await this.#eventually('every member has the same log and image', () => this.#isConverged());
+    await this.#judge(load);
+  }
+
+  report(thrown: unknown): ViolationReport {
+    const { simulation } = this.#cluster;
+    const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+    const invariant = error instanceof Violation ? error.invariant : error.name === 'Error' ? 'liveness' : error.name;
+    const text = error instanceof Violation ? error.message : `${error.message}${stackText(error)}`;
+    this.timeline.add(simulation.nowMs, 'VIOLATION', text);
+    return { invariant, text, atMs: simulation.nowMs };
+  }
+
+  result(violations: readonly ViolationReport[]): SeedResult {
+    const { simulation, conditions } = this.#cluster;
+    const { seed, shape } = this.#scenario;
+    const coverage = this.#coverage;
+    coverage.add(
+      'restarts',
+      this.#cluster.ids.reduce((sum, id) => sum + Math.max(0, this.#cluster.lives(id) - 1), 0),
+    );
+    coverage.add('unsyncedLosses', this.#cluster.unsyncedLosses);
+    coverage.add('halts', this.#cluster.halted.length);
+    coverage.add('raftMessagesLost', conditions.counts.raftLost);
+    coverage.add('raftMessagesRepeated', conditions.counts.raftDuplicated);
+    coverage.add('raftMessagesDelayed', conditions.counts.raftDelayed);
+    coverage.add('segmentsLost', conditions.counts.segmentsLost);
+    coverage.add('requestsInDoubt', this.#metadata?.inDoubt ?? 0);
+    return {
+      seed,
+      ok: violations.length === 0,
+      traceHash: simulation.traceHash,
+      violations,
+      events: simulation.events,
+      faults: this.#driver.total,
+      acked: this.#acked + (this.#metadata?.answered ?? 0),
+      simulatedMs: Math.round(simulation.nowMs),
+      commands: this.#invariants.committedEntries,
+      shape: `${shape.roles.map((roles) => roles.map((role) => role[0]).join('')).join(' ')}, ${shape.voters.length} voters`,
+      happened: Object.fromEntries(this.#driver.happened),
+      coverage: coverage.counts,
+    };
+  }
+
+  get #brokers(): readonly number[] {
+    const { roles } = this.#scenario.shape;
+    return roles.flatMap((each, at) => (each.includes('broker') ? [at + 1] : []));
+  }
+
+  #afterEvent(): void {
+    const members: ObservedMember[] = [];
+    for (const node of this.#cluster.ids) {
+      const seen = this.#cluster.inspect(node);
+      if (seen?.raft === undefined) continue;
+      const { raft, image } = seen;
+      members.push({ node, raft, appliedIndex: image.appliedIndex, digest: () => imageDigest(image) });
+    }
+    this.#invariants.afterEvent(members);
+  }
+
+  #eventually(what: string, isDone: () => boolean): Promise<void> {
+    return this.#cluster.simulation.until(what, livenessMs, isDone);
+  }
+
+  #settle<T>(what: string, promise: Promise<T>): Promise<T> {
+    return this.#cluster.simulation.settle(what, livenessMs, promise);
+  }
+
+  /** As the metadata has it. */
+  #isWhole(): boolean {
+    return this.#cluster.ids.every((id) => {
+      const image = this.#cluster.inspect(id)?.image;
+      if (image === undefined) return false;
+      for (const topic of image.topics.values()) {
+        for (const { leader, isr, replicas } of topic.partitions) {
+          if (leader === null || isr.length < replicas.length) return false;
+        }
+      }
+      return true;
+    });
+  }
+
+  #isConverged(): boolean {
+    const ends = new Set<number>();
+    const digests = new Set<string>();
+    for (const id of this.#cluster.ids) {
+      const seen = this.#cluster.inspect(id);
+      if (seen?.raft === undefined) return false;
+      const { raft, image } = seen;
+      ends.add(raft.lastIndex).add(raft.commitIndex).add(raft.deliveredIndex).add(image.appliedIndex);
+      if (ends.size > 1) return false;
+      digests.add(imageDigest(image));
+    }
+    return digests.size === 1;
+  }
+
+  async #judge(load: SimLoad): Promise<void> {
+    const read = await readBack(this.#cluster, 'orders');
+    const counted = verdict(load.acked, read, load.sent);
+    this.#acked = load.acked.length;
+    mustHold(isClean(counted), 'history', 'acked records are lost, twice, or out of order', { ...counted });
+    const judgement = checkHistory(this.#history, nothingRequired);
+    const [first] = judgement.anomalies;
+    mustHold(first === undefined, 'history', 'what clients were told cannot be', { anomaly: first });
+    await this.#cluster.simulation.pass(0);
+  }
+}
+
+const stackText = (error: Error): string => {
+  const [, ...frames] = (error.stack ?? '').split('\n');
+  return error.name === 'Error' ? '' : `\n${frames.slice(0, 8).join('\n')}`;
+};

@@ -1,0 +1,96 @@
+/**
+ * What a seed makes of a run: the cluster's shape, how long faults last and how many there are, and the load. Everything
+ * is drawn from generators of their own, by label: one more draw in one place shifts no other.
+ */
+import { SeededRandom } from '@sluice/base';
+import type { Random } from '@sluice/base';
+import type { Fault } from './faults/fault.ts';
+import { drawFaults } from './faults/swarm.ts';
+
+export type Role = 'controller' | 'broker';
+
+export interface Shape {
+  /** By node, from 1. */
+  readonly roles: readonly (readonly Role[])[];
+  readonly voters: readonly number[];
+}
+
+export interface Scenario {
+  readonly seed: number;
+  readonly shape: Shape;
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly faults: readonly Fault[];
+  /** Simulated time during which faults happen. */
+  readonly safetyMs: number;
+  readonly metadataClients: number;
+  readonly topicNames: number;
+  /** Between two requests of a metadata client, at most. */
+  readonly thinkMsMax: number;
+  /** Between two records of the producer. */
+  readonly recordEveryMs: number;
+  readonly commandsMin: number;
+}
+
+export const faultsMin = 20;
+export const commandsMin = 1000;
+
+export function drawScenario(seed: number): Scenario {
+  const random = new SeededRandom(seed).fork(`scenario ${seed}`);
+  const shape = drawShape(random.fork('shape'));
+  const size = random.fork('size');
+  const safetyMs = 8000 + size.below(12_000);
+  const count = faultsMin + 4 + size.below(30);
+  const load = random.fork('load');
+  return {
+    seed,
+    shape,
+    settings: drawSettings(random.fork('settings')),
+    faults: drawFaults(random.fork('faults'), {
+      targets: targetsOf(shape, random.fork('targets')),
+      forMs: safetyMs,
+      count,
+    }),
+    safetyMs,
+    metadataClients: 3 + load.below(4),
+    topicNames: 4 + load.below(12),
+    thinkMsMax: 1 + load.below(20),
+    recordEveryMs: 10 + load.below(40),
+    commandsMin,
+  };
+}
+
+const both: readonly Role[] = ['controller', 'broker'];
+
+/** Mostly three equal nodes, as most clusters have. */
+function drawShape(random: Random): Shape {
+  const draw = random.below(100);
+  if (draw < 55) return { roles: [both, both, both], voters: [1, 2, 3] };
+  if (draw < 65) return { roles: [both, both, both, ['broker']], voters: [1, 2, 3] };
+  if (draw < 75) return { roles: [both, both, both, both, both], voters: [1, 2, 3, 4, 5] };
+  if (draw < 82) return { roles: [both, both, both, ['controller'], ['controller']], voters: [1, 2, 3, 4, 5] };
+  if (draw < 90) {
+    return {
+      roles: [['controller'], ['controller'], ['controller'], ['broker'], ['broker'], ['broker']],
+      voters: [1, 2, 3],
+    };
+  }
+  return { roles: [both, ['broker'], ['broker']], voters: [1] };
+}
+
+function drawSettings(random: Random): Readonly<Record<string, unknown>> {
+  return {
+    'raft.electionTimeoutMs': `${300 + random.below(900)}ms`,
+    sessionTimeoutMs: `${700 + random.below(1500)}ms`,
+    heartbeatMs: '150ms',
+    'raft.heartbeatMs': `${50 + random.below(50)}ms`,
+  };
+}
+
+/** One disk may be lost: what `minIsr` 2 promises, and what leaves a quorum of three voters or five. */
+function targetsOf({ roles, voters }: Shape, random: Random) {
+  const nodes = roles.map((_, at) => at + 1);
+  const [only] = voters;
+  const losable = voters.length === 1 ? nodes.filter((node) => node !== only) : nodes;
+  const expendable = losable[random.below(losable.length)];
+  return { nodes, expendable: expendable === undefined ? [] : [expendable] };
+}

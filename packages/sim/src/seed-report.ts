@@ -1,0 +1,36 @@
+/** A failing seed with what a person needs: the shortest list of faults that fails so, and what happened around it. */
+import { faultText } from './faults/fault.ts';
+import type { Fault } from './faults/fault.ts';
+import { runSeed, type SeedResult } from './run-seed.ts';
+import { shrink } from './shrink.ts';
+
+export interface SeedReport {
+  /** Positions in the plan that the seed draws. */
+  readonly kept: readonly number[];
+  readonly planned: number;
+  readonly faults: readonly string[];
+  readonly trace: string;
+}
+
+const linesAround = 60;
+
+/** `onRun`: after each run. */
+export async function reportOf(failed: SeedResult, runsMax: number, onRun: () => void): Promise<SeedReport> {
+  const [violation] = failed.violations;
+  const { scenario } = await runSeed(failed.seed);
+  const isSame = async (faults: readonly Fault[]): Promise<boolean> => {
+    const { result } = await runSeed(failed.seed, { faults });
+    onRun();
+    return result.violations.some(({ invariant }) => invariant === violation?.invariant);
+  };
+  const { kept } = await shrink(scenario.faults, isSame, runsMax);
+  const faults = kept.flatMap((at) => scenario.faults[at] ?? []);
+  const { result, timeline } = await runSeed(failed.seed, { faults });
+  const atMs = result.violations[0]?.atMs ?? result.simulatedMs;
+  return {
+    kept,
+    planned: scenario.faults.length,
+    faults: faults.map(faultText),
+    trace: timeline.around(atMs, linesAround),
+  };
+}

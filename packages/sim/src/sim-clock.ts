@@ -1,0 +1,157 @@
+/**
+ * The clock of one process on one machine: its timers die with the process, wait while it is paused, and run at the
+ * machine's own rate. The wall clock jumps by itself, the monotonic clock never does.
+ */
+import type { Clock } from '@sluice/base';
+import type { Simulation } from './simulation.ts';
+
+/** When simulated runs begin on the wall clock: a moment that no test depends on. */
+const wallStartMs = 1_800_000_000_000;
+
+/** What a machine's clocks have in common over the lives of its processes. */
+export class MachineTime {
+  readonly #simulation: Simulation;
+  #rate = 1;
+  /** The monotonic clock as it was when the rate last changed. */
+  #sinceMs = 0;
+  #atMs = 0;
+  #wallOffsetMs = 0;
+
+  constructor(simulation: Simulation) {
+    this.#simulation = simulation;
+  }
+
+  get rate(): number {
+    return this.#rate;
+  }
+
+  monotonicMs(): number {
+    return this.#atMs + (this.#simulation.nowMs - this.#sinceMs) * this.#rate;
+  }
+
+  wallMs(): number {
+    return wallStartMs + this.#wallOffsetMs + Math.floor(this.monotonicMs());
+  }
+
+  /** From now on this many milliseconds pass here in one of the simulation. */
+  setRate(rate: number): void {
+    this.#atMs = this.monotonicMs();
+    this.#sinceMs = this.#simulation.nowMs;
+    this.#rate = rate;
+  }
+
+  jumpWall(byMs: number): void {
+    this.#wallOffsetMs += byMs;
+  }
+}
+
+interface Held {
+  readonly run: () => void;
+  /** It is the machine's: when the process dies it still happens. */
+  readonly outlives: boolean;
+}
+
+/** What a process does waits here while it is paused, and ends here when it dies. */
+export class ProcessGate {
+  readonly #simulation: Simulation;
+  readonly #owner: string;
+  #held: Held[] | undefined;
+  #alive = true;
+
+  constructor(simulation: Simulation, owner: string) {
+    this.#simulation = simulation;
+    this.#owner = owner;
+  }
+
+  get paused(): boolean {
+    return this.#held !== undefined;
+  }
+
+  /** Now, when it goes on, or never. */
+  pass(run: () => void): void {
+    if (this.#alive) this.#take({ run, outlives: false });
+  }
+
+  /** Now, or when it goes on or dies: what the machine does when there is no process to take it. */
+  passOrAtDeath(run: () => void): void {
+    this.#take({ run, outlives: true });
+  }
+
+  pause(): void {
+    if (this.#alive) this.#held ??= [];
+  }
+
+  /** What was held happens now, each as an event of its own, in the order in which it came. */
+  resume(): void {
+    this.#release(this.#held ?? []);
+  }
+
+  /** The process is dead: nothing that it planned happens any more. */
+  die(): void {
+    this.#alive = false;
+    this.#release((this.#held ?? []).filter(({ outlives }) => outlives));
+  }
+
+  #take(held: Held): void {
+    if (this.#held === undefined) held.run();
+    else this.#held.push(held);
+  }
+
+  #release(held: readonly Held[]): void {
+    this.#held = undefined;
+    for (const { run, outlives } of held) {
+      this.#simulation.schedule(0, `${this.#owner} resumed`, () =>
+        outlives ? this.passOrAtDeath(run) : this.pass(run),
+      );
+    }
+  }
+}
+
+export class SimClock implements Clock {
+  readonly #simulation: Simulation;
+  readonly #owner: string;
+  readonly #time: MachineTime;
+  readonly #gate: ProcessGate;
+
+  constructor(simulation: Simulation, owner: string, of: { time?: MachineTime; gate?: ProcessGate } = {}) {
+    this.#simulation = simulation;
+    this.#owner = owner;
+    this.#time = of.time ?? new MachineTime(simulation);
+    this.#gate = of.gate ?? new ProcessGate(simulation, owner);
+  }
+
+  monotonicMs(): number {
+    return this.#time.monotonicMs();
+  }
+
+  wallMs(): number {
+    return this.#time.wallMs();
+  }
+
+  setTimer(delayMs: number, onFire: () => void): { cancel(): void } {
+    let cancelled = false;
+    const cancelEvent = this.#schedule((delayMs * 1000) / this.#time.rate, 'timer', () => {
+      // One that fell due in a pause can still be cancelled by what happens before it.
+      if (!cancelled) onFire();
+    });
+    return {
+      cancel: () => {
+        cancelled = true;
+        cancelEvent();
+      },
+    };
+  }
+
+  defer(run: () => void): void {
+    this.#schedule(0, 'defer', run);
+  }
+
+  /** The process is dead: nothing that it planned happens any more. */
+  die(): void {
+    this.#gate.die();
+  }
+
+  #schedule(delayUs: number, kind: string, run: () => void): () => void {
+    return this.#simulation.schedule(delayUs, `${this.#owner} ${kind}`, () => this.#gate.pass(run));
+  }
+}
