@@ -12,6 +12,7 @@ import type {
   CreateTopicRequest,
   CreateTopicResponse,
   DescribeClusterResponse,
+  DescribeQuorumResponse,
   Dispatcher,
   NodeStatus,
   Partially,
@@ -69,6 +70,12 @@ export class AdminService {
     clients.unary(methods.admin.deleteTopic, (request, call) =>
       link.call(methods.controller.deleteTopic, request, this.#leftMs(call)),
     );
+    clients.unary(methods.admin.addVoter, (request, call) =>
+      link.call(methods.controller.addVoter, request, this.#leftMs(call)),
+    );
+    clients.unary(methods.admin.removeVoter, (request, call) =>
+      link.call(methods.controller.removeVoter, request, this.#leftMs(call)),
+    );
     clients.unary(methods.admin.describeCluster, (_request, call) => this.#describeCluster(call));
   }
 
@@ -121,17 +128,33 @@ export class AdminService {
         message: 'The cluster is not born yet: not all voters have met.',
       });
     }
+    const [quorum, ...nodes] = await Promise.all([this.#quorum(), ...view.nodes.map((node) => this.#nodeStatus(node))]);
     return {
       clusterId: view.clusterId,
       controllerLeader: feed.controller?.nodeId ?? 0,
       metadataOffset: view.metadataOffset,
-      nodes: await Promise.all(view.nodes.map((node) => this.#nodeStatus(node))),
+      nodes,
+      voters: quorum.voters,
+      observers: quorum.observers,
       topics: view.topics,
       partitions: view.partitions,
       underReplicated: view.underReplicated,
       underMinIsr: view.underMinIsr,
       leaderless: view.leaderless,
     };
+  }
+
+  async #quorum(): Promise<DescribeQuorumResponse> {
+    const { identity, rpc, feed } = this.#options;
+    const address = feed.controller?.address;
+    if (address === undefined) return { voters: [], observers: [] };
+    try {
+      const request = { identity: identityMessage(identity) };
+      return await rpc.unary(methods.controller.describeQuorum, address, request, { timeoutMs: peerTimeoutMs });
+    } catch {
+      // Not answering is the answer: nobody leads.
+      return { voters: [], observers: [] };
+    }
   }
 
   async #nodeStatus(node: NodeRow): Promise<Partially<NodeStatus>> {

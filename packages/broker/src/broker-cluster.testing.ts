@@ -400,7 +400,7 @@ export class BrokerCluster {
       saveBrokerEpoch: async (epoch: BrokerEpoch) => {
         identity.brokerEpoch = epoch;
       },
-      revokeVotes: async () => {
+      onIncomplete: async () => {
         identity.revoked = true;
       },
     };

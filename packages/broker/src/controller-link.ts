@@ -184,7 +184,7 @@ export class ControllerLink {
     try {
       if (granted.lossy) {
         logger.error('directory is incomplete: an older copy of itself or another than before', { epoch });
-        await identity.revokeVotes();
+        await identity.onIncomplete();
       }
       await identity.saveBrokerEpoch(epoch);
     } catch (thrown) {

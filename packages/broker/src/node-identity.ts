@@ -5,6 +5,6 @@ import type { PeerSelf } from '@sluice/wire';
 export interface NodeIdentity extends PeerSelf {
   /** Resolves when the epoch is durable in the directory. */
   saveBrokerEpoch(epoch: BrokerEpoch): Promise<void>;
-  /** The controller found the directory incomplete: it votes no more until it is admitted again, durably. */
-  revokeVotes(): Promise<void>;
+  /** The controller found the directory incomplete: one that may have voted before never votes again, durably. */
+  onIncomplete(): Promise<void>;
 }

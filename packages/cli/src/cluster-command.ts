@@ -108,6 +108,13 @@ async function watch(context: CommandContext, sluice: Sluice): Promise<ExitCode>
   return exitCodes.done;
 }
 
+function votersLine({ voters }: ClusterDescription): string {
+  const shown = voters.map(({ id, state, lag }) =>
+    state === 'up' && lag > 0 ? `${id} (lag ${lag})` : `${id} (${state})`,
+  );
+  return `voters ${shown.length === 0 ? 'unknown: no controller leader answers' : shown.join(', ')}`;
+}
+
 function print({ output }: CommandContext, status: ClusterDescription): Promise<void> {
   return output.result(status, () => {
     const rows = status.nodes.map((node) => [
@@ -127,6 +134,7 @@ function print({ output }: CommandContext, status: ClusterDescription): Promise<
       `cluster ${status.clusterId}  controller ${controller}  metadata offset ${status.metadataOffset}`,
       table(head, rows),
       `topics ${status.topics}, partitions ${status.partitions}; ${health}`,
+      votersLine(status),
     ].join('\n');
   });
 }

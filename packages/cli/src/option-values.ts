@@ -57,6 +57,13 @@ export const offsetSpec: OptionParser<OffsetSpec> = (text) => {
   throw new InvalidArgumentError(`It must be ${offsetGrammar}.`);
 };
 
+export const nodeNumber: OptionParser<number> = wholeNumber(1, 0x7fff_ffff);
+
+export const directoryIdText: OptionParser<string> = (text) => {
+  if (/^[0-9a-f]{32}$/.test(text)) return text;
+  throw new InvalidArgumentError('It must be a directory id, 32 hex digits, as sluice node list shows it.');
+};
+
 export const offsetOrEnd: OptionParser<number | 'end'> = (text) => {
   if (text === 'end') return text;
   const value = /^\d{1,15}$/.test(text) ? Number(text) : undefined;

@@ -12,6 +12,7 @@ import { bootstrapList, durationMs } from './option-values.ts';
 import { Output } from './output.ts';
 import { addProduceCommand } from './produce-command.ts';
 import { addLogCommands } from './log-command.ts';
+import { addNodeCommands } from './node-commands.ts';
 import { addServerCommand } from './server-command.ts';
 import type { Terminal } from './terminal.ts';
 import { addTopicCommands } from './topic-commands.ts';
@@ -85,6 +86,7 @@ function buildProgram({ terminal, readContexts }: ProgramOptions, finish: (code:
   addProduceCommand(program, run);
   addConsumeCommand(program, run);
   addClusterCommands(program, run);
+  addNodeCommands(program, run);
   addLogCommands(program, run);
   addBenchCommands(program, run);
   return program;

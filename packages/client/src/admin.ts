@@ -1,21 +1,32 @@
 /** Administration: creating, deleting and describing topics, and the cluster in figures. Keeps no state. */
 import { SluiceError, toSluiceError } from '@sluice/base';
-import type { MetadataUpdate, NodeStatus, PartitionOffsets, RpcClient, TopicMetadata } from '@sluice/wire';
+import type { ErrorCode } from '@sluice/base';
+import type {
+  ControllerMember as WireMember,
+  VoterChangeResponse,
+  MetadataUpdate,
+  NodeStatus,
+  PartitionOffsets,
+  RpcClient,
+  TopicMetadata,
+} from '@sluice/wire';
 import { decodeError, methods } from '@sluice/wire';
 import { Backoff } from './backoff.ts';
 import type { SignalOption } from './consumer-options.ts';
 import { Deadline } from './deadline.ts';
 import type {
   ClusterDescription,
+  ControllerMember,
   NewTopic,
   NodeDescription,
   PartitionBounds,
   PartitionDescription,
   TopicDescription,
   TopicListing,
+  VoterChange,
 } from './descriptions.ts';
 import type { Metadata } from './metadata.ts';
-import type { NodeCalls } from './node-calls.ts';
+import type { CallLimits, NodeCalls } from './node-calls.ts';
 import type { ClientPorts } from './ports.ts';
 import { unknownPartition } from './producer-topic.ts';
 import { checkTrims, Trimming } from './trimming.ts';
@@ -25,6 +36,11 @@ import { orAborted, pause } from './waiting.ts';
 export interface AdminCallOptions extends SignalOption {
   /** Default: `requestTimeoutMs` of the client. */
   readonly timeoutMs?: number;
+}
+
+export interface VoterCallOptions extends AdminCallOptions {
+  /** Called with the reason each time it is not possible yet and will be tried again. */
+  readonly onWait?: (reason: SluiceError) => void;
 }
 
 export interface ListOffsetsOptions extends AdminCallOptions {
@@ -110,12 +126,58 @@ export class Admin {
 
   async describeCluster(options: AdminCallOptions = {}): Promise<ClusterDescription> {
     const { limits } = this.#deadline(options);
-    const { nodes, controllerLeader, ...figures } = await this.#context.calls.ask(
+    const { nodes, controllerLeader, voters, observers, ...figures } = await this.#context.calls.ask(
       methods.admin.describeCluster,
       {},
       limits,
     );
-    return { ...figures, controllerLeader: controllerLeader || null, nodes: nodes.map(describeNode) };
+    return {
+      ...figures,
+      controllerLeader: controllerLeader || null,
+      nodes: nodes.map(describeNode),
+      voters: voters.map(describeMember),
+      observers: observers.map(describeMember),
+    };
+  }
+
+  /**
+   * Makes the present directory of a node a voter of the controller; resolves when that is committed. Waits as long as it
+   * may for the node to catch up. Rejects with `UNKNOWN_NODE`, `ALREADY_A_VOTER`, `WRONG_ROLE`, `ROLLED_BACK`,
+   * `NOT_ENOUGH_VOTERS`, `VOTER_NOT_CAUGHT_UP`, `VOTER_CHANGE_UNDER_WAY`.
+   */
+  addVoter(node: number, options: VoterCallOptions = {}): Promise<VoterChange> {
+    const request = { nodeId: node };
+    return this.#changeVoters((limits) => this.#context.calls.change(methods.admin.addVoter, request, limits), options);
+  }
+
+  /**
+   * Makes a voter of the controller an observer; resolves when that is committed. Of two directories of the node the one
+   * that does not answer is meant, unless `directory` names one. Rejects with `NOT_A_VOTER`, `LAST_VOTER`,
+   * `NOT_ENOUGH_VOTERS`, `VOTER_CHANGE_UNDER_WAY`, and with `INVALID_REQUEST` when it is not clear which one is meant.
+   */
+  removeVoter(node: number, options: VoterCallOptions & { readonly directory?: string } = {}): Promise<VoterChange> {
+    const request = { nodeId: node, directoryId: options.directory ?? '' };
+    const { removeVoter } = methods.admin;
+    return this.#changeVoters((limits) => this.#context.calls.change(removeVoter, request, limits), options);
+  }
+
+  /** Again while the cluster says that it had no effect and that waiting helps. */
+  async #changeVoters(
+    attempt: (limits: CallLimits) => Promise<VoterChangeResponse>,
+    options: VoterCallOptions,
+  ): Promise<VoterChange> {
+    const { clock } = this.#context.ports;
+    const deadline = this.#deadline(options);
+    for (;;) {
+      try {
+        return voterChange(await attempt(deadline.limits));
+      } catch (thrown) {
+        const error = toSluiceError(thrown);
+        if (!voterWaits.has(error.code) || deadline.leftMs <= voterWaitMs) throw error;
+        options.onWait?.(error);
+        await pause(clock, voterWaitMs, deadline.signal);
+      }
+    }
   }
 
   /**
@@ -320,6 +382,21 @@ function describe(topic: TopicMetadata, bounds: readonly Bounds[]): TopicDescrip
     };
   });
   return { name: topic.name, id: topic.topicId, config: topic.config, partitions };
+}
+
+/** What passes by itself. */
+const voterWaits: ReadonlySet<ErrorCode> = new Set(['VOTER_NOT_CAUGHT_UP', 'VOTER_CHANGE_UNDER_WAY']);
+const voterWaitMs = 200;
+
+const describeMember = ({ nodeId, directoryId, ...member }: WireMember): ControllerMember => ({
+  id: nodeId,
+  directory: directoryId,
+  ...member,
+});
+
+function voterChange({ changed, voters, metadataOffset }: VoterChangeResponse): VoterChange {
+  if (changed === null) throw new SluiceError('INTERNAL', { message: 'The controller did not say what it changed.' });
+  return { changed: describeMember(changed), voters: voters.map(describeMember), metadataOffset };
 }
 
 const describeNode = (node: NodeStatus): NodeDescription => ({

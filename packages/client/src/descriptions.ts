@@ -68,6 +68,32 @@ export interface ClusterDescription {
   readonly underReplicated: number;
   readonly underMinIsr: number;
   readonly leaderless: number;
+  /** Who votes on the metadata; empty when no controller leader answers. */
+  readonly voters: readonly ControllerMember[];
+  /** Who follows the metadata without a vote. */
+  readonly observers: readonly ControllerMember[];
+}
+
+/** A directory on a node, as the controller leader sees it. */
+export interface ControllerMember {
+  readonly id: number;
+  readonly directory: string;
+  /** Empty when unknown. */
+  readonly address: string;
+  /** `leader`, `up`, or `down`: it has not answered of late. */
+  readonly state: string;
+  /** Entries of the metadata that it is not known to have on disk. */
+  readonly lag: number;
+  /** False when the node has not the role controller, or its directory may have lost votes. */
+  readonly mayVote: boolean;
+}
+
+export interface VoterChange {
+  /** Who was added or removed. */
+  readonly changed: ControllerMember;
+  /** The voters now. */
+  readonly voters: readonly ControllerMember[];
+  readonly metadataOffset: number;
 }
 
 export interface NodeDescription {

@@ -1,5 +1,5 @@
 /** Single calls: to one node, or to whichever node can answer. */
-import type { Clock } from '@sluice/base';
+import type { Clock, ErrorCode } from '@sluice/base';
 import { SluiceError, toSluiceError } from '@sluice/base';
 import type { Method, Partially, RpcClient } from '@sluice/wire';
 import { Backoff } from './backoff.ts';
@@ -14,6 +14,14 @@ export interface CallLimits {
 
 /** A node that does not answer a question within this time is passed over; changes are waited for to the end. */
 const attemptTimeoutMs = 5_000;
+
+/** Answers of the cluster, whichever node is asked: to wait is for the caller to decide. */
+const forTheCaller: ReadonlySet<ErrorCode> = new Set([
+  'NOT_ENOUGH_NODES',
+  'NOT_ENOUGH_VOTERS',
+  'VOTER_NOT_CAUGHT_UP',
+  'VOTER_CHANGE_UNDER_WAY',
+]);
 
 export class NodeCalls {
   readonly #metadata: Metadata;
@@ -46,8 +54,7 @@ export class NodeCalls {
     request: Partially<Request>,
     limits: CallLimits,
   ): Promise<Response> {
-    const again = (error: SluiceError): boolean =>
-      error.retryable && error.definite && error.code !== 'NOT_ENOUGH_NODES';
+    const again = (error: SluiceError): boolean => error.retryable && error.definite && !forTheCaller.has(error.code);
     return this.#inTurn(method, request, limits, { attemptTimeoutMs: Infinity, again });
   }
 

@@ -109,6 +109,7 @@ class Nursery {
       random: this.#random.fork(`birth ${life}`),
       logger: { ...silentLogger, info: (phrase) => void machine.said.push(phrase) },
       halt: { halt: (reason) => void this.halts.push(reason) },
+      voters: () => [],
     });
     const dispatcher = this.dispatcher();
     birth.serve(dispatcher);

@@ -6,7 +6,15 @@ import { clusterId, directoryId, isIdentity, isNodeNumber, nodeId, SluiceError, 
 import type { Clock, Halt, Logger, NodeId, Random } from '@sluice/base';
 import type { Birth, DirectoryIdentity, IdentityKeeper } from '@sluice/storage';
 import { identityMessage, malformedPeer, methods } from '@sluice/wire';
-import type { BirthCertificate, Dispatcher, Identity, PeerSelf, ProbeResponse, RpcClient } from '@sluice/wire';
+import type {
+  BirthCertificate,
+  Dispatcher,
+  Identity,
+  PeerSelf,
+  ProbeResponse,
+  RpcClient,
+  VoterAddress,
+} from '@sluice/wire';
 import { mayPromise, nextBirthAction } from './birth.ts';
 import type { BirthAction, BirthView } from './birth.ts';
 import { toError } from './thrown.ts';
@@ -25,6 +33,8 @@ export interface BirthProcessOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly halt: Halt;
+  /** Who votes now, as far as this node knows; empty before it belongs to a cluster. */
+  readonly voters: () => readonly VoterAddress[];
 }
 
 const roundMs = 100;
@@ -42,11 +52,12 @@ export class BirthProcess {
   }
 
   serve(peers: Dispatcher): void {
-    const { self, keeper } = this.#options;
-    const answer = (): Pick<ProbeResponse, 'identity' | 'certificate' | 'configured'> => ({
+    const { self, keeper, voters } = this.#options;
+    const answer = (): ProbeResponse => ({
       identity: identityMessage(self),
       certificate: certificateOf(keeper.current),
       configured: this.#configured,
+      voters: voters(),
     });
     peers.unary(methods.birth.probe, async (request) => {
       const refusal = malformedPeer(request.identity);

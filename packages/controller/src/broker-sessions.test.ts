@@ -26,6 +26,7 @@ import { expect, test } from 'vitest';
 import { BrokerSessions } from './broker-sessions.ts';
 import { ControllerService } from './controller-service.ts';
 import { Decisions } from './decisions.ts';
+import { VoterChanges } from './voter-changes.ts';
 import { ManualClock } from '@sluice/wire';
 
 const cluster = clusterId('c'.repeat(32));
@@ -104,7 +105,15 @@ class Controller {
     };
     const random = new SeededRandom(1);
     const parts = { self, image, decisions, random, logger: silentLogger };
-    new ControllerService({ ...parts, sessions: () => this.sessions }).serve(peers);
+    const voterChanges = new VoterChanges({
+      raft: () => undefined,
+      change: () => undefined,
+      announced: () => undefined,
+      addressesOf: () => [],
+      nowMs: () => clock.monotonicMs(),
+      contactMsMax: 2_000,
+    });
+    new ControllerService({ ...parts, voterChanges, sessions: () => this.sessions }).serve(peers);
     await this.#transport.listen(controllerAddress, peers.accept);
     await clock.settle();
     this.lead();

@@ -8,9 +8,9 @@ import type { Clock, Halt, Logger, NodeId, Random, Transport } from '@sluice/bas
 import { featureLevelMax } from '@sluice/metadata';
 import type { MetadataFeed, MetadataImage } from '@sluice/metadata';
 import { memberId, Raft } from '@sluice/raft';
-import type { Entry, Leadership, MemberId, RaftConfig } from '@sluice/raft';
+import type { Entry, Leadership, MemberId, Membership, RaftConfig } from '@sluice/raft';
 import type { IdentityKeeper, RaftStore } from '@sluice/storage';
-import type { Dispatcher, PeerSelf, RpcClient } from '@sluice/wire';
+import type { Dispatcher, PeerSelf, RpcClient, VoterAddress } from '@sluice/wire';
 import { BirthProcess } from './birth-process.ts';
 import type { ConfiguredVoter } from './birth-process.ts';
 import { BrokerSessions } from './broker-sessions.ts';
@@ -21,6 +21,8 @@ import { memberOf, parseMember } from './members.ts';
 import { RaftPeers } from './raft-peers.ts';
 import type { AddressBook, Remembered } from './raft-peers.ts';
 import { RaftRunner } from './raft-runner.ts';
+import { VoterChanges } from './voter-changes.ts';
+import { VoterSearch } from './voter-search.ts';
 import { loadedEntry } from './stored-entries.ts';
 import { toError } from './thrown.ts';
 
@@ -65,8 +67,6 @@ export interface ControllerStanding {
   readonly leader: NodeId | undefined;
 }
 
-const noAddress: AddressBook = { given: [], registered: undefined };
-
 export class ControllerNode {
   readonly #options: ControllerOptions;
   readonly #metadata: CommittedMetadata;
@@ -74,6 +74,8 @@ export class ControllerNode {
   readonly #peers: RaftPeers;
   readonly #decisions: Decisions;
   readonly #service: ControllerService;
+  readonly #voterChanges: VoterChanges;
+  readonly #search: VoterSearch;
   #runner: RaftRunner | undefined;
   #sessions: BrokerSessions | undefined;
   #caughtUp = false;
@@ -83,7 +85,17 @@ export class ControllerNode {
     this.#options = options;
     const { self, keeper, rpc, transport, clock, random, logger, halt, config } = options;
     this.#metadata = new CommittedMetadata(halt);
-    this.#birth = new BirthProcess({ self, keeper, configured: config.voters, rpc, clock, random, logger, halt });
+    this.#birth = new BirthProcess({
+      self,
+      keeper,
+      configured: config.voters,
+      rpc,
+      clock,
+      random,
+      logger,
+      halt,
+      voters: () => this.#voterAddresses(),
+    });
     this.#peers = new RaftPeers({
       self,
       rpc,
@@ -93,7 +105,8 @@ export class ControllerNode {
       peerAddress: config.peerAddress,
       isController: config.isController,
       durableIndex: () => Math.min(this.raft?.durableIndex ?? 0, this.raft?.commitIndex ?? 0),
-      addressesOf: (member) => this.#addressesOf(parseMember(member).nodeId),
+      votesRevoked: () => keeper.current.votesRevoked || this.raft?.votingAllowed === false,
+      addressesOf: (member) => this.#addressesOf(member),
       remembered: (member) => this.#remembered(member),
       onMessage: (from, message) => void this.#runner?.step({ kind: 'message', from, message }),
       onGone: (peer) => void this.#runner?.step({ kind: 'peer-refused', peer }),
@@ -104,6 +117,14 @@ export class ControllerNode {
       propose: (payload) => this.#runner?.step({ kind: 'propose', payloads: [payload] }),
       read: (id) => void this.#runner?.step({ kind: 'read', id }),
     });
+    this.#voterChanges = new VoterChanges({
+      raft: () => this.raft,
+      change: (change) => this.#runner?.changeMembership(change),
+      announced: (member) => this.#peers.announced(member),
+      addressesOf: (member) => this.#peers.addressesOf(member),
+      nowMs: () => clock.monotonicMs(),
+      contactMsMax: config.raft.electionTimeoutMsMax,
+    });
     this.#service = new ControllerService({
       self,
       image: this.#metadata.image,
@@ -111,6 +132,16 @@ export class ControllerNode {
       random,
       logger,
       sessions: () => this.#sessions,
+      voterChanges: this.#voterChanges,
+    });
+    this.#search = new VoterSearch({
+      self,
+      rpc,
+      clock,
+      logger,
+      isNeeded: () => this.raft !== undefined && this.raft.leader === undefined,
+      addresses: () => this.#clusterAddresses(),
+      onFound: (members) => void this.#runner?.step({ kind: 'voters-hint', members }),
     });
   }
 
@@ -161,14 +192,26 @@ export class ControllerNode {
   stop(): void {
     this.#stopped = true;
     this.#birth.stop();
+    this.#search.stop();
+    this.#voterChanges.stepDown();
     this.#sessions?.end();
     this.#decisions.stepDown();
     this.#runner?.stop();
     this.#peers.stop();
   }
 
-  /** This directory lost something that it once promised: it follows, but votes no more until it is admitted again. */
-  async revokeVotes(): Promise<void> {
+  /**
+   * The leader says that this directory is not what its node had. One that never was granted an epoch, and did not found
+   * the cluster, takes the place of another and has promised nothing: it may be made a voter.
+   */
+  async onIncomplete(): Promise<void> {
+    const { brokerEpoch, voters, directoryId } = this.#options.keeper.current;
+    const isFounder = voters?.some((voter) => voter.directoryId === directoryId) === true;
+    if (brokerEpoch > 0 || isFounder) await this.#revokeVotes();
+  }
+
+  /** This directory lost something that it once promised: it follows, and never votes again. */
+  async #revokeVotes(): Promise<void> {
     this.#runner?.withdrawVotes();
     await this.#options.keeper.update((current) => ({ ...current, votesRevoked: true }));
   }
@@ -205,24 +248,37 @@ export class ControllerNode {
       logger,
       halt,
       onCommitted: (entries) => this.#onCommitted(entries),
+      onMembership: (membership) => this.#onMembership(membership),
       onReads: (outcomes) => this.#decisions.onReads(outcomes),
       onLeadership: (leadership) => this.#onLeadership(leadership),
     });
     this.#runner.start(this.#peers);
+    this.#search.start();
   }
 
-  #onLeadership({ role, term, leader }: Leadership): void {
+  #onMembership({ index, voters }: Membership): void {
+    const nodes = voters.map(({ id }) => parseMember(id).nodeId);
+    this.#options.logger.info('voters changed', { voters: nodes, index });
+    this.#tellController();
+  }
+
+  #onLeadership({ role, term }: Leadership): void {
     const { logger } = this.#options;
     if (role !== 'leader') {
       if (this.#sessions !== undefined) logger.info('controller leadership ended', { term });
       this.#sessions?.end();
       this.#sessions = undefined;
       this.#decisions.stepDown();
+      this.#voterChanges.stepDown();
     }
-    const node = leader === undefined ? undefined : parseMember(leader).nodeId;
-    const { given, registered } = node === undefined ? noAddress : this.#addressesOf(node);
-    const address = given[0] ?? registered;
-    this.#metadata.setController(node === undefined || address === undefined ? undefined : { nodeId: node, address });
+    this.#tellController();
+  }
+
+  #tellController(): void {
+    const leader = this.raft?.leader;
+    const address = leader === undefined ? undefined : this.#peers.addressesOf(leader)[0];
+    const isUnknown = leader === undefined || address === undefined;
+    this.#metadata.setController(isUnknown ? undefined : { nodeId: parseMember(leader).nodeId, address });
   }
 
   #onCommitted(entries: readonly Entry[]): void {
@@ -230,6 +286,7 @@ export class ControllerNode {
       this.#metadata.apply(entry);
       if (this.#metadata.broken) return this.#decisions.stepDown();
       this.#decisions.onApplied(entry);
+      this.#voterChanges.onCommitted(entry);
     }
     const raft = this.#runner?.raft;
     const last = entries.at(-1);
@@ -241,6 +298,7 @@ export class ControllerNode {
     const { transport, clock, logger, config, keeper } = this.#options;
     logger.info('controller leadership began', { term: raft.term });
     this.#decisions.lead();
+    this.#voterChanges.lead();
     const { clusterId } = keeper.current;
     if (clusterId !== null && this.#metadata.image.clusterId === null) {
       this.#decisions.ask({ type: 'initialize', clusterId, level: featureLevelMax }).catch((error: unknown) => {
@@ -260,10 +318,32 @@ export class ControllerNode {
     });
   }
 
-  #addressesOf(node: NodeId): AddressBook {
-    const configured = this.#options.config.voters.find((voter) => voter.nodeId === node);
-    const given = configured === undefined ? [] : [configured.peerAddress];
-    return { given, registered: this.#metadata.image.node(node)?.peerAddress };
+  #addressesOf(member: MemberId): AddressBook {
+    const { nodeId } = parseMember(member);
+    const { config } = this.#options;
+    if (member === this.raft?.self) return { given: [config.peerAddress], heard: [] };
+    const voter = this.raft?.membership.voters.find(({ id }) => id === member);
+    const configured = config.voters.find((each) => each.nodeId === nodeId);
+    return {
+      given: whole([voter?.address, configured?.peerAddress]),
+      heard: whole([this.#search.addressOf(member), this.#metadata.image.node(nodeId)?.peerAddress]),
+    };
+  }
+
+  #voterAddresses(): readonly VoterAddress[] {
+    const voters = this.raft?.voters ?? [];
+    return voters.map((voter) => ({ ...parseMember(voter), address: this.#peers.addressesOf(voter)[0] ?? '' }));
+  }
+
+  /** Of nodes that may know who votes now. */
+  #clusterAddresses(): readonly string[] {
+    const { peerAddress, voters } = this.#options.config;
+    const known = [
+      ...voters.map((voter) => voter.peerAddress),
+      ...this.#voterAddresses().map(({ address }) => address),
+      ...[...this.#metadata.image.nodes.values()].map((node) => node.peerAddress),
+    ];
+    return whole(known).filter((address) => address !== peerAddress);
   }
 
   #remembered(member: MemberId): Remembered {
@@ -290,6 +370,10 @@ export class ControllerNode {
       lastIndex: raft.lastIndex,
       brokerEpoch: keeper.current.brokerEpoch,
     });
-    this.revokeVotes().catch((error: unknown) => this.#options.halt.halt(toSluiceError(error)));
+    this.#revokeVotes().catch((error: unknown) => this.#options.halt.halt(toSluiceError(error)));
   }
 }
+
+/** Each once. */
+const whole = (addresses: readonly (string | undefined)[]): readonly string[] =>
+  [...new Set(addresses.filter((address) => address !== undefined && address !== ''))] as readonly string[];

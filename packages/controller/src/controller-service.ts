@@ -35,6 +35,7 @@ import type {
 import { heartbeatNode } from './broker-sessions.ts';
 import type { BrokerSessions } from './broker-sessions.ts';
 import type { Decisions } from './decisions.ts';
+import type { VoterChanges } from './voter-changes.ts';
 
 export interface ControllerServiceOptions {
   readonly self: PeerSelf;
@@ -44,6 +45,7 @@ export interface ControllerServiceOptions {
   readonly logger: Logger;
   /** Undefined unless this node leads. */
   readonly sessions: () => BrokerSessions | undefined;
+  readonly voterChanges: VoterChanges;
 }
 
 export class ControllerService {
@@ -110,6 +112,23 @@ export class ControllerService {
     peers.unary(methods.controller.deleteTopic, (request) =>
       decisions.ask({ type: 'deleteTopic', namespace: defaultNamespace, name: request.name }),
     );
+    this.#serveVoters(peers);
+  }
+
+  #serveVoters(peers: Dispatcher): void {
+    const { voterChanges } = this.#options;
+    peers.unary(methods.controller.addVoter, async (request) => voterChanges.add(nodeOf(request.nodeId)));
+    peers.unary(methods.controller.removeVoter, async (request) => {
+      const { directoryId: directory } = request;
+      if (directory !== '' && !isIdentity(directory)) {
+        throw new SluiceError('INVALID_REQUEST', { message: 'A directory id is 32 hex digits.' });
+      }
+      return voterChanges.remove(nodeOf(request.nodeId), directory);
+    });
+    peers.unary(methods.controller.describeQuorum, async (request) => {
+      this.#check(request.identity);
+      return voterChanges.describe();
+    });
   }
 
   async #register(request: RegisterRequest): Promise<Partially<RegisterResponse>> {
@@ -166,11 +185,15 @@ export class ControllerService {
   #check(identity: Identity | null): Identity {
     const refusal = peerRefusal(this.#options.self, identity);
     if (refusal !== undefined) throw refusal;
-    if (identity === null || !isNodeNumber(identity.nodeId)) {
-      throw new SluiceError('INVALID_REQUEST', { message: 'A node id is 1 to 2^31 − 1.' });
-    }
+    if (identity === null) throw new SluiceError('INVALID_REQUEST');
+    nodeOf(identity.nodeId);
     return identity;
   }
+}
+
+function nodeOf(value: number): NodeId {
+  if (!isNodeNumber(value)) throw new SluiceError('INVALID_REQUEST', { message: 'A node id is 1 to 2^31 − 1.' });
+  return nodeId(value);
 }
 
 function alterationOf(message: PartitionAlteration): Alteration {

@@ -28,6 +28,8 @@ export interface LineContext {
   readonly isController: boolean;
   /** Highest committed index that is on this node's disk. */
   readonly durableIndex: () => number;
+  /** This directory may have lost votes. */
+  readonly votesRevoked: () => boolean;
   /** Another member says what it remembers of this one. */
   readonly onRemembered: (remembered: Remembered) => void;
 }
@@ -124,7 +126,7 @@ export class RaftLine {
       },
     });
     this.#stream = stream;
-    stream.send({ identity: identityMessage(self), peerAddress, isController });
+    stream.send({ identity: identityMessage(self), peerAddress, isController, ...this.#standing() });
   }
 
   /** Who has something to send tries again by itself; who waits to be confirmed cannot. */
@@ -189,7 +191,11 @@ export class RaftLine {
     const messages = this.#gathered;
     this.#gathered = [];
     if (this.#stream === undefined || this.#stream.bufferedBytes > bufferedBytesMax) return;
-    this.#stream.send({ messages, durableIndex: this.#context.durableIndex() });
+    this.#stream.send({ messages, ...this.#standing() });
+  }
+
+  #standing(): { readonly durableIndex: number; readonly votesRevoked: boolean } {
+    return { durableIndex: this.#context.durableIndex(), votesRevoked: this.#context.votesRevoked() };
   }
 }
 

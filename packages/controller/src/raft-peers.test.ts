@@ -34,6 +34,7 @@ class Member {
   readonly clock: ManualClock;
 
   durableIndex = 0;
+  votesRevoked = false;
   readonly said: { readonly phrase: string; readonly fields: LogFields }[] = [];
   readonly #address: string;
   #listening: Listening | undefined;
@@ -64,9 +65,10 @@ class Member {
       peerAddress: place.address,
       isController: true,
       durableIndex: () => this.durableIndex,
+      votesRevoked: () => this.votesRevoked,
       addressesOf: (member) => {
         const { nodeId: id } = parseMember(member);
-        return { given: id <= 3 ? [address(id)] : [], registered: undefined };
+        return { given: id <= 3 ? [address(id)] : [], heard: [] };
       },
       remembered: (member) => this.remembers.get(member) ?? nothing,
       onMessage: (from, message) => void this.heard.push({ from, message }),

@@ -41,7 +41,8 @@ export type { Remembered } from './raft-line.ts';
 export interface AddressBook {
   /** As the membership and this node's configuration say. When there are any, no others count (N6). */
   readonly given: readonly string[];
-  readonly registered: string | undefined;
+  /** As the metadata and other nodes say, the likeliest first. */
+  readonly heard: readonly string[];
 }
 
 /** What a process said of itself in its hello, besides who it is. */
@@ -49,6 +50,7 @@ export interface Announced {
   readonly incarnation: string;
   readonly address: string;
   readonly isController: boolean;
+  readonly votesRevoked: boolean;
 }
 
 export interface RaftPeersOptions extends LineContext {
@@ -70,6 +72,7 @@ const heldBytesMax = 8 * 1024 * 1024;
 interface Inbound {
   readonly member: MemberId;
   readonly incarnation: string;
+  announced: Announced;
   readonly sender: StreamSender<RaftResponse>;
   /** Highest that it stated (N2). */
   durableIndex: number;
@@ -126,7 +129,7 @@ export class RaftPeers {
     const known = this.#lines.get(to);
     if (known !== undefined) return known;
     const line = new RaftLine(this.#options, to, {
-      addresses: () => this.#addressesOf(to),
+      addresses: () => this.addressesOf(to),
       refused: (error) => this.#sayRefusal(to, error),
       setGone: (gone) => this.#setGone(to, gone),
       confirmed: (incarnation) => this.#onConfirmed(to, incarnation),
@@ -142,7 +145,7 @@ export class RaftPeers {
       onMessage: (request) => {
         if (this.#stopped) throw new SluiceError('SHUTTING_DOWN');
         inbound ??= this.#onHello(request, sender);
-        inbound.durableIndex = Math.max(inbound.durableIndex, request.durableIndex);
+        this.#onStanding(inbound, request);
         for (const bytes of request.messages) this.#onBytes(inbound, bytes);
         if (inbound.held === undefined) this.#remember(inbound);
       },
@@ -161,8 +164,11 @@ export class RaftPeers {
     const identity = checkedPeer(self, request.identity);
     const member = memberOf(identity as unknown as Member);
     const { incarnation } = identity;
-    this.#announce(member, { incarnation, address: request.peerAddress, isController: request.isController });
-    const inbound: Inbound = { member, incarnation, sender, durableIndex: 0, held: { messages: [], bytes: 0 } };
+    const { peerAddress, isController, votesRevoked } = request;
+    const announced: Announced = { incarnation, address: peerAddress, isController, votesRevoked };
+    this.#announce(member, announced);
+    const held = { messages: [], bytes: 0 };
+    const inbound: Inbound = { member, incarnation, announced, sender, durableIndex: 0, held };
     this.#inbound.set(member, (this.#inbound.get(member) ?? new Set()).add(inbound));
     const { term, matchIndex, brokerEpoch } = remembered(member);
     sender.send({
@@ -172,6 +178,13 @@ export class RaftPeers {
       knownBrokerEpoch: brokerEpoch,
     });
     return inbound;
+  }
+
+  #onStanding(inbound: Inbound, { durableIndex, votesRevoked }: RaftRequest): void {
+    inbound.durableIndex = Math.max(inbound.durableIndex, durableIndex);
+    if (votesRevoked === inbound.announced.votesRevoked) return;
+    inbound.announced = { ...inbound.announced, votesRevoked };
+    this.#announce(inbound.member, inbound.announced);
   }
 
   #onBytes(inbound: Inbound, bytes: Uint8Array): void {
@@ -217,7 +230,7 @@ export class RaftPeers {
 
   #otherProcess(member: MemberId): SluiceError {
     const { nodeId, directoryId } = parseMember(member);
-    const [address] = this.#addressesOf(member);
+    const [address] = this.addressesOf(member);
     return new SluiceError('DUPLICATE_NODE', {
       message: `Another process answers at ${address} as node ${nodeId} with directory ${directoryId}, and is the one that counts; stop this one, or give it an empty directory and an id of its own.`,
     });
@@ -248,11 +261,12 @@ export class RaftPeers {
     this.#options.logger.error('another node refuses this one', { peer: by, code, reason: message });
   }
 
-  #addressesOf(member: MemberId): readonly string[] {
-    const { given, registered } = this.#options.addressesOf(member);
+  /** Where the member may be, the likeliest first. */
+  addressesOf(member: MemberId): readonly string[] {
+    const { given, heard } = this.#options.addressesOf(member);
     if (given.length > 0) return given;
     const announced = this.#announced.get(member)?.map(({ address }) => address) ?? [];
-    return [...new Set([...announced, ...(registered === undefined ? [] : [registered])])];
+    return [...new Set([...announced, ...heard])];
   }
 }
 

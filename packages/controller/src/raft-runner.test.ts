@@ -56,6 +56,7 @@ async function subject(voters: readonly MemberId[] = [self, other, third]) {
     logger: silentLogger,
     halt,
     onCommitted: (entries) => void committed.push(...entries),
+    onMembership: () => undefined,
     onReads: (outcomes) => void reads.push(...outcomes),
     onLeadership: () => undefined,
   });

@@ -14,6 +14,9 @@ import type {
   HeldEnvelope,
   Leadership,
   MemberId,
+  Membership,
+  MembershipChange,
+  MembershipChangeOutcome,
   Proposal,
   Raft,
   RaftEffects,
@@ -31,6 +34,7 @@ export interface RaftRunnerOptions {
   readonly logger: Logger;
   readonly halt: Halt;
   readonly onCommitted: (entries: readonly Entry[]) => void;
+  readonly onMembership: (membership: Membership) => void;
   readonly onReads: (outcomes: readonly ReadOutcome[]) => void;
   readonly onLeadership: (leadership: Leadership) => void;
 }
@@ -66,12 +70,20 @@ export class RaftRunner {
   }
 
   step(event: TimelessEvent): Proposal | undefined {
+    return this.#step(event)?.proposal;
+  }
+
+  changeMembership(change: MembershipChange): MembershipChangeOutcome | undefined {
+    return this.#step({ kind: 'change-membership', change })?.membershipChange;
+  }
+
+  #step(event: TimelessEvent): RaftEffects | undefined {
     if (this.#stopped) return undefined;
     try {
       if (event.kind === 'message') this.#remember(event.from, event.message);
       const effects = this.#options.raft.step({ ...event, nowMs: this.#options.clock.monotonicMs() } as RaftEvent);
       this.#carryOut(effects);
-      return effects.proposal;
+      return effects;
     } catch (thrown) {
       this.stop();
       this.#options.halt.halt(toError(thrown));
@@ -98,6 +110,7 @@ export class RaftRunner {
       else this.#held.push(held);
     }
     for (const { to, message } of effects.sendNow) this.#peers?.send(to, message);
+    if (effects.membership !== undefined) this.#options.onMembership(effects.membership);
     if (effects.leadership !== undefined) this.#options.onLeadership(effects.leadership);
     if (effects.committed.length > 0) this.#options.onCommitted(effects.committed);
     if (effects.reads.length > 0) this.#options.onReads(effects.reads);

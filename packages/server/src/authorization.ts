@@ -12,6 +12,7 @@ const permitted: Readonly<Record<Operation, readonly Principal['type'][]>> = {
   'topic:create': ['anonymous', 'user'],
   'topic:delete': ['anonymous', 'user'],
   'cluster:describe': ['anonymous', 'user'],
+  'cluster:alter': ['anonymous', 'user'],
   // On the peer listener alone: the dispatcher of a client listener has no such method.
   'cluster:act': ['anonymous', 'node'],
 };

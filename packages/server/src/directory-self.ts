@@ -6,19 +6,19 @@ import type { IdentityKeeper } from '@sluice/storage';
 export interface DirectorySelfOptions {
   readonly keeper: IdentityKeeper;
   readonly incarnation: string;
-  /** The controller's, which stops voting at once and remembers it. */
-  readonly revokeVotes: () => Promise<void>;
+  /** The controller's, which stops voting at once and remembers it, unless the directory is new. */
+  readonly onIncomplete: () => Promise<void>;
 }
 
 export class DirectorySelf implements NodeIdentity {
   readonly incarnation: string;
-  readonly revokeVotes: () => Promise<void>;
+  readonly onIncomplete: () => Promise<void>;
   readonly #keeper: IdentityKeeper;
 
-  constructor({ keeper, incarnation, revokeVotes }: DirectorySelfOptions) {
+  constructor({ keeper, incarnation, onIncomplete }: DirectorySelfOptions) {
     this.#keeper = keeper;
     this.incarnation = incarnation;
-    this.revokeVotes = revokeVotes;
+    this.onIncomplete = onIncomplete;
   }
 
   get nodeId(): NodeId {

@@ -211,7 +211,7 @@ class AssembledNode implements Node {
     const self = new DirectorySelf({
       keeper,
       incarnation: random.identity(),
-      revokeVotes: () => controller.revokeVotes(),
+      onIncomplete: () => controller.onIncomplete(),
     });
     const controller: ControllerNode = this.#controller({ self, keeper, nodeLog, rpc });
     open.defer(() => controller.stop());

@@ -1,23 +1,8 @@
 /** Whole nodes whose directory is a copy: one that runs twice, and one that is older than the node was. */
 import { expect, test } from 'vitest';
+import { directoryOf, putDirectory } from './copied-directory.ts';
 import { SimCluster } from './sim-cluster.ts';
 import { simClient } from './sim-load.ts';
-
-/** What a copy of the machine would hold: whatever is durable, without the lock of the process. */
-async function directoryOf(cluster: SimCluster, id: number): Promise<ReadonlyMap<string, Uint8Array>> {
-  const disk = cluster.disk(id);
-  const names = await cluster.simulation.settle('a list', 1_000, disk.list('/data'));
-  return new Map(
-    names.filter((name) => !name.startsWith('lock')).map((name) => [name, disk.durableBytes(`/data/${name}`)]),
-  );
-}
-
-async function put(cluster: SimCluster, id: number, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
-  cluster.wipe(id);
-  const disk = cluster.disk(id);
-  await cluster.simulation.settle('a directory', 1_000, disk.makeDirectory('/data'));
-  for (const [name, bytes] of files) disk.plant(`/data/${name}`, bytes);
-}
 
 const at = (id: number, port: number): string => `10.0.0.${id}:${7650 + port}`;
 
@@ -61,7 +46,7 @@ test.each([1, 2, 3])(
     await simulation.until('all nodes ready', 30_000, () => cluster.isReady(...all));
     cluster.kill(2, 'everything');
     const files = await directoryOf(cluster, 2);
-    await put(cluster, 4, files);
+    await putDirectory(cluster, 4, files);
     await cluster.start(2);
     await simulation.until('the original is back', 30_000, () => cluster.isReady(...all));
     await cluster.start(4);
@@ -102,7 +87,7 @@ test.each([1, 2, 3])(
     await simulation.settle('a change', 10_000, admin.createTopic({ name: 'later', partitions: 3, replication: 3 }));
     await simulation.until('all have it', 10_000, () => cluster.isWhole());
     cluster.kill(2);
-    await put(cluster, 2, files);
+    await putDirectory(cluster, 2, files);
     await cluster.start(2);
     await simulation.until('it says so', 20_000, () => said(cluster, 'node2', older).length > 0);
     await simulation.until('it follows', 30_000, () => cluster.isReady() && cluster.isWhole());

@@ -71,6 +71,32 @@ export interface DescribeClusterResponse {
   readonly underReplicated: number;
   readonly underMinIsr: number;
   readonly leaderless: number;
+  readonly voters: readonly ControllerMember[];
+  readonly observers: readonly ControllerMember[];
+}
+
+export interface ControllerMember {
+  readonly nodeId: number;
+  readonly directoryId: string;
+  readonly address: string;
+  readonly state: string;
+  readonly lag: number;
+  readonly mayVote: boolean;
+}
+
+export interface AddVoterRequest {
+  readonly nodeId: number;
+}
+
+export interface RemoveVoterRequest {
+  readonly nodeId: number;
+  readonly directoryId: string;
+}
+
+export interface VoterChangeResponse {
+  readonly changed: ControllerMember | null;
+  readonly voters: readonly ControllerMember[];
+  readonly metadataOffset: number;
 }
 
 export interface NodeStatus {

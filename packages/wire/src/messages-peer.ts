@@ -1,4 +1,5 @@
 /** Messages of `proto/sluice/peer/v1/peer.proto`, which documents every field. */
+import type { ControllerMember } from './messages-admin.ts';
 import type { ErrorDetail } from './messages-errors.ts';
 
 export interface Identity {
@@ -18,6 +19,22 @@ export interface ProbeResponse {
   readonly identity: Identity | null;
   readonly certificate: BirthCertificate | null;
   readonly configured: readonly number[];
+  readonly voters: readonly VoterAddress[];
+}
+
+export interface VoterAddress {
+  readonly nodeId: number;
+  readonly directoryId: string;
+  readonly address: string;
+}
+
+export interface DescribeQuorumRequest {
+  readonly identity: Identity | null;
+}
+
+export interface DescribeQuorumResponse {
+  readonly voters: readonly ControllerMember[];
+  readonly observers: readonly ControllerMember[];
 }
 
 export interface BirthCertificate {
@@ -47,6 +64,7 @@ export interface RaftRequest {
   readonly peerAddress: string;
   readonly isController: boolean;
   readonly durableIndex: number;
+  readonly votesRevoked: boolean;
 }
 
 export interface RaftResponse {

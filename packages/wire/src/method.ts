@@ -11,6 +11,7 @@ export type Operation =
   | 'topic:create'
   | 'topic:delete'
   | 'cluster:describe'
+  | 'cluster:alter'
   | 'cluster:act';
 
 export interface Method<Request, Response> {

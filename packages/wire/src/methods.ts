@@ -75,6 +75,14 @@ export const methods = {
       '/sluice.v1.Admin/DescribeCluster',
       'cluster:describe',
     ),
+    addVoter: clientUnary<admin.AddVoterRequest, admin.VoterChangeResponse>(
+      '/sluice.v1.Admin/AddVoter',
+      'cluster:alter',
+    ),
+    removeVoter: clientUnary<admin.RemoveVoterRequest, admin.VoterChangeResponse>(
+      '/sluice.v1.Admin/RemoveVoter',
+      'cluster:alter',
+    ),
   },
   birth: {
     probe: peerUnary<peer.ProbeRequest, peer.ProbeResponse>('/sluice.peer.v1.Birth/Probe', 'cluster:act'),
@@ -110,6 +118,18 @@ export const methods = {
     ),
     deleteTopic: peerUnary<admin.DeleteTopicRequest, admin.DeleteTopicResponse>(
       '/sluice.peer.v1.Controller/DeleteTopic',
+      'cluster:act',
+    ),
+    addVoter: peerUnary<admin.AddVoterRequest, admin.VoterChangeResponse>(
+      '/sluice.peer.v1.Controller/AddVoter',
+      'cluster:act',
+    ),
+    removeVoter: peerUnary<admin.RemoveVoterRequest, admin.VoterChangeResponse>(
+      '/sluice.peer.v1.Controller/RemoveVoter',
+      'cluster:act',
+    ),
+    describeQuorum: peerUnary<peer.DescribeQuorumRequest, peer.DescribeQuorumResponse>(
+      '/sluice.peer.v1.Controller/DescribeQuorum',
       'cluster:act',
     ),
   },
