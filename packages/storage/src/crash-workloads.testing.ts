@@ -149,13 +149,14 @@ export const raftSnapshots: Workload = {
   recoveryOperations: 90,
   run(scene: Scene): Promise<void> {
     const { logs, raft, random } = scene;
-    return withRestarts(scene, { steps: 34, restarts: [12, 25] }, async ({ log }) => {
-      const draw = random.below(12);
-      if (draw < 3) raft.step(log, random);
-      else if (draw < 6) await raft.save(log, random);
-      else if (draw < 9) raft.compact(log, random);
-      else if (draw < 10) logs.trimEach(log, random, () => scene.note());
-      else logs.append(log, random.below(3), random);
+    return withRestarts(scene, { steps: 17, restarts: [11] }, async ({ log }, step) => {
+      if (random.below(3) === 0) logs.append(log, random.below(2), random);
+      scene.note();
+      if (random.below(8) === 0) logs.trimEach(log, random, () => scene.note());
+      const phase = step % 3;
+      if (phase === 1) raft.step(log, random);
+      else if (phase === 2) await raft.save(log, random);
+      else raft.compact(log, random);
     });
   },
 };
