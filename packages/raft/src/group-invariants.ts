@@ -46,6 +46,7 @@ export class GroupInvariants {
   readonly #votes = new Map<string, MemberId>();
   readonly #lives = new Map<MemberId, Life>();
   readonly #diskTerms = new Map<MemberId, number>();
+  readonly #diskVotes = new Map<string, MemberId>();
   /** How much of the committed log was on each disk. */
   readonly #kept = new Map<MemberId, number>();
   /** Snapshots that were seen to be what they should. */
@@ -284,6 +285,14 @@ export class GroupInvariants {
     const { self } = raft;
     invariant(diskHardState.term >= (this.#diskTerms.get(self) ?? 0), 'G7: the term on disk fell', { member: self });
     this.#diskTerms.set(self, diskHardState.term);
+    const { votedFor } = diskHardState;
+    const ballot = `${self} ${diskHardState.term}`;
+    const before = this.#diskVotes.get(ballot);
+    invariant(before === undefined || before === votedFor, 'G7: the vote on disk changed within a term', {
+      member: self,
+      before: before ?? null,
+    });
+    if (votedFor !== undefined) this.#diskVotes.set(ballot, votedFor);
     const { durableIndex } = raft;
     invariant(
       durableIndex === 0 || this.#termOnDisk(member, durableIndex) === this.#termIn(raft, durableIndex),

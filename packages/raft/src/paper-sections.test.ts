@@ -42,7 +42,7 @@ const sections: Readonly<Record<string, readonly string[]>> = {
   ],
   '§8 a no-op at the beginning of a term': ['election', 'figure-8-own-term'],
   // The thesis.
-  'Thesis §3.10 leader transfer': ['transfer', 'transfer-given-up'],
+  'Thesis §3.10 leader transfer': ['transfer', 'transfer-given-up', 'transfer-refused'],
   'Thesis §4.1 one voter at a time, in effect on append': [
     'membership-add',
     'membership-remove',
@@ -54,7 +54,12 @@ const sections: Readonly<Record<string, readonly string[]>> = {
     'membership-removed-candidate',
     'membership-new-voter-votes',
   ],
-  'Thesis §4.2.3 servers that were removed': ['membership-removed-while-away', 'membership-hint', 'stickiness'],
+  'Thesis §4.2.3 servers that were removed': [
+    'membership-removed-while-away',
+    'membership-removed-restart',
+    'membership-hint',
+    'stickiness',
+  ],
   'Thesis §6.2 check-quorum': ['check-quorum', 'check-quorum-one-answers', 'check-quorum-asking'],
   'Thesis §6.4 ReadIndex': ['read-index', 'read-index-own-term', 'read-index-replaced'],
   'Thesis §9.6 pre-vote': ['pre-vote', 'election'],

@@ -33,7 +33,7 @@ import { onSnapshotChunk, refuseSnapshotChunk } from './snapshot-receiving.ts';
 import { onSnapshotProgress } from './snapshot-sending.ts';
 import { RaftState } from './state.ts';
 import type { RaftOptions } from './state.ts';
-import { continueTransfer, onTimeOutNow, onTransfer, repeatTransfer } from './transfer.ts';
+import { continueTransfer, onTimeOutNow, onTransfereeRefused, onTransfer, repeatTransfer } from './transfer.ts';
 
 /** How many maximal election timeouts a voter is without a leader before it asks to observe. */
 const leaderlessTimeouts = 2;
@@ -94,6 +94,7 @@ export class Raft {
         break;
       case 'peer-refused':
         onPeerRefused(state, event.peer);
+        onTransfereeRefused(state, event.peer);
         break;
       case 'voting':
         onVoting(state, event.allowed);
@@ -211,8 +212,8 @@ export class Raft {
   get nextTickAtMs(): number {
     const state = this.#state;
     if (state.role === 'leader') return state.nextHeartbeatMs;
-    if (state.isObserver && state.leader === undefined) return state.nextObserveMs;
-    return state.electionDeadlineMs;
+    if (state.isVoter || state.leader !== undefined) return state.electionDeadlineMs;
+    return state.isObserver ? state.nextObserveMs : Math.min(state.nextObserveMs, state.electionDeadlineMs);
   }
 
   /** Undefined where the log is compacted away, or ends. */
@@ -244,7 +245,7 @@ function onTick(state: RaftState): void {
     onElectionDeadline(state);
     return;
   }
-  if (state.isObserver && state.leader === undefined && state.nowMs >= state.nextObserveMs) askToObserve(state);
+  if (!state.isVoter && state.leader === undefined && state.nowMs >= state.nextObserveMs) askToObserve(state);
 }
 
 function onElectionDeadline(state: RaftState): void {
@@ -255,7 +256,7 @@ function onElectionDeadline(state: RaftState): void {
   }
   // Others may have a leader that this one would never hear of, because it was removed while it was away.
   const leaderlessMs = state.nowMs - state.leaderContactMs;
-  const asks = state.isObserver || leaderlessMs >= leaderlessTimeouts * state.config.electionTimeoutMsMax;
+  const asks = !state.isVoter || leaderlessMs >= leaderlessTimeouts * state.config.electionTimeoutMsMax;
   if (asks && state.leader === undefined) askToObserve(state);
 }
 

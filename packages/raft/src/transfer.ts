@@ -41,8 +41,16 @@ export function repeatTransfer(state: RaftState): void {
   const { transfer } = state;
   if (transfer === undefined) return;
   transfer.isTold = false;
-  if (state.nowMs < transfer.deadlineMs) return;
-  state.out.trace({ kind: 'transfer-given-up', term: state.term, to: transfer.to });
+  if (state.nowMs >= transfer.deadlineMs) giveUp(state, transfer.to);
+}
+
+/** Its process is gone: no deadline needs to be waited for. */
+export function onTransfereeRefused(state: RaftState, peer: MemberId): void {
+  if (state.transfer?.to === peer) giveUp(state, peer);
+}
+
+function giveUp(state: RaftState, to: MemberId): void {
+  state.out.trace({ kind: 'transfer-given-up', term: state.term, to });
   state.transfer = undefined;
 }
 
