@@ -11,10 +11,14 @@ export function onSnapshotSaved(state: RaftState, snapshot: Snapshot): void {
   if (index <= state.log.snapshotIndex) {
     state.out.trace({ kind: 'snapshot-ignored', index, reason: 'older' });
   } else if (state.log.termAt(index) === term) {
-    learnCommitted(state, index);
-    // While it was made durable the entries arrived as well: they are delivered one by one, and none is lacking.
-    if (index > state.deliveredIndex) state.out.trace({ kind: 'snapshot-ignored', index, reason: 'not-delivered' });
-    else compact(state, snapshot);
+    if (index <= state.deliveredIndex) {
+      compact(state, snapshot);
+    } else {
+      // While it was made durable the entries arrived as well: they are delivered one by one, and none is lacking.
+      state.out.trace({ kind: 'snapshot-ignored', index, reason: 'not-delivered' });
+      // One that leads by now commits by counting, as ever.
+      if (state.role !== 'leader') learnCommitted(state, index);
+    }
   } else {
     install(state, snapshot);
   }

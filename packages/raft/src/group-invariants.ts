@@ -149,6 +149,10 @@ export class GroupInvariants {
     const { self } = member.raft;
     const { delivered } = life;
     invariant(index > delivered, 'G5: a snapshot rolls the state machine back', { member: self, index, delivered });
+    invariant((member.diskSnapshot?.index ?? 0) >= index, 'G5: restored before it was durable', {
+      member: self,
+      index,
+    });
     life.delivered = index;
     this.#assertState(self, member.applied.slice(0, index), index);
   }

@@ -39,6 +39,7 @@ const sections: Readonly<Record<string, readonly string[]>> = {
     'snapshot-matching-log',
     'snapshot-conflicting-log',
     'snapshot-below-commit',
+    'snapshot-saved-by-leader',
   ],
   '§8 a no-op at the beginning of a term': ['election', 'figure-8-own-term'],
   // The thesis.
@@ -73,7 +74,11 @@ const sections: Readonly<Record<string, readonly string[]>> = {
   'LogCabin#44: commit of an older term': ['figure-8'],
   'openraft 9540c904: a late append cuts committed entries': ['duplicate-and-reordered-appends'],
   'etcd: async append ABA': ['async-append-aba', 'compaction-aba'],
-  'openraft eed681d5: install races apply': ['snapshot-racing-apply', 'snapshot-entries-arrive-first'],
+  'openraft eed681d5: install races apply': [
+    'snapshot-racing-apply',
+    'snapshot-entries-arrive-first',
+    'snapshot-writes-under-way',
+  ],
   'openraft 71a290cd, 44381b0c: an entry that is compacted is no conflict': ['slow-follower-after-compaction'],
   'raft-rs#571, etcd-io/raft#349: an answer of one removed and added again': [
     'membership-stale-session',
@@ -88,7 +93,7 @@ const sections: Readonly<Record<string, readonly string[]>> = {
   'CCF#5674: commit on step-down': ['check-quorum', 'replaced-leader'],
   // This design.
   'P2 to P4: what reflects a write waits for it': ['persistence-order', 'acknowledgement-held', 'term-held'],
-  'P9: votes that may be lost do not count': ['voting-not-allowed', 'lost-entries'],
+  'P9: votes that may be lost do not count': ['voting-not-allowed', 'lost-entries', 'snapshot-lost-entries'],
   'A leader whose machine refuses is gone': ['leader-refused', 'observer-leader-refused'],
   Observers: ['observer', 'observer-leader-refused', 'membership-hint'],
 };

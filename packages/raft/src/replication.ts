@@ -1,6 +1,5 @@
 /** The leader's side of replication (paper §5.3): paired with `following`. Progress of each peer is in `progress`. */
 import { logIndex, nextIndex } from '@sluice/base';
-import type { LogIndex } from '@sluice/base';
 import { currentProgress } from './answers.ts';
 import { maybeAdvanceCommit } from './commit.ts';
 import { entryBytes } from './log-view.ts';
@@ -110,7 +109,7 @@ export function onAppendAccepted(state: RaftState, from: MemberId, message: Appe
 export function onAppendRejected(state: RaftState, from: MemberId, message: AppendRejected): void {
   const progress = currentProgress(state, from, message);
   if (progress === undefined) return;
-  if (isStale(progress, message.prevIndex)) {
+  if (isStale(progress, message)) {
     state.out.trace({ kind: 'ignored', from, message: message.kind, reason: 'stale-rejection' });
     return;
   }
@@ -128,12 +127,14 @@ export function onAppendRejected(state: RaftState, from: MemberId, message: Appe
   probe(state, progress);
 }
 
-/** A rejection is news only if it answers the probe under way, or an append beyond what is known to match; never while a
- * snapshot is on its way. */
-function isStale(progress: Progress, prevIndex: LogIndex): boolean {
+/**
+ * A rejection is news only if it answers the probe under way, or an append beyond what is known to match; or if it says
+ * that what is known to match is there no longer. Never while a snapshot is on its way.
+ */
+function isStale(progress: Progress, { prevIndex, lastIndex }: AppendRejected): boolean {
   if (progress.state === 'snapshot') return true;
   if (progress.state === 'probe') return prevIndex !== progress.nextIndex - 1;
-  return prevIndex <= progress.matchIndex;
+  return prevIndex < progress.matchIndex || (prevIndex === progress.matchIndex && lastIndex >= prevIndex);
 }
 
 /**
