@@ -29,11 +29,16 @@ function quorumMatchIndex(state: RaftState): LogIndex {
 
 /** A follower learns the leader's commit index, as far as its own log is known to equal the leader's. */
 export function learnCommit(state: RaftState, leaderCommit: LogIndex): void {
-  const index = leaderCommit < state.matchedIndex ? leaderCommit : state.matchedIndex;
-  if (index > state.commitIndex) state.commitIndex = index;
+  learnCommitted(state, leaderCommit < state.matchedIndex ? leaderCommit : state.matchedIndex);
 }
 
-/** A snapshot says so: what it covers is committed, whoever leads. The log must hold it, or the commit index already. */
+/**
+ * Follower: what a snapshot covers, for example, is committed, whoever leads. The log must hold it, or the commit index
+ * cover it already.
+ */
 export function learnCommitted(state: RaftState, index: LogIndex): void {
   if (index > state.commitIndex) state.commitIndex = index;
+  const { incoming } = state;
+  // What is being made durable is still to be answered.
+  if (incoming !== undefined && !incoming.isSaving && incoming.index <= state.commitIndex) state.incoming = undefined;
 }

@@ -260,6 +260,10 @@ export class Interaction {
       `${raft.self} disk term=${diskHardState.term} vote=${diskHardState.votedFor ?? 'none'}` +
         `${positionText(diskSnapshot)} log=[${diskEntries.map(entryText).join(' ')}]`,
     );
+    const incoming = raft.incomingSnapshot;
+    if (incoming !== undefined) {
+      this.#lines.push(`${raft.self} incoming snapshot=${incoming.index} received=${incoming.receivedBytes}`);
+    }
     if (raft.snapshot !== undefined) this.#lines.push(`${raft.self} state "${applied.join(' ')}"`);
     for (const peer of raft.peers) {
       this.#lines.push(`${raft.self} peer ${peer.peer} ${peer.state} match=${peer.matchIndex} next=${peer.nextIndex}`);

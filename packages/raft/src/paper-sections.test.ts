@@ -34,6 +34,7 @@ const sections: Readonly<Record<string, readonly string[]>> = {
     'snapshot-follower-restarts',
     'snapshot-leader-changes',
     'snapshot-newer-mid-way',
+    'snapshot-given-up',
   ],
   '§7, figure 13: a log that has the last entry of the snapshot stays, any other goes': [
     'snapshot-matching-log',

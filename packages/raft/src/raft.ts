@@ -136,6 +136,12 @@ export class Raft {
     return snapshot === undefined ? undefined : { index: snapshot.index, term: snapshot.term };
   }
 
+  /** What has arrived of the snapshot that the leader sends. */
+  get incomingSnapshot(): { readonly index: LogIndex; readonly receivedBytes: number } | undefined {
+    const { incoming } = this.#state;
+    return incoming === undefined ? undefined : { index: incoming.index, receivedBytes: incoming.receivedBytes };
+  }
+
   /** The first entry held, or, without any, the one that would be. */
   get firstIndex(): LogIndex {
     return this.#state.log.firstIndex;
