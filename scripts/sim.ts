@@ -248,7 +248,7 @@ async function runSet(options: Options): Promise<number> {
         for (let at = 0; at < task.seeds; at += 1) set.add(lostRun(task.from + at, at === count ? why : undefined));
       },
     },
-    { script: new URL(import.meta.url), silentMsMax: 3 * minuteMs },
+    { script: new URL(import.meta.url), silentMsMax: 3 * minuteMs, nodeOptions: ['--max-semi-space-size=32'] },
   );
   progress.stop();
   return summary(set, { options, commit, wallMs: Math.round(performance.now() - startedMs) });
@@ -309,7 +309,7 @@ async function replay(seed: number, { only, trace, json }: Options): Promise<num
   const { faults: planned } = drawScenario(seed);
   const chosen = only === undefined ? planned : planned.filter((_, at) => only.includes(at));
   const startedMs = performance.now();
-  const { result, timeline, scenario } = await runSeed(seed, only === undefined ? {} : { faults: chosen });
+  const { result, timeline, scenario } = await runSeed(seed, { faults: chosen, stacks: true });
   const wallMs = Math.round(performance.now() - startedMs);
   if (trace) process.stderr.write(`${timeline.all()}\n`);
   if (json) console.log(JSON.stringify({ ...result, wallMs }));

@@ -21,6 +21,7 @@ export interface Workers {
   readonly script: URL;
   readonly count?: number;
   readonly silentMsMax: number;
+  readonly nodeOptions?: readonly string[];
 }
 
 type FromWorker = { readonly progress: number } | { readonly result: unknown };
@@ -51,6 +52,7 @@ export async function runTasks<Task, Result>(tasks: Tasks<Task, Result>, workers
 function inWorker<Task, Result>(task: Task, tasks: Tasks<Task, Result>, workers: Workers): Promise<void> {
   const child: ChildProcess = fork(fileURLToPath(workers.script), ['--worker'], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    execArgv: [...process.execArgv, ...(workers.nodeOptions ?? [])],
   });
   return new Promise((resolve) => {
     let isDone = false;

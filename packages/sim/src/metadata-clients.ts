@@ -1,12 +1,15 @@
 /**
  * Clients that ask the controller for changes, several at once and of the same few things, so that its answers can be
- * held against those of an atomic one. Every request is one attempt at one node: what a client library repeats would
- * blur who was answered what.
+ * held against those of an atomic one. A request is repeated at another node only while it certainly had no effect: what a
+ * client library repeats beyond that would blur who was answered what. Now and then a client is replaced by a new one
+ * while the old goes on for a few requests, as does a process that was thought dead.
  */
+import { SluiceError } from '@sluice/base';
 import type { Random } from '@sluice/base';
-import { methods, MemoryTransport, RpcClient } from '@sluice/wire';
+import { identityMessage, methods, MemoryTransport, RpcClient } from '@sluice/wire';
 import type { HistoryRecorder } from './history-recorder.ts';
-import type { SimCluster } from './sim-cluster.ts';
+import { SimClock } from './sim-clock.ts';
+import { nodeAddress, type SimCluster } from './sim-cluster.ts';
 
 export interface MetadataClientsOptions {
   readonly clients: number;
@@ -15,22 +18,43 @@ export interface MetadataClientsOptions {
   /** The mean time a client waits between an answer and its next request. */
   readonly thinkMs: number;
   readonly timeoutMs: number;
+  /** Default: all nodes. */
+  readonly brokers?: readonly number[];
+  /** Of a new topic, at most; default 1. */
+  readonly replicationMax?: number;
+  /** Requests in a hundred that take a block of producer ids, as a broker does: the cheapest command; default 10. */
+  readonly allocatePercent?: number;
 }
 
-type Kind = 'create' | 'delete' | 'allocate';
-
-interface Asked {
+interface Session {
+  readonly number: number;
+  readonly name: string;
+  readonly random: Random;
   readonly rpc: RpcClient;
-  readonly address: string;
-  readonly client: string;
+  readonly clock: SimClock;
+  /** Requests that it still makes: one that was replaced makes a few. */
+  left: number;
 }
+
+interface Request {
+  readonly object: string;
+  readonly request: string;
+  /** One attempt at one node. */
+  readonly ask: () => Promise<string>;
+}
+
+const lastRequests = 5;
+const newSessionOneIn = 200;
+const backoffMs = { min: 5, spread: 50 };
 
 export class MetadataClients {
   readonly #cluster: SimCluster;
   readonly #recorder: HistoryRecorder;
   readonly #options: MetadataClientsOptions;
+  readonly #brokers: readonly number[];
   readonly #random: Random;
   #stopped = false;
+  #sessions = 0;
   #underWay = 0;
   #answered = 0;
 
@@ -38,14 +62,12 @@ export class MetadataClients {
     this.#cluster = cluster;
     this.#recorder = recorder;
     this.#options = options;
+    this.#brokers = options.brokers ?? cluster.ids;
     this.#random = cluster.simulation.random.fork('metadata clients');
-    for (let client = 1; client <= options.clients; client += 1) {
-      const rpc = new RpcClient(new MemoryTransport(cluster.network, `metadata-${client}`));
-      this.#askLater(`metadata-${client}`, rpc);
-    }
+    for (let number = 1; number <= options.clients; number += 1) this.#begin(number);
   }
 
-  /** Requests that were answered with success, or with a refusal that says how things are. */
+  /** Requests that were answered with success. */
   get answered(): number {
     return this.#answered;
   }
@@ -53,32 +75,41 @@ export class MetadataClients {
   /** Asks no more, and runs until everything asked is answered or given up. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    const limitMs = this.#options.timeoutMs + 1000;
+    const limitMs = 2 * this.#options.timeoutMs + 1000;
     await this.#cluster.simulation.until('metadata clients stop', limitMs, () => this.#underWay === 0);
   }
 
-  #askLater(client: string, rpc: RpcClient): void {
-    const delayUs = this.#random.below(2 * this.#options.thinkMs * 1000 + 1);
-    this.#cluster.simulation.schedule(delayUs, client, () => {
-      if (this.#stopped) return;
+  #begin(number: number): void {
+    this.#sessions += 1;
+    const name = `metadata-${number}.${this.#sessions}`;
+    const { simulation, network } = this.#cluster;
+    const clock = new SimClock(simulation, name);
+    const rpc = new RpcClient(new MemoryTransport(network, name, clock));
+    this.#askLater({ number, name, random: this.#random.fork(name), rpc, clock, left: Number.POSITIVE_INFINITY });
+  }
+
+  #askLater(session: Session): void {
+    const delayUs = session.random.below(2 * this.#options.thinkMs * 1000 + 1);
+    this.#cluster.simulation.schedule(delayUs, session.name, () => {
+      if (this.#stopped || session.left <= 0) return;
+      session.left -= 1;
       this.#underWay += 1;
-      void this.#ask(client, rpc).finally(() => {
+      void this.#ask(session).finally(() => {
         this.#underWay -= 1;
-        this.#askLater(client, rpc);
+        if (session.left === Number.POSITIVE_INFINITY && session.random.below(newSessionOneIn) === 0) {
+          session.left = lastRequests;
+          this.#begin(session.number);
+        }
+        this.#askLater(session);
       });
     });
   }
 
-  async #ask(client: string, rpc: RpcClient): Promise<void> {
-    const { bootstrap } = this.#cluster;
-    const dice = this.#random.below(10);
-    const kind: Kind = dice < 5 ? 'create' : dice < 9 ? 'delete' : 'allocate';
-    const name = `m${this.#random.below(this.#options.names)}`;
-    const address = bootstrap[this.#random.below(bootstrap.length)] ?? '';
-    const object = kind === 'allocate' ? 'producer-ids' : `topic/${name}`;
-    const operation = this.#recorder.invoke({ action: 'admin', client, object, request: kind });
+  async #ask(session: Session): Promise<void> {
+    const { object, request, ask } = this.#draw(session);
+    const operation = this.#recorder.invoke({ action: 'admin', client: session.name, object, request });
     try {
-      const answer = await this.#call(kind, name, { rpc, address, client });
+      const answer = await this.#attempts(session, ask);
       this.#answered += 1;
       this.#recorder.succeeded(operation, { answer });
     } catch (error) {
@@ -86,18 +117,68 @@ export class MetadataClients {
     }
   }
 
-  async #call(kind: Kind, name: string, { rpc, address, client }: Asked): Promise<string> {
-    const { timeoutMs } = this.#options;
-    if (kind === 'create') {
-      const request = { name, partitions: 1, replication: 1, config: {} };
-      await rpc.unary(methods.admin.createTopic, address, request, { timeoutMs });
-      return 'created';
+  /** Asks again while the last attempt certainly had no effect. */
+  async #attempts({ clock, random }: Session, ask: Request['ask']): Promise<string> {
+    const deadlineMs = clock.monotonicMs() + this.#options.timeoutMs;
+    for (;;) {
+      try {
+        return await ask();
+      } catch (thrown) {
+        if (!(thrown instanceof SluiceError) || !thrown.definite || !thrown.retryable || this.#stopped) throw thrown;
+        const waitMs = backoffMs.min + random.below(backoffMs.spread);
+        if (clock.monotonicMs() + waitMs >= deadlineMs) throw thrown;
+        await new Promise<void>((resolve) => void clock.setTimer(waitMs, resolve));
+      }
     }
-    if (kind === 'delete') {
-      await rpc.unary(methods.admin.deleteTopic, address, { name }, { timeoutMs });
+  }
+
+  #draw(session: Session): Request {
+    const { names, allocatePercent = 10, replicationMax = 1, timeoutMs } = this.#options;
+    const { random, rpc } = session;
+    const isAllocation = random.below(100) < allocatePercent;
+    if (isAllocation) return this.#allocation(session);
+    const name = `m${random.below(names)}`;
+    const object = `topic/${name}`;
+    const address = (): string => nodeAddress(this.#broker(random), 'client');
+    if (random.below(9) < 5) {
+      const wanted = { name, partitions: 1, replication: 1 + random.below(replicationMax), config: {} };
+      const ask = async (): Promise<string> => {
+        await rpc.unary(methods.admin.createTopic, address(), wanted, { timeoutMs });
+        return 'created';
+      };
+      return { object, request: 'create', ask };
+    }
+    const ask = async (): Promise<string> => {
+      await rpc.unary(methods.admin.deleteTopic, address(), { name }, { timeoutMs });
       return 'deleted';
-    }
-    const { producerId } = await rpc.unary(methods.broker.initProducer, address, { clientId: client }, { timeoutMs });
-    return String(producerId);
+    };
+    return { object, request: 'delete', ask };
+  }
+
+  /** In the name of a broker, of the voter that leads as far as anybody knows, or of any. */
+  #allocation({ random, rpc }: Session): Request {
+    const { timeoutMs } = this.#options;
+    const { ids } = this.#cluster;
+    const ask = async (): Promise<string> => {
+      const broker = this.#broker(random);
+      const guess = ids[random.below(ids.length)] ?? 1;
+      const leader = ids.find((id) => this.#cluster.inspect(id)?.raft?.isLeader === true);
+      const image = this.#cluster.inspect(broker)?.image;
+      const self = [...(image?.nodes.values() ?? [])].find(({ nodeId }) => nodeId === broker);
+      if (image === undefined || self === undefined) throw new SluiceError('UNREACHABLE');
+      const identity = identityMessage({ ...self, clusterId: image.clusterId });
+      const { firstProducerId } = await rpc.unary(
+        methods.controller.allocateProducerIds,
+        nodeAddress(leader ?? guess, 'peer'),
+        { identity, brokerEpoch: self.brokerEpoch },
+        { timeoutMs },
+      );
+      return String(firstProducerId);
+    };
+    return { object: 'producer-ids', request: 'allocate', ask };
+  }
+
+  #broker(random: Random): number {
+    return this.#brokers[random.below(this.#brokers.length)] ?? 1;
   }
 }

@@ -24,10 +24,12 @@ export interface Scenario {
   readonly safetyMs: number;
   readonly metadataClients: number;
   readonly topicNames: number;
-  /** Between two requests of a metadata client, at most. */
-  readonly thinkMsMax: number;
-  /** Between two records of the producer. */
+  /** Between two requests of a metadata client, on average. */
+  readonly thinkMs: number;
+  /** Between two records of the producer, on average. */
   readonly recordEveryMs: number;
+  /** The consumer waits so long at most before it takes the next batch. */
+  readonly slowConsumerMs: number;
   readonly commandsMin: number;
 }
 
@@ -53,8 +55,9 @@ export function drawScenario(seed: number): Scenario {
     safetyMs,
     metadataClients: 3 + load.below(4),
     topicNames: 4 + load.below(12),
-    thinkMsMax: 1 + load.below(20),
+    thinkMs: 1 + load.below(10),
     recordEveryMs: 10 + load.below(40),
+    slowConsumerMs: load.below(2) * load.below(200),
     commandsMin,
   };
 }

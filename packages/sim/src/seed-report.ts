@@ -25,7 +25,7 @@ export async function reportOf(failed: SeedResult, runsMax: number, onRun: () =>
   };
   const { kept } = await shrink(scenario.faults, isSame, runsMax);
   const faults = kept.flatMap((at) => scenario.faults[at] ?? []);
-  const { result, timeline } = await runSeed(failed.seed, { faults });
+  const { result, timeline } = await runSeed(failed.seed, { faults, stacks: true });
   const atMs = result.violations[0]?.atMs ?? result.simulatedMs;
   return {
     kept,

@@ -69,6 +69,7 @@ export class SimCluster {
   /** What nodes say at any level, beside `log`, which has no `debug`. */
   onLine: ((line: LogLine) => void) | undefined;
   readonly #machines: readonly Machine[];
+  readonly #byName = new Map<string, Machine>();
   readonly #settingsOf: (id: number) => Settings;
   readonly #voters: readonly number[];
 
@@ -98,6 +99,7 @@ export class SimCluster {
       },
     });
     this.#machines = Array.from({ length: nodes }, (_, at) => this.#machine(at + 1));
+    for (const machine of this.#machines) this.#byName.set(machine.name, machine);
   }
 
   get bootstrap(): readonly string[] {
@@ -247,7 +249,7 @@ export class SimCluster {
   }
 
   #machineNamed(name: string): Machine | undefined {
-    return this.#machines.find((machine) => machine.name === name);
+    return this.#byName.get(name);
   }
 
   #machine(id: number): Machine {
@@ -263,12 +265,13 @@ export class SimCluster {
     const clock = new SimClock(this.simulation, `${name} disk`);
     return new MemoryDisk({
       clock,
-      complete: (run) =>
-        clock.defer(() => {
-          const gate = this.#machineNamed(name)?.process?.gate;
-          if (gate === undefined) run();
-          else gate.passOrAtDeath(run);
-        }),
+      // Every operation takes some time: this is an event of its own already.
+      complete: (run) => {
+        const gate = this.#machineNamed(name)?.process?.gate;
+        if (gate === undefined) run();
+        else gate.passOrAtDeath(run);
+      },
+      staleReads: false,
       delayMs: (operation) => conditions.delayMs(operation),
       faults: (operation) => conditions.faultOf(operation),
       capacityBytes: diskBytes,

@@ -35,6 +35,8 @@ export interface MemoryDiskOptions {
   readonly delayMs?: (operation: DiskOperation) => number;
   /** Default: nothing goes wrong. */
   readonly faults?: FaultPlan;
+  /** Whether a plan may ask for `stale` reads, which need a copy of what was overwritten; default: with a plan. */
+  readonly staleReads?: boolean;
   /** A write that would take more fails with ENOSPC where the room ends; default: there is always room. */
   readonly capacityBytes?: number;
 }
@@ -256,7 +258,7 @@ export class MemoryDisk implements Disk {
   // Inside
 
   #newFile(): MemoryFile {
-    return new MemoryFile(this.#options.faults !== undefined);
+    return new MemoryFile(this.#options.staleReads ?? this.#options.faults !== undefined);
   }
 
   #imageOf(path: string): FileImage {
