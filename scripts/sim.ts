@@ -34,6 +34,7 @@ examples:
 const ledgerFile = new URL('../packages/sim/ledger.jsonl', import.meta.url);
 const seedsOfTask = 40;
 const reportsMax = 5;
+const reportsOfTaskMax = 2;
 const minuteMs = 60_000;
 
 interface Options {
@@ -214,7 +215,7 @@ async function runSet(options: Options): Promise<number> {
   const running = new Map<Task, number>();
   let next = options.from;
   const end = options.from + options.seeds;
-  const done = (): number => [...running.values()].reduce((sum, count) => sum + count, set.totals.seeds);
+  const done = (): number => set.totals.seeds;
   const minutes = (): number => (performance.now() - startedMs) / minuteMs;
   const progress = startProgress({
     label: 'sim',
@@ -224,7 +225,7 @@ async function runSet(options: Options): Promise<number> {
     describe: () =>
       `${done()} seeds from ${options.from}, ${set.failed.length} failed, ${(done() / minutes() / 60).toFixed(1)} seeds/s`,
   });
-  await runTasks<Task, readonly Run[]>(
+  await runTasks<Task, undefined>(
     {
       next: () => {
         if (next >= end || performance.now() >= untilMs) return undefined;
@@ -234,18 +235,16 @@ async function runSet(options: Options): Promise<number> {
         next += task.seeds;
         return task;
       },
-      progress: (task, count) => {
+      progress: (task, count, part) => {
         running.set(task, count);
+        if (part !== undefined) set.add(part as Run);
         progress.advance(options.minutes === undefined ? done() : Math.round(minutes() * 60));
       },
-      done: (task, runs) => {
-        running.delete(task);
-        for (const run of runs) set.add(run);
-      },
+      done: (task) => void running.delete(task),
       lost: (task, why) => {
         const count = running.get(task) ?? 0;
         running.delete(task);
-        for (let at = 0; at < task.seeds; at += 1) set.add(lostRun(task.from + at, at === count ? why : undefined));
+        for (let at = count; at < task.seeds; at += 1) set.add(lostRun(task.from + at, at === count ? why : undefined));
       },
     },
     { script: new URL(import.meta.url), silentMsMax: 3 * minuteMs, nodeOptions: ['--max-semi-space-size=32'] },
@@ -329,22 +328,20 @@ async function replay(seed: number, { only, trace, json }: Options): Promise<num
 
 async function runTask(
   { from, seeds, shrinkRuns }: Task,
-  onProgress: (count: number) => void,
-): Promise<readonly Run[]> {
-  const runs: Run[] = [];
+  onProgress: (count: number, run?: Run) => void,
+): Promise<undefined> {
   let reports = 0;
-  for (let seed = from; seed < from + seeds; seed += 1) {
+  for (let done = 0; done < seeds; done += 1) {
     const startedMs = performance.now();
-    const { result } = await runSeed(seed);
+    const { result } = await runSeed(from + done);
     const wallMs = Math.round(performance.now() - startedMs);
-    if (result.ok || reports >= 2) runs.push({ result, wallMs });
+    if (result.ok || reports >= reportsOfTaskMax) onProgress(done + 1, { result, wallMs });
     else {
       reports += 1;
-      runs.push({ result, wallMs, report: await reportOf(result, shrinkRuns, () => onProgress(runs.length)) });
+      const report = await reportOf(result, shrinkRuns, () => onProgress(done));
+      onProgress(done + 1, { result, wallMs, report });
     }
-    onProgress(runs.length);
   }
-  return runs;
 }
 
 if (process.argv[2] === '--worker') serveTasks(runTask);

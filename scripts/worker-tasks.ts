@@ -9,8 +9,8 @@ import { fileURLToPath } from 'node:url';
 export interface Tasks<Task, Result> {
   /** Undefined when there is nothing to do now; asked again after each result. */
   next(): Task | undefined;
-  /** How far the task is, in whatever it counts. */
-  progress(task: Task, count: number): void;
+  /** How far the task is, in whatever it counts; `part` of the result, when the worker gives it bit by bit. */
+  progress(task: Task, count: number, part: unknown): void;
   done(task: Task, result: Result): void;
   /** The worker ended, or was stuck and is killed. */
   lost(task: Task, why: string): void;
@@ -24,7 +24,7 @@ export interface Workers {
   readonly nodeOptions?: readonly string[];
 }
 
-type FromWorker = { readonly progress: number } | { readonly result: unknown };
+type FromWorker = { readonly progress: number; readonly part?: unknown } | { readonly result: unknown };
 
 /** Resolves when every task that there was is done or lost. */
 export async function runTasks<Task, Result>(tasks: Tasks<Task, Result>, workers: Workers): Promise<void> {
@@ -63,7 +63,7 @@ function inWorker<Task, Result>(task: Task, tasks: Tasks<Task, Result>, workers:
     }, workers.silentMsMax);
     child.on('message', (message: FromWorker) => {
       stuck.refresh();
-      if ('progress' in message) tasks.progress(task, message.progress);
+      if ('progress' in message) tasks.progress(task, message.progress, message.part);
       else {
         isDone = true;
         tasks.done(task, message.result as Result);
@@ -82,12 +82,14 @@ function inWorker<Task, Result>(task: Task, tasks: Tasks<Task, Result>, workers:
 }
 
 /** In the worker: answers with the result and ends. */
-export function serveTasks<Task>(run: (task: Task, progress: (count: number) => void) => Promise<unknown>): void {
+export function serveTasks<Task>(
+  run: (task: Task, progress: (count: number, part?: unknown) => void) => Promise<unknown>,
+): void {
   const send = (message: FromWorker): void => void process.send?.(message);
   // A command that ends takes its workers with it.
   process.once('disconnect', () => process.exit(1));
   process.once('message', ({ task }: { task: Task }) => {
-    void run(task, (progress) => send({ progress })).then((result) => {
+    void run(task, (progress, part) => send({ progress, part })).then((result) => {
       send({ result });
       process.removeAllListeners('disconnect');
       process.disconnect();
