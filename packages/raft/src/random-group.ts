@@ -154,9 +154,10 @@ export class RandomGroup {
     else this.#deliverAny();
   }
 
-  /** With its leader a group loses what is not committed; without one follower it goes on, and compacts. */
+  /** Without its leader a group cuts what that one goes on to append; without a follower it goes on, and compacts. */
   #cutSome(): void {
-    const cut = this.#random.below(3) > 0 ? [this.#leaderOrAny(), this.#anyMember()] : [this.#anyMember()];
+    const cut = this.#random.below(3) > 0 ? [this.#leaderOrAny()] : [this.#anyMember()];
+    if (this.#random.below(4) === 0) cut.push(this.#anyMember());
     this.#cut = new Set(cut.map(({ raft }) => raft.self));
   }
 
