@@ -1,6 +1,7 @@
 import { clusterId, logIndex, nodeId, term } from '@sluice/base';
-import { encodeRecords } from '@sluice/metadata';
-import type { Entry } from '@sluice/raft';
+import { encodeImage, encodeRecords } from '@sluice/metadata';
+import type { MetadataImage } from '@sluice/metadata';
+import type { Entry, Snapshot } from '@sluice/raft';
 import { expect, test } from 'vitest';
 import { CommittedMetadata } from './committed-metadata.ts';
 
@@ -41,6 +42,39 @@ test('an entry that cannot be decoded stops the node, and nothing after it is ap
   metadata.apply(entry(3, new Uint8Array(0), 'no-op'));
   expect([halts.length, metadata.broken, metadata.image.appliedIndex, heard.length]).toEqual([1, true, 1, 1]);
   expect(halts[0]?.message).toContain('entry 2');
+});
+
+const snapshotOf = (image: MetadataImage, index: number = image.appliedIndex): Snapshot => ({
+  index: logIndex(index),
+  term: term(1),
+  membership: { index: logIndex(0), voters: [] },
+  bytes: encodeImage(image),
+});
+
+test('a snapshot takes the place of the entries up to its index, and is one change; entries go on after it', () => {
+  const ahead = subject();
+  for (let index = 1; index <= 5; index += 1)
+    ahead.metadata.apply(entry(index, index === 1 ? birth : encodeRecords([])));
+  const { metadata, halts, heard } = subject();
+  metadata.apply(entry(1, birth));
+  metadata.restore(snapshotOf(ahead.metadata.image));
+  metadata.apply(entry(6, encodeRecords([])));
+  expect(heard).toEqual(['applied 1, image at 1', 'applied 5, image at 5', 'applied 6, image at 6']);
+  expect([metadata.image.clusterId, halts]).toEqual(['c'.repeat(32), []]);
+});
+
+test.each<[string, (image: MetadataImage) => Snapshot]>([
+  ['that cannot be read', (image) => ({ ...snapshotOf(image), bytes: Uint8Array.of(1) })],
+  ['that holds the state of another index', (image) => snapshotOf(image, 9)],
+])('a snapshot %s stops the node', (_what, make) => {
+  const ahead = subject();
+  ahead.metadata.apply(entry(1, birth));
+  ahead.metadata.apply(entry(2, encodeRecords([])));
+  const { metadata, halts, heard } = subject();
+  metadata.restore(make(ahead.metadata.image));
+  metadata.restore(snapshotOf(ahead.metadata.image));
+  expect([metadata.broken, halts.length, heard, metadata.image.appliedIndex]).toEqual([true, 1, [], 0]);
+  expect(halts[0]?.message).toMatch(/^Metadata snapshot \d: /);
 });
 
 test('a controller is told when it changes, not when it is named again', () => {

@@ -5,10 +5,10 @@
  */
 import { toSluiceError } from '@sluice/base';
 import type { Clock, Halt, Logger, NodeId, Random, Transport } from '@sluice/base';
-import { featureLevelMax } from '@sluice/metadata';
+import { featureLevelMax, imageDigest } from '@sluice/metadata';
 import type { MetadataFeed, MetadataImage } from '@sluice/metadata';
 import { memberId, Raft } from '@sluice/raft';
-import type { Entry, Leadership, MemberId, Membership, RaftConfig } from '@sluice/raft';
+import type { Entry, Leadership, MemberId, Membership, RaftConfig, Snapshot } from '@sluice/raft';
 import type { IdentityKeeper, RaftStore } from '@sluice/storage';
 import type { Dispatcher, PeerSelf, RpcClient, VoterAddress } from '@sluice/wire';
 import { BirthProcess } from './birth-process.ts';
@@ -23,7 +23,10 @@ import type { AddressBook, Remembered } from './raft-peers.ts';
 import { RaftRunner } from './raft-runner.ts';
 import { VoterChanges } from './voter-changes.ts';
 import { VoterSearch } from './voter-search.ts';
+import { RaftSnapshots } from './raft-snapshots.ts';
+import type { SnapshotFigures } from './raft-snapshots.ts';
 import { loadedEntry } from './stored-entries.ts';
+import { loadedSnapshot } from './stored-snapshot.ts';
 import { toError } from './thrown.ts';
 
 export interface ControllerConfig {
@@ -33,6 +36,8 @@ export interface ControllerConfig {
   readonly isController: boolean;
   readonly voters: readonly ConfiguredVoter[];
   readonly raft: RaftConfig;
+  /** A snapshot of the metadata is taken when the Raft log since the last one is longer. */
+  readonly snapshotLogBytesMax: number;
   readonly sessionTimeoutMs: number;
   readonly preferredElectionMs: number;
 }
@@ -65,6 +70,11 @@ export interface ControllerStanding {
   readonly commitIndex: number;
   readonly appliedIndex: number;
   readonly leader: NodeId | undefined;
+  /** 0 without one. */
+  readonly snapshotIndex: number;
+  /** Of the Raft log since the last snapshot. */
+  readonly logBytes: number;
+  readonly snapshots: SnapshotFigures;
 }
 
 export class ControllerNode {
@@ -76,6 +86,7 @@ export class ControllerNode {
   readonly #service: ControllerService;
   readonly #voterChanges: VoterChanges;
   readonly #search: VoterSearch;
+  readonly #snapshots: RaftSnapshots;
   #runner: RaftRunner | undefined;
   #sessions: BrokerSessions | undefined;
   #caughtUp = false;
@@ -125,6 +136,7 @@ export class ControllerNode {
       nowMs: () => clock.monotonicMs(),
       contactMsMax: config.raft.electionTimeoutMsMax,
     });
+    this.#snapshots = this.#makeSnapshots();
     this.#service = new ControllerService({
       self,
       image: this.#metadata.image,
@@ -159,6 +171,11 @@ export class ControllerNode {
     return this.#metadata.image;
   }
 
+  /** Equal for equal images, position included. Encodes the whole image: for tests and the simulator. */
+  imageDigest(): string {
+    return imageDigest(this.#metadata.image);
+  }
+
   get standing(): ControllerStanding {
     const raft = this.#runner?.raft;
     const { appliedIndex } = this.#metadata.image;
@@ -172,6 +189,9 @@ export class ControllerNode {
       commitIndex: raft?.commitIndex ?? 0,
       appliedIndex,
       leader: raft?.leader === undefined ? undefined : parseMember(raft.leader).nodeId,
+      snapshotIndex: raft?.snapshot?.index ?? 0,
+      logBytes: this.#options.store.logBytes,
+      snapshots: this.#snapshots.figures,
     };
   }
 
@@ -196,6 +216,7 @@ export class ControllerNode {
     this.#voterChanges.stepDown();
     this.#sessions?.end();
     this.#decisions.stepDown();
+    this.#snapshots.stop();
     this.#runner?.stop();
     this.#peers.stop();
   }
@@ -216,11 +237,27 @@ export class ControllerNode {
     await this.#options.keeper.update((current) => ({ ...current, votesRevoked: true }));
   }
 
+  #makeSnapshots(): RaftSnapshots {
+    const { store, clock, logger, halt, config } = this.#options;
+    return new RaftSnapshots({
+      store,
+      image: this.#metadata.image,
+      clock,
+      logger,
+      halt,
+      logBytesMax: config.snapshotLogBytesMax,
+      onSaved: (snapshot) => void this.#runner?.step({ kind: 'snapshot-saved', snapshot }),
+    });
+  }
+
   #startRaft(): void {
     const { keeper, store, config, clock, random, logger, halt } = this.#options;
     const identity = keeper.current;
     if (this.#stopped || identity.voters === null) return;
     const stored = store.load();
+    const snapshot = stored.snapshot === null ? undefined : loadedSnapshot(stored.snapshot);
+    if (snapshot !== undefined) this.#metadata.restore(snapshot);
+    if (this.#metadata.broken) return;
     const { term, votedFor } = stored.hardState;
     // A registered broker has applied its registration: without a Raft log this directory lost its own (P9).
     const lostLog = identity.brokerEpoch > 0 && stored.snapshot === null && stored.entries.length === 0;
@@ -233,7 +270,7 @@ export class ControllerNode {
       })),
       votingAllowed,
       hardState: { term, votedFor: votedFor === null ? undefined : memberId(votedFor) },
-      snapshot: undefined,
+      snapshot,
       entries: stored.entries.map(loadedEntry),
       checksum: this.#options.checksum,
       config: config.raft,
@@ -247,6 +284,8 @@ export class ControllerNode {
       clock,
       logger,
       halt,
+      onSaveSnapshot: (received) => this.#snapshots.save(received),
+      onRestore: (received) => this.#onRestore(received),
       onCommitted: (entries) => this.#onCommitted(entries),
       onMembership: (membership) => this.#onMembership(membership),
       onReads: (outcomes) => this.#decisions.onReads(outcomes),
@@ -281,6 +320,13 @@ export class ControllerNode {
     this.#metadata.setController(isUnknown ? undefined : { nodeId: parseMember(leader).nodeId, address });
   }
 
+  /** A leader is never given one, so nothing that was decided here waits for what is skipped. */
+  #onRestore(snapshot: Snapshot): void {
+    const { appliedIndex } = this.#metadata.image;
+    this.#metadata.restore(snapshot);
+    this.#options.logger.info('metadata restored from a snapshot', { from: appliedIndex, index: snapshot.index });
+  }
+
   #onCommitted(entries: readonly Entry[]): void {
     for (const entry of entries) {
       this.#metadata.apply(entry);
@@ -290,7 +336,9 @@ export class ControllerNode {
     }
     const raft = this.#runner?.raft;
     const last = entries.at(-1);
-    if (raft?.isLeader === true && !this.#decisions.leads && last?.term === raft.term) this.#lead(raft);
+    if (raft === undefined || last === undefined) return;
+    if (raft.isLeader && !this.#decisions.leads && last.term === raft.term) this.#lead(raft);
+    this.#snapshots.takeWhenDue(last, () => raft.membershipAt(last.index));
   }
 
   /** The own term's first entry is applied: from here on this node decides (Q1). */

@@ -7,6 +7,7 @@ import {
   directoryId,
   isIdentity,
   isNodeNumber,
+  isSluiceError,
   isSmallPosition,
   leaderEpoch,
   nodeId,
@@ -117,13 +118,13 @@ export class ControllerService {
 
   #serveVoters(peers: Dispatcher): void {
     const { voterChanges } = this.#options;
-    peers.unary(methods.controller.addVoter, async (request) => voterChanges.add(nodeOf(request.nodeId)));
+    peers.unary(methods.controller.addVoter, (request) => this.#confirmed(voterChanges.add(nodeOf(request.nodeId))));
     peers.unary(methods.controller.removeVoter, async (request) => {
       const { directoryId: directory } = request;
       if (directory !== '' && !isIdentity(directory)) {
         throw new SluiceError('INVALID_REQUEST', { message: 'A directory id is 32 hex digits.' });
       }
-      return voterChanges.remove(nodeOf(request.nodeId), directory);
+      return this.#confirmed(voterChanges.remove(nodeOf(request.nodeId), directory));
     });
     peers.unary(methods.controller.describeQuorum, async (request) => {
       this.#check(request.identity);
@@ -174,6 +175,16 @@ export class ControllerService {
       partitions: request.partitions.map(alterationOf),
     });
     return { partitions: results.map(resultMessage) };
+  }
+
+  /** A refusal may come from a leader that was replaced; what is indefinite it knows to be over itself. */
+  async #confirmed<Answer>(asked: Promise<Answer>): Promise<Answer> {
+    try {
+      return await asked;
+    } catch (error) {
+      if (isSluiceError(error) && error.definite) await this.#options.decisions.confirm();
+      throw error;
+    }
   }
 
   #leading(): BrokerSessions {

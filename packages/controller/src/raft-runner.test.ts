@@ -1,16 +1,29 @@
 import { logIndex, SeededRandom, silentLogger, term } from '@sluice/base';
 import { defaultRaftConfig, memberId, Raft } from '@sluice/raft';
-import type { Entry, MemberId, RaftMessage, ReadOutcome } from '@sluice/raft';
+import type { Entry, MemberId, RaftMessage, ReadOutcome, Snapshot } from '@sluice/raft';
 import type { RaftStore, RaftWrite } from '@sluice/storage';
 import { DataDirectory, MemoryDisk, openNodeLog } from '@sluice/storage';
 import { expect, test } from 'vitest';
 import { ManualClock } from '@sluice/wire';
 import type { RaftPeers } from './raft-peers.ts';
 import { RaftRunner } from './raft-runner.ts';
+import { storedSnapshot } from './stored-snapshot.ts';
 
 const self = memberId('1-a');
 const other = memberId('2-b');
 const third = memberId('3-c');
+
+const writingDown = (raft: RaftStore, writes: RaftWrite[]): RaftStore => ({
+  load: () => raft.load(),
+  doubtful: false,
+  logBytes: 0,
+  saveSnapshot: (snapshot) => raft.saveSnapshot(snapshot),
+  healed: () => undefined,
+  persist: (write, onDurable) => {
+    writes.push(write);
+    raft.persist(write, onDurable);
+  },
+});
 
 /** A runner over a real node log, whose disk the test holds; what it would send is written down instead. */
 async function subject(voters: readonly MemberId[] = [self, other, third]) {
@@ -21,21 +34,13 @@ async function subject(voters: readonly MemberId[] = [self, other, third]) {
   const directory = await DataDirectory.open(disk, '/data');
   const nodeLog = await openNodeLog({ directory, clock, halt, logger: silentLogger });
   const writes: RaftWrite[] = [];
-  const store: RaftStore = {
-    load: () => nodeLog.raft.load(),
-    doubtful: false,
-    logBytes: 0,
-    saveSnapshot: (snapshot) => nodeLog.raft.saveSnapshot(snapshot),
-    healed: () => undefined,
-    persist: (write, onDurable) => {
-      writes.push(write);
-      nodeLog.raft.persist(write, onDurable);
-    },
-  };
+  const store = writingDown(nodeLog.raft, writes);
   store.load();
   const sent: { to: MemberId; message: RaftMessage }[] = [];
   const committed: Entry[] = [];
   const reads: ReadOutcome[] = [];
+  const saves: Snapshot[] = [];
+  const restored: Snapshot[] = [];
   let dropped = 0;
   const raft = new Raft({
     self,
@@ -57,6 +62,8 @@ async function subject(voters: readonly MemberId[] = [self, other, third]) {
     halt,
     onCommitted: (entries) => void committed.push(...entries),
     onMembership: () => undefined,
+    onSaveSnapshot: (snapshot) => void saves.push(snapshot),
+    onRestore: (snapshot) => void restored.push(snapshot),
     onReads: (outcomes) => void reads.push(...outcomes),
     onLeadership: () => undefined,
   });
@@ -66,7 +73,22 @@ async function subject(voters: readonly MemberId[] = [self, other, third]) {
   };
   const logTimers = clock.timers;
   runner.start(peers as unknown as RaftPeers);
-  return { logTimers, clock, halts, disk, raft, runner, sent, committed, reads, writes, dropped: () => dropped };
+  return {
+    logTimers,
+    clock,
+    halts,
+    disk,
+    raft,
+    runner,
+    sent,
+    committed,
+    reads,
+    saves,
+    restored,
+    writes,
+    store,
+    dropped: () => dropped,
+  };
 }
 
 const voteRequest = (number: number): RaftMessage => ({
@@ -179,4 +201,43 @@ test('remembered of a member is what it cannot have without a disk: no tentative
     { term: 3, matchIndex: 0 },
     { term: 0, matchIndex: 0 },
   ]);
+});
+
+test('a snapshot that the leader sent is saved, named by a durable write, and only then the state, before entries', async () => {
+  const { clock, disk, runner, sent, saves, restored, committed, writes, store, raft } = await subject();
+  const session = { term: term(1), configIndex: logIndex(0), attempt: 0 };
+  const bytes = Uint8Array.of(1, 2, 3);
+  const from = { kind: 'message', from: other } as const;
+  const chunk: RaftMessage = {
+    kind: 'snapshot-chunk',
+    term: term(1),
+    session,
+    index: logIndex(7),
+    lastTerm: term(1),
+    membership: raft.membership,
+    bytesTotal: 3,
+    checksum: 0,
+    offset: 0,
+    chunk: bytes,
+    chunkChecksum: 0,
+  };
+  runner.step({ ...from, message: chunk });
+  await clock.settle();
+  expect(saves).toMatchObject([{ index: 7, bytes }]);
+  expect([restored, sent.some(({ message }) => message.kind === 'append-accepted')]).toEqual([[], false]);
+  await store.saveSnapshot(storedSnapshot(saves[0]!));
+  disk.holdSyncs();
+  runner.step({ kind: 'snapshot-saved', snapshot: saves[0]! });
+  await clock.settle();
+  expect(writes.at(-1)).toEqual({ snapshot: { index: 7, term: 1, keepFrom: 8, replacesLog: true } });
+  expect([restored, sent.some(({ message }) => message.kind === 'append-accepted')]).toEqual([[], false]);
+  disk.releaseSyncs();
+  await clock.settle();
+  expect(restored).toEqual(saves);
+  expect(sent.at(-1)?.message).toMatchObject({ kind: 'append-accepted', matchIndex: 7 });
+  const entry: Entry = { index: logIndex(8), term: term(1), kind: 'command', payload: bytes };
+  const append = { term: term(1), session, prevIndex: logIndex(7), prevTerm: term(1), commitIndex: logIndex(8) };
+  runner.step({ ...from, message: { kind: 'append', ...append, entries: [entry] } });
+  await clock.settle();
+  expect(committed.map(({ index }) => index)).toEqual([8]);
 });

@@ -17,13 +17,15 @@ import type {
   Membership,
   MembershipChange,
   MembershipChangeOutcome,
+  PersistSnapshot,
   Proposal,
   Raft,
   RaftEffects,
   RaftEvent,
   ReadOutcome,
+  Snapshot,
 } from '@sluice/raft';
-import type { RaftStore, RaftWrite } from '@sluice/storage';
+import type { RaftCompaction, RaftStore, RaftWrite } from '@sluice/storage';
 import type { RaftPeers, Remembered } from './raft-peers.ts';
 import { entryKindNumber } from './stored-entries.ts';
 
@@ -33,6 +35,9 @@ export interface RaftRunnerOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly halt: Halt;
+  /** To be made durable, and then stepped as `snapshot-saved`. */
+  readonly onSaveSnapshot: (snapshot: Snapshot) => void;
+  readonly onRestore: (snapshot: Snapshot) => void;
   readonly onCommitted: (entries: readonly Entry[]) => void;
   readonly onMembership: (membership: Membership) => void;
   readonly onReads: (outcomes: readonly ReadOutcome[]) => void;
@@ -112,6 +117,8 @@ export class RaftRunner {
     for (const { to, message } of effects.sendNow) this.#peers?.send(to, message);
     if (effects.membership !== undefined) this.#options.onMembership(effects.membership);
     if (effects.leadership !== undefined) this.#options.onLeadership(effects.leadership);
+    if (effects.saveSnapshot !== undefined) this.#options.onSaveSnapshot(effects.saveSnapshot);
+    if (effects.restore !== undefined) this.#options.onRestore(effects.restore);
     if (effects.committed.length > 0) this.#options.onCommitted(effects.committed);
     if (effects.reads.length > 0) this.#options.onReads(effects.reads);
     for (const event of effects.trace) this.#options.logger.debug('raft event', { ...event });
@@ -120,9 +127,10 @@ export class RaftRunner {
   }
 
   #persist(persist: NonNullable<RaftEffects['persist']>): void {
-    const { number, hardState, truncateFrom, entries } = persist;
+    const { number, hardState, snapshot, truncateFrom, entries } = persist;
     const write: RaftWrite = {
       ...(hardState === undefined ? {} : { hardState: { term: hardState.term, votedFor: hardState.votedFor ?? null } }),
+      ...(snapshot === undefined ? {} : { snapshot: compactionOf(snapshot) }),
       ...(truncateFrom === undefined ? {} : { truncateFrom }),
       ...(entries.length === 0
         ? {}
@@ -160,3 +168,10 @@ export class RaftRunner {
     seen.matchIndex = Math.max(seen.matchIndex, committed);
   }
 }
+
+const compactionOf = ({ index, term, keepFrom, replacesLog }: PersistSnapshot): RaftCompaction => ({
+  index,
+  term,
+  keepFrom,
+  replacesLog,
+});

@@ -64,6 +64,7 @@ export interface NodeInspection {
   /** Undefined until the cluster is born. */
   readonly raft: Raft | undefined;
   readonly image: ControllerNode['image'];
+  readonly imageDigest: () => string;
   readonly nodeLog: NodeLog;
   readonly broker: BrokerNode | undefined;
 }
@@ -130,6 +131,7 @@ class AssembledNode implements Node {
     if (parts === undefined) return {};
     const { nodeLog, controller, broker } = parts;
     const { image } = controller.feed;
+    const { votes, term, snapshotIndex, snapshots, logBytes } = controller.standing;
     const { nodeId } = this.#config;
     const { stats } = nodeLog;
     let underReplicated = 0;
@@ -137,9 +139,14 @@ class AssembledNode implements Node {
     return {
       sluice_node_ready: Object.values(this.readiness()).every(Boolean) ? 1 : 0,
       sluice_node_controller_leader: controller.feed.controller?.nodeId === nodeId ? 1 : 0,
-      sluice_controller_voter: controller.standing.votes ? 1 : 0,
-      sluice_controller_term: controller.standing.term,
+      sluice_controller_voter: votes ? 1 : 0,
+      sluice_controller_term: term,
       sluice_metadata_index: image.appliedIndex,
+      sluice_metadata_snapshot_index: snapshotIndex,
+      sluice_metadata_snapshot_bytes: snapshots.bytes,
+      sluice_metadata_snapshot_seconds: snapshots.saveMs / 1000,
+      sluice_metadata_snapshots_total: snapshots.saved,
+      sluice_metadata_log_bytes: logBytes,
       sluice_partitions_led: image.leaderCount(nodeId),
       sluice_partitions_held: image.replicaCount(nodeId),
       sluice_partitions_under_replicated: underReplicated,
@@ -175,7 +182,13 @@ class AssembledNode implements Node {
     const parts = this.#parts;
     if (parts === undefined) return undefined;
     const { nodeLog, controller, broker } = parts;
-    return { raft: controller.raft, image: controller.image, nodeLog, broker };
+    return {
+      raft: controller.raft,
+      image: controller.image,
+      imageDigest: () => controller.imageDigest(),
+      nodeLog,
+      broker,
+    };
   }
 
   async #start(): Promise<void> {
@@ -294,8 +307,11 @@ class AssembledNode implements Node {
           heartbeatMs: config['raft.heartbeatMs'],
           electionTimeoutMsMin: electionTimeoutMs,
           electionTimeoutMsMax: electionTimeoutMs * 2,
+          snapshotChunkBytesMax: config['raft.snapshotChunkBytesMax'],
+          compactionTrailingEntries: config['raft.compactionTrailingEntries'],
           leaderlessElectionDelayMsMax: Math.min(defaultRaftConfig.leaderlessElectionDelayMsMax, electionTimeoutMs),
         },
+        snapshotLogBytesMax: config['raft.snapshotLogBytesMax'],
         sessionTimeoutMs: config.sessionTimeoutMs,
         preferredElectionMs: config.preferredElectionMs,
       },

@@ -133,6 +133,21 @@ export const configTable = {
     scope: 'cluster',
     sentence: 'A voter that hears no controller leader for one to two times this stands for election.',
   }),
+  'raft.snapshotLogBytesMax': row(bytes({ min: 4 * KiB, max: GiB }), {
+    defaultValue: 16 * MiB,
+    scope: 'node',
+    sentence: 'When the metadata log has grown by more than this, the node takes a snapshot and drops what it covers.',
+  }),
+  'raft.compactionTrailingEntries': row(integer({ min: 1, max: 1_000_000 }), {
+    defaultValue: 1000,
+    scope: 'node',
+    sentence: 'Entries kept below a snapshot of the metadata, so that a node a little behind needs no snapshot.',
+  }),
+  'raft.snapshotChunkBytesMax': row(bytes({ min: KiB, max: 4 * MiB }), {
+    defaultValue: 256 * KiB,
+    scope: 'node',
+    sentence: 'Size of the pieces in which a snapshot of the metadata is sent to a node that lags far behind.',
+  }),
   preferredElectionMs: row(duration({ min: 1000, max: 86_400_000 }), {
     defaultValue: 30_000,
     scope: 'cluster',
@@ -290,7 +305,7 @@ export const profiles: Readonly<Record<Profile, Partial<Readonly<Record<ConfigKe
     receiveBudgetBytes: '32MiB',
     fetchWindowBytesMax: '4MiB',
   },
-  // Small enough that file rollover, withheld credit and reads past the tail happen within a test.
+  // Small enough that file rollover, withheld credit, reads past the tail and metadata snapshots happen within a test.
   tiny: {
     journalBytesMax: '1MiB',
     diskReserveBytes: '16MiB',
@@ -302,5 +317,8 @@ export const profiles: Readonly<Record<Profile, Partial<Readonly<Record<ConfigKe
     produceWindowBytesMax: '2MiB',
     fetchWindowBytesMax: '64KiB',
     replicateWindowBytes: '64KiB',
+    'raft.snapshotLogBytesMax': '8KiB',
+    'raft.compactionTrailingEntries': 5,
+    'raft.snapshotChunkBytesMax': '1KiB',
   },
 };
