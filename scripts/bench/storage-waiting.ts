@@ -45,8 +45,9 @@ export class WaitingBatches {
   /** Hands over the oldest of the partition when it ends at or before `end`; false when there is none. */
   take(partition: number, end: number, taken: (dueMs: number, buffer: Uint8Array) => void): boolean {
     const slot = this.#first[partition] ?? none;
+    if (slot === none || (this.#end[slot] ?? 0) > end) return false;
     const buffer = this.#buffers[slot];
-    if (slot === none || buffer === undefined || (this.#end[slot] ?? 0) > end) return false;
+    if (buffer === undefined) return false;
     const next = this.#next[slot] ?? none;
     this.#first[partition] = next;
     if (next === none) this.#last[partition] = none;

@@ -124,16 +124,22 @@ export class ExtentList {
 
   /** Each by how far it is from the one before; the least of it is the checksum, and a byte for each other number. */
   write(writer: ByteWriter): void {
-    let last = beforeFirst;
-    for (let index = 0; index < this.length; index += 1) {
-      const extent = this.at(index) ?? last;
-      writer.integer(extent.base - last.end);
-      writer.integer(extent.end - extent.base);
-      writer.integer(extent.position - last.position - last.bytes);
-      writer.integer(extent.bytes);
-      writer.u32(extent.headsCrc);
-      writer.integer(extent.maxTimestampMs - last.maxTimestampMs);
-      last = extent;
+    const values = this.#values;
+    let [lastEnd, reached, lastMs] = [0, 0, 0];
+    // Number by number: a footer has hundreds of thousands of extents, and an object for each is most of its time.
+    for (let at = 0; at < values.length; at += stride) {
+      const base = values[at] ?? 0;
+      const end = values[at + 1] ?? 0;
+      const position = values[at + 2] ?? 0;
+      const bytes = values[at + 3] ?? 0;
+      const maxTimestampMs = values[at + 5] ?? 0;
+      writer.integer(base - lastEnd);
+      writer.integer(end - base);
+      writer.integer(position - reached);
+      writer.integer(bytes);
+      writer.u32(values[at + 4] ?? 0);
+      writer.integer(maxTimestampMs - lastMs);
+      [lastEnd, reached, lastMs] = [end, position + bytes, maxTimestampMs];
     }
   }
 

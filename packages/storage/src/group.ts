@@ -146,7 +146,8 @@ export class Group {
   /** Whole batches that follow what the log holds. */
   addBatches(log: LogMember, { store, from, to }: StoredBytes, previousGroup: number): void {
     if (log.memberOf !== this.number) log.openRow = -1;
-    let open = this.#rows[log.openRow];
+    // To V8 an index below 0 is the name of a property, for which it looks a tenth of the time that an append takes.
+    let open = log.openRow < 0 ? undefined : this.#rows[log.openRow];
     let previous = previousGroup;
     for (let at = from; at < to; ) {
       const bytes = batchBytesAt(store, at);
@@ -231,7 +232,8 @@ export class Group {
     for (const row of this.#rows) {
       if (row.kind === 'run') {
         side.add(row.store, row.from, row.to);
-        for (const { store, from, to } of row.more ?? []) side.add(store, from, to);
+        if (row.more === undefined) continue;
+        for (const { store, from, to } of row.more) side.add(store, from, to);
       } else if (row.kind === 'raft-entry') {
         side.end();
         out.add(row.payload);

@@ -19,16 +19,9 @@ export interface Store {
   chunks: number;
 }
 
-export interface NewChunk {
+export interface Span {
   readonly baseOffset: number;
   readonly endOffset: number;
-  readonly held: Store;
-  /** In the store. */
-  readonly from: number;
-  readonly bytes: number;
-  /** The group that makes it durable. */
-  readonly group: number;
-  readonly owner: ChunkOwner;
 }
 
 /** About what a chunk takes beside its bytes: its slot, and its number at its owner; as many again may be free. */
@@ -64,7 +57,8 @@ export class TailChunks {
     return this.#mask + 1;
   }
 
-  add({ baseOffset, endOffset, held, from, bytes, group, owner }: NewChunk): number {
+  /** `group` makes it durable. Where it lies is for `place` to say, at once. */
+  add({ baseOffset, endOffset }: Span, group: number, owner: ChunkOwner): number {
     const number = this.#next;
     if (number - this.#first >= this.slots) this.#resize(2 * this.slots);
     this.#next += 1;
@@ -72,11 +66,16 @@ export class TailChunks {
     this.#base[slot] = baseOffset;
     this.#end[slot] = endOffset;
     this.#group[slot] = group;
+    this.#owner[slot] = owner;
+    return number;
+  }
+
+  /** Apart from `add`, so that no object is made for each chunk. */
+  place(number: number, held: Store, from: number, bytes: number): void {
+    const slot = number & this.#mask;
     this.#from[slot] = from;
     this.#to[slot] = from + bytes;
     this.#held[slot] = held;
-    this.#owner[slot] = owner;
-    return number;
   }
 
   base(number: number): number {
@@ -163,4 +162,8 @@ export class TailChunks {
   }
 }
 
-const emptySlots = <T>(slots: number): (T | undefined)[] => Array.from({ length: slots }, () => undefined);
+function emptySlots<T>(count: number): (T | undefined)[] {
+  const slots: (T | undefined)[] = [];
+  while (slots.length < count) slots.push(undefined);
+  return slots;
+}

@@ -11,25 +11,20 @@
  */
 import { readBatchHeader } from '@sluice/record';
 import type { StoredBytes } from './group.ts';
-import { type ChunkOwner, chunkOverheadBytes, type Store, TailChunks } from './tail-chunks.ts';
+import { type ChunkOwner, chunkOverheadBytes, type Span, type Store, TailChunks } from './tail-chunks.ts';
 
 /** Smaller appends are copied: a 100-byte slice would pin the 64 KiB socket buffer that it came in. */
 const keptBytesMin = 16 * 1024;
 const arenaBytes = 64 * 1024;
-interface Span {
-  readonly baseOffset: number;
-  readonly endOffset: number;
-}
-
 export class Tail {
   readonly #bytesMax: number;
+  /** Those that were not copied. */
   readonly #stores = new Map<ArrayBufferLike, Store>();
-  /** Of the newest chunk: the next one mostly lies in the same. */
-  #store: Store | undefined;
   #bytes = 0;
   readonly chunks = new TailChunks();
   #durableGroup = 0;
-  #arena = new Uint8Array(0);
+  /** Small batches are copied here, until it is full. */
+  #arena: Store = { bytes: new Uint8Array(0), chunks: 0 };
   #arenaUsed = 0;
 
   constructor(bytesMax: number) {
@@ -41,23 +36,26 @@ export class Tail {
   }
 
   /** Keeps the buffer itself when it is large, else a copy in an arena; number of the chunk. */
-  add(batches: Uint8Array, { baseOffset, endOffset }: Span, group: number, owner: ChunkOwner): number {
+  add(batches: Uint8Array, span: Span, group: number, owner: ChunkOwner): number {
     const isCopied = batches.length < keptBytesMin;
     const from = isCopied ? this.#copy(batches) : batches.byteOffset;
-    const held = this.#storeOf(isCopied ? this.#arena.buffer : batches.buffer);
+    const held = isCopied ? this.#arena : this.#storeOf(batches.buffer);
     held.chunks += 1;
     this.#bytes += chunkOverheadBytes;
-    return this.chunks.add({ baseOffset, endOffset, held, from, bytes: batches.length, group, owner });
+    const chunk = this.chunks.add(span, group, owner);
+    this.chunks.place(chunk, held, from, batches.length);
+    return chunk;
   }
 
   /** Where it lies in the arena. */
   #copy(bytes: Uint8Array): number {
-    if (this.#arenaUsed + bytes.length > this.#arena.length) {
-      this.#arena = new Uint8Array(arenaBytes);
+    if (this.#arenaUsed + bytes.length > this.#arena.bytes.length) {
+      this.#arena = { bytes: new Uint8Array(arenaBytes), chunks: 0 };
       this.#arenaUsed = 0;
+      this.#bytes += arenaBytes;
     }
     const from = this.#arenaUsed;
-    this.#arena.set(bytes, from);
+    this.#arena.bytes.set(bytes, from);
     this.#arenaUsed += bytes.length;
     return from;
   }
@@ -68,14 +66,12 @@ export class Tail {
   }
 
   #storeOf(buffer: ArrayBufferLike): Store {
-    if (this.#store?.bytes.buffer === buffer && this.#store.chunks > 0) return this.#store;
     let store = this.#stores.get(buffer);
     if (store === undefined) {
       store = { bytes: new Uint8Array(buffer), chunks: 0 };
       this.#stores.set(buffer, store);
       this.#bytes += buffer.byteLength;
     }
-    this.#store = store;
     return store;
   }
 
@@ -86,11 +82,10 @@ export class Tail {
     this.#bytes -= chunkOverheadBytes;
     held.chunks -= 1;
     if (held.chunks > 0) return;
-    const { buffer } = held.bytes;
-    this.#stores.delete(buffer);
-    this.#bytes -= buffer.byteLength;
+    this.#bytes -= held.bytes.length;
     // Nothing may still be written into an arena that is no longer counted.
-    if (buffer === this.#arena.buffer) this.#arenaUsed = this.#arena.length;
+    if (held === this.#arena) this.#arenaUsed = held.bytes.length;
+    else if (this.#stores.get(held.bytes.buffer) === held) this.#stores.delete(held.bytes.buffer);
   }
 
   evict(durableGroup: number): void {
