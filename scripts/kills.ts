@@ -1,27 +1,40 @@
 /**
  * `npm run -s kills -- --rounds N --json`: rounds of SIGKILL under load on real processes; see `e2e/kill-round.ts`.
- * A line a round, then a summary; exit 0 only when every round was clean.
+ * With `--elections N` instead: N kills of the controller leader of an idle cluster, and how long until another one serves;
+ * see `e2e/election-round.ts`. A line a round, then a summary; exit 0 only when every round was clean.
  */
 import { parseArgs } from 'node:util';
 import { LocalCluster } from '../e2e/cluster.ts';
+import { electionRound, percentile } from '../e2e/election-round.ts';
 import { killKinds, killRound } from '../e2e/kill-round.ts';
 import type { KillKind, RoundResult } from '../e2e/kill-round.ts';
 
+/** What is promised of an election after a crash, at default settings. */
+const servedMsMax = 1000;
+
 interface Options {
   readonly rounds: number;
+  /** 0: rounds of load instead. */
+  readonly elections: number;
   readonly json: boolean;
 }
 
 function optionsFrom(argv: readonly string[]): Options | undefined {
   try {
-    const options = { rounds: { type: 'string', default: '1' }, json: { type: 'boolean', default: false } } as const;
+    const options = {
+      rounds: { type: 'string', default: '1' },
+      elections: { type: 'string', default: '0' },
+      json: { type: 'boolean', default: false },
+    } as const;
     const { values } = parseArgs({ args: [...argv], options });
     const rounds = Number(values.rounds);
     if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds must be an integer from 1');
-    return { rounds, json: values.json };
+    const elections = Number(values.elections);
+    if (!Number.isInteger(elections) || elections < 0) throw new Error('--elections must be an integer from 0');
+    return { rounds, elections, json: values.json };
   } catch (error) {
     process.stderr.write(`kills: ${error instanceof Error ? error.message : String(error)}\n`);
-    process.stderr.write('usage: npm run -s kills -- [--rounds N] [--json]\n');
+    process.stderr.write('usage: npm run -s kills -- [--rounds N | --elections N] [--json]\n');
     return undefined;
   }
 }
@@ -65,13 +78,33 @@ async function attempt(cluster: LocalCluster, kind: KillKind): Promise<RoundResu
 
 const causeOf = ({ cause }: Error): string => (cause instanceof Error ? ` (${cause.message})` : '');
 
-async function run({ rounds, json }: Options): Promise<0 | 1> {
+async function elect(cluster: LocalCluster, { elections, json }: Options): Promise<0 | 1> {
+  const all: number[] = [];
+  for (let round = 1; round <= elections; round += 1) {
+    const { killed, ms } = await electionRound(cluster);
+    all.push(ms);
+    const line = { round, killed, ms };
+    console.log(
+      json ? JSON.stringify(line) : `round ${round}  node ${killed} killed: another leads and serves after ${ms} ms`,
+    );
+  }
+  const [p50, p90, p99] = [0.5, 0.9, 0.99].map((share) => percentile(all, share));
+  const slow = all.filter((ms) => ms >= servedMsMax).length;
+  console.log(
+    JSON.stringify({ summary: true, ok: slow === 0, elections, slow, ms: { p50, p90, p99, max: Math.max(...all) } }),
+  );
+  return slow === 0 ? 0 : 1;
+}
+
+async function run(options: Options): Promise<0 | 1> {
+  const { rounds, elections, json } = options;
   const results: RoundResult[] = [];
   const print = (value: object, text: string): void => console.log(json ? JSON.stringify(value) : text);
   await using cluster = await LocalCluster.start();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => void cluster.stop().then(() => process.exit(1)));
   }
+  if (elections > 0) return await elect(cluster, options);
   for (let round = 1; round <= rounds; round += 1) {
     for (const kind of killKinds) {
       const result = await attempt(cluster, kind);
