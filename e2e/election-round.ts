@@ -15,9 +15,11 @@ export interface ElectionResult {
 }
 
 const answerTimeoutMs = 20_000;
+/** Not what is measured: a restart on a busy machine takes its time. */
+const wholeTimeoutMs = 120_000;
 
 export async function electionRound(cluster: LocalCluster): Promise<ElectionResult> {
-  await cluster.waitHealthy();
+  await cluster.waitHealthy(wholeTimeoutMs);
   const killed = await cluster.controllerLeader();
   const asked = cluster.nodes.find(({ id }) => id !== killed);
   if (asked === undefined) throw new Error('a cluster of one node has no other leader');
@@ -29,7 +31,7 @@ export async function electionRound(cluster: LocalCluster): Promise<ElectionResu
   const ms = performance.now() - startMs;
   await gone;
   await cluster.start(killed);
-  await cluster.waitHealthy();
+  await cluster.waitHealthy(wholeTimeoutMs);
   await cluster.client.admin.deleteTopic(name);
   return { killed, ms: Math.round(ms) };
 }
