@@ -12,10 +12,12 @@ import { faultText } from '../packages/sim/src/faults/fault.ts';
 import { runSeed, type SeedResult } from '../packages/sim/src/run-seed.ts';
 import { drawScenario } from '../packages/sim/src/scenario.ts';
 import { reportOf, type SeedReport } from '../packages/sim/src/seed-report.ts';
+import { findCanaries } from './canaries.ts';
 import { runTasks, serveTasks } from './worker-tasks.ts';
 
 const usage = `usage: npm run -s sim -- [--seeds N | --minutes M] [--from S | --from next] [--json] [--ledger]
        npm run -s sim -- --seed S [--only 3,7,12] [--trace]
+       npm run -s sim -- --canary NAME | --canaries [--seeds N] [--json]
   --seeds N     how many seeds; default 100
   --minutes M   as many seeds as that takes, in place of --seeds
   --from S      the first seed; default 1; next: the one after the last of the ledger
@@ -344,9 +346,11 @@ async function runTask(
   }
 }
 
-if (process.argv[2] === '--worker') serveTasks(runTask);
+const argv = process.argv.slice(2);
+if (argv[0] === '--worker') serveTasks(runTask);
+else if (argv.some((each) => /^--canar(y|ies)\b/.test(each))) process.exitCode = await findCanaries(argv);
 else {
-  const options = optionsFrom(process.argv.slice(2));
+  const options = optionsFrom(argv);
   if (options === undefined) process.exitCode = 2;
   else process.exitCode = await (options.seed === undefined ? runSet(options) : replay(options.seed, options));
 }

@@ -13,6 +13,10 @@ interface Said {
   term?: number;
   /** Term of each entry. */
   log?: readonly number[];
+  /** Indexes of entries that change the voters. */
+  changes?: readonly number[];
+  votedFor?: string;
+  isDamaged?: boolean;
   commit?: number;
   delivered?: number;
   durable?: number;
@@ -34,11 +38,14 @@ function member(said: Said, life?: ObservedMember): ObservedMember {
     durableIndex: said.durable ?? log.length,
     firstIndex: 1,
     votingAllowed: said.votingAllowed ?? true,
+    votedFor: said.votedFor === undefined ? undefined : memberId(said.votedFor),
+    isVoter: true,
     voters: ['a', 'b', 'c'].map(memberId),
     entryAt: (index: number): Entry | undefined => {
       const entryTerm = log[index - 1];
       if (entryTerm === undefined) return undefined;
-      return { index: logIndex(index), term: term(entryTerm), kind: 'command', payload: new Uint8Array(0) };
+      const kind = said.changes?.includes(index) === true ? 'membership' : 'command';
+      return { index: logIndex(index), term: term(entryTerm), kind, payload: new Uint8Array(0) };
     },
   };
   const raft = life === undefined ? state : Object.assign(life.raft, state);
@@ -47,6 +54,7 @@ function member(said: Said, life?: ObservedMember): ObservedMember {
     raft: raft as unknown as Raft,
     appliedIndex: said.applied ?? delivered,
     digest: () => said.digest ?? 'same',
+    isDamaged: said.isDamaged ?? false,
   };
 }
 
@@ -164,6 +172,37 @@ test.each([
     ],
   ],
   [
+    'own-term-commit',
+    [
+      [
+        { ...a, ...leads, term: 2, log: [1, 2] },
+        { ...b, log: [1, 2] },
+      ],
+      [{ ...a, ...leads, term: 2, log: [1, 2], commit: 1 }],
+    ],
+  ],
+  [
+    'one-change-at-a-time',
+    [
+      [
+        { ...a, ...leads, term: 1, log: [1, 1], commit: 1, changes: [2] },
+        { ...b, log: [1, 1] },
+      ],
+      [{ ...a, ...leads, term: 1, log: [1, 1, 1], commit: 1, changes: [2, 3] }],
+    ],
+  ],
+  [
+    'change-after-own-term',
+    [
+      [
+        { ...a, log: [1], commit: 1 },
+        { ...b, log: [1] },
+      ],
+      [{ ...b, ...leads, term: 2, log: [1, 2, 2], commit: 1, changes: [3] }],
+    ],
+  ],
+  ['no-doubt-without-damage', [[{ ...a, votingAllowed: false }]]],
+  [
     'state-machine-safety',
     [
       [
@@ -182,7 +221,9 @@ test('a member that says itself that it lost its log, and one that the run robbe
     { ...a, log: [1, 1], commit: 2 },
     { ...b, log: [1, 1] },
   ];
-  expect(seen(committed, [{ ...a, log: [], term: 1, votingAllowed: false, again: true }])).toBe('nothing');
+  expect(seen(committed, [{ ...a, log: [], term: 1, votingAllowed: false, isDamaged: true, again: true }])).toBe(
+    'nothing',
+  );
   const invariants = new RaftInvariants();
   invariants.afterEvent(committed.map((said) => member(said)));
   invariants.forgive(memberId('a'));
@@ -200,6 +241,17 @@ test('messages: one vote a term over all lives, and one sender of appends', () =
   invariants.onMessage(one, other, vote(true));
   invariants.onMessage(one, third, vote(false));
   expect(() => invariants.onMessage(one, third, vote(true))).toThrow('one-vote');
+});
+
+test('a vote that was given is known after a restart, in its term', () => {
+  const invariants = new RaftInvariants();
+  const vote: RaftMessage = { kind: 'vote-reply', pre: false, term: term(2), granted: true };
+  invariants.onMessage(memberId('a'), memberId('b'), vote);
+  const restarted = (said: Said) => () => invariants.afterEvent([member({ ...a, log: [1], ...said })]);
+  expect(restarted({ term: 1 })).toThrow('vote-is-durable');
+  expect(restarted({ term: 2 })).toThrow('vote-is-durable');
+  expect(restarted({ term: 2, votedFor: 'b' })).not.toThrow();
+  expect(restarted({ term: 3 })).not.toThrow();
 });
 
 function ones(count: number): readonly number[] {

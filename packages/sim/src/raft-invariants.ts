@@ -11,7 +11,11 @@
  * - V6 committed is durable: each committed entry was on the disks of a quorum of voters when it was first known to be
  *   committed, and a disk that had it has it after a restart, unless the run itself took it away
  * - V7 the same applied index gives the same image on every node (state machine safety)
- * - V8 terms never fall within a life; a member votes for one in a term, as far as that left it
+ * - V8 terms never fall within a life; a member votes for one in a term, as far as that left it, and knows it after a
+ *   restart, unless the run itself took something away
+ * - V9 a leader commits by counting only what is of its own term, and with it all before (Figure 8)
+ * - V10 voters change one at a time, and only once the leader has committed an entry of its term (§1.4)
+ * - V11 no voter says that it may have lost something when the run took nothing from its disk
  */
 import { logIndex } from '@sluice/base';
 import type { Entry, MemberId, Raft, RaftMessage } from '@sluice/raft';
@@ -24,6 +28,8 @@ export interface ObservedMember {
   /** Of the image: what it has applied, and a digest of all of it, made on demand. */
   readonly appliedIndex: number;
   readonly digest: () => string;
+  /** The run wiped or damaged a disk of this node. */
+  readonly isDamaged?: boolean;
 }
 
 interface Life {
@@ -47,6 +53,8 @@ const digestEvery = 16;
 export class RaftInvariants {
   readonly #leaderOf = new Map<number, MemberId>();
   readonly #votes = new Map<string, MemberId>();
+  /** The latest term in which a member was heard to vote. */
+  readonly #votedIn = new Map<MemberId, number>();
   readonly #lives = new Map<MemberId, Life>();
   /** Up to where each member's disk was known to equal its log; survives its restarts (V6). */
   readonly #durable = new Map<MemberId, number>();
@@ -71,6 +79,7 @@ export class RaftInvariants {
   /** The run took something away from this member's disk: it is held to nothing of before. */
   forgive(member: MemberId): void {
     this.#durable.delete(member);
+    this.#votedIn.delete(member);
     this.#lives.delete(member);
   }
 
@@ -98,6 +107,7 @@ export class RaftInvariants {
       second: to,
     });
     this.#votes.set(key, to);
+    this.#votedIn.set(from, Math.max(message.term, this.#votedIn.get(from) ?? 0));
   }
 
   #observe(member: ObservedMember, all: readonly ObservedMember[]): void {
@@ -123,7 +133,8 @@ export class RaftInvariants {
     life.deliveredIndex = raft.deliveredIndex;
   }
 
-  #lifeOf({ raft }: ObservedMember): Life {
+  #lifeOf(member: ObservedMember): Life {
+    const { raft } = member;
     const known = this.#lives.get(raft.self);
     if (known?.raft === raft) return known;
     const life: Life = {
@@ -136,17 +147,29 @@ export class RaftInvariants {
       lastIndexAsLeader: 0,
     };
     this.#lives.set(raft.self, life);
-    this.#assertDiskKept(raft);
+    this.#assertDiskKept(member);
     return life;
   }
 
-  /** V6, across a restart. A member that says itself that it lost something is believed. */
-  #assertDiskKept(raft: Raft): void {
+  /** V6 and V8, across a restart. */
+  #assertDiskKept({ raft, isDamaged = false }: ObservedMember): void {
     const durable = this.#durable.get(raft.self) ?? 0;
     if (!raft.votingAllowed) {
+      mustHold(isDamaged || !raft.isVoter, 'no-doubt-without-damage', 'a voter says that it may have lost something', {
+        member: raft.self,
+        lastIndex: raft.lastIndex,
+      });
       this.#durable.delete(raft.self);
+      this.#votedIn.delete(raft.self);
       return;
     }
+    const votedIn = this.#votedIn.get(raft.self) ?? 0;
+    mustHold(
+      votedIn === 0 || raft.term > votedIn || (raft.term === votedIn && raft.votedFor !== undefined),
+      'vote-is-durable',
+      'a member restarted without a vote that it had given',
+      { member: raft.self, votedIn, term: raft.term, votedFor: raft.votedFor },
+    );
     const last = Math.min(durable, this.#committed.length);
     const expected = this.#committed[last - 1];
     if (expected === undefined) return;
@@ -202,8 +225,47 @@ export class RaftInvariants {
         before: life.lastIndexAsLeader,
       });
     }
+    if (life.leadsTerm === raft.term && raft.commitIndex > life.commitIndex) {
+      const ofTerm = raft.entryAt(raft.commitIndex)?.term;
+      mustHold(
+        ofTerm === undefined || ofTerm === raft.term,
+        'own-term-commit',
+        'a leader commits an entry of an older term by counting',
+        { leader: raft.self, term: raft.term, index: raft.commitIndex, ofTerm },
+      );
+    }
+    const isNew = life.leadsTerm !== raft.term;
+    this.#assertChanges(raft, (isNew ? raft.commitIndex : life.lastIndexAsLeader) + 1);
     life.leadsTerm = raft.term;
     life.lastIndexAsLeader = raft.lastIndex;
+  }
+
+  /** V10, when an entry from here on changes the voters. */
+  #assertChanges(raft: Raft, from: number): void {
+    const changesFrom = (index: number): readonly Entry[] => {
+      const found: Entry[] = [];
+      for (let at = index; at <= raft.lastIndex; at += 1) {
+        const entry = raft.entryAt(logIndex(at));
+        if (entry?.kind === 'membership') found.push(entry);
+      }
+      return found;
+    };
+    const own = changesFrom(from).filter((entry) => entry.term === raft.term);
+    if (own.length === 0) return;
+    const open = changesFrom(raft.commitIndex + 1).map(({ index }) => index);
+    const { self: leader, term, commitIndex } = raft;
+    mustHold(open.length <= 1, 'one-change-at-a-time', 'two changes of voters are not committed', {
+      leader,
+      term,
+      open,
+    });
+    const committed = raft.entryAt(commitIndex)?.term;
+    mustHold(
+      committed === undefined || committed === term,
+      'change-after-own-term',
+      'a leader changes the voters before it has committed an entry of its term',
+      { leader, term, commitIndex, committed },
+    );
   }
 
   #assertComplete(raft: Raft): void {

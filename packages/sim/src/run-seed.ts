@@ -6,7 +6,10 @@
  * - Liveness: nothing is wrong any more; within bounded simulated time every node serves, what was sent is decided, new
  *   topics can be made, all logs and images are equal, and the history is one that the promises allow.
  */
+import { DiskError, SluiceError, term as raftTerm } from '@sluice/base';
 import { imageDigest } from '@sluice/metadata';
+import { memberId, type RaftMessage } from '@sluice/raft';
+
 import { checkHistory, nothingRequired } from './check-history.ts';
 import { type Coverage, CoverageCounter } from './coverage.ts';
 import type { Fault } from './faults/fault.ts';
@@ -87,6 +90,7 @@ class Run {
   readonly #coverage = new CoverageCounter();
   readonly #recorder: HistoryRecorder;
   readonly #driver: FaultDriver;
+  #haltsSeen = 0;
   #records: RecordClients | undefined;
   #metadata: MetadataClients | undefined;
 
@@ -101,6 +105,7 @@ class Run {
       this.#coverage.onLine(line);
     };
     this.#recorder = new HistoryRecorder(() => simulation.nowMs);
+    this.#cluster.onVote = (id, { address, term }) => this.#onVote(id, address, term);
     simulation.afterEvent = () => this.#afterEvent();
     this.#driver = new FaultDriver({
       cluster: this.#cluster,
@@ -223,9 +228,30 @@ class Run {
       const seen = this.#cluster.inspect(node);
       if (seen?.raft === undefined) continue;
       const { raft, image } = seen;
-      members.push({ node, raft, appliedIndex: image.appliedIndex, digest: () => imageDigest(image) });
+      const isDamaged = this.#driver.damaged.has(node);
+      members.push({ node, raft, appliedIndex: image.appliedIndex, digest: () => imageDigest(image), isDamaged });
     }
     this.#invariants.afterEvent(members);
+    this.#assertNoneBroken();
+  }
+
+  /** A node stops itself when its disk fails; one that finds itself in a state that cannot be is a violation. */
+  #assertNoneBroken(): void {
+    const { halted } = this.#cluster;
+    for (; this.#haltsSeen < halted.length; this.#haltsSeen += 1) {
+      const halt = halted[this.#haltsSeen];
+      if (halt === undefined || isExpected(halt.reason)) continue;
+      const { node, reason } = halt;
+      mustHold(false, reason.name, `node ${node} stopped: ${reason.message}`, {});
+    }
+  }
+
+  #onVote(id: number, address: string, term: number): void {
+    const raft = this.#cluster.inspect(id)?.raft;
+    if (raft === undefined) return;
+    this.#coverage.add('votesSeen');
+    const vote: RaftMessage = { kind: 'vote-reply', pre: false, term: raftTerm(term), granted: true };
+    this.#invariants.onMessage(raft.self, memberId(address), vote);
   }
 
   #eventually(what: string, isDone: () => boolean): Promise<void> {
@@ -271,6 +297,8 @@ class Run {
     mustHold(first === undefined, 'history', first?.text ?? '', { kind: first?.kind, lines: first?.lines });
   }
 }
+
+const isExpected = (reason: Error): boolean => reason instanceof SluiceError || reason instanceof DiskError;
 
 const stackText = (error: Error): string => {
   const [, ...frames] = (error.stack ?? '').split('\n');

@@ -3,7 +3,7 @@
  * A node's disk outlives its processes; everything else of a process ends with `kill`.
  */
 import { crc32 } from 'node:zlib';
-import type { Halt, LogFields, Logger, Random, Transport } from '@sluice/base';
+import type { Halt, LogFields, Logger, Random } from '@sluice/base';
 import { assembleNode, loadConfig } from '@sluice/server';
 import type { Node, NodeConfig, NodeInspection } from '@sluice/server';
 import { type CrashOptions, MemoryDisk } from '@sluice/storage';
@@ -14,6 +14,7 @@ import { withRaftFaults } from './faults/raft-messages.ts';
 import { MachineTime, ProcessGate, SimClock } from './sim-clock.ts';
 import { Simulation } from './simulation.ts';
 import { lyingAboutLogSyncs } from './unsynced-disk.ts';
+import { type GivenVote, observingVotes } from './vote-observer.ts';
 
 export interface LogLine {
   readonly atMs: number;
@@ -68,6 +69,8 @@ export class SimCluster {
   readonly conditions: NetworkConditions;
   /** What nodes say at any level, beside `log`, which has no `debug`. */
   onLine: ((line: LogLine) => void) | undefined;
+  /** A vote leaves node `id`. */
+  onVote: (id: number, vote: GivenVote) => void = () => undefined;
   readonly #machines: readonly Machine[];
   readonly #byName = new Map<string, Machine>();
   readonly #settingsOf: (id: number) => Settings;
@@ -291,10 +294,10 @@ export class SimCluster {
         this.kill(machine.id);
       },
     };
-    const transport: Transport = new MemoryTransport(this.network, machine.name, clock);
+    const unreliable = withRaftFaults(new MemoryTransport(this.network, machine.name, clock), this.conditions, clock);
     const node = assembleNode(this.#config(machine.id), {
       disk: lyingAboutLogSyncs(machine.disk, () => this.disksLie),
-      transport: withRaftFaults(transport, this.conditions, clock),
+      transport: observingVotes(unreliable, (vote) => this.onVote(machine.id, vote)),
       clock,
       random: this.simulation.random.fork(`${machine.name} life ${machine.lives}`),
       logger: this.#logger(machine.name, {}),

@@ -27,6 +27,8 @@ export class FaultDriver {
   readonly happened = new Map<FaultKind, number>();
   /** A run of starts that failed, by node. */
   readonly failedStarts = new Map<number, number>();
+  /** Nodes whose disk was wiped or damaged. */
+  readonly damaged = new Set<number>();
   readonly #cluster: SimCluster;
   readonly #random: Random;
   readonly #onFault: FaultDriverOptions['onFault'];
@@ -261,6 +263,7 @@ export class FaultDriver {
   #wipe({ node, forMs }: Wipe): boolean {
     this.#lose(node, forMs, 'kept', false);
     this.#cluster.wipe(node);
+    this.damaged.add(node);
     return true;
   }
 
@@ -272,6 +275,7 @@ export class FaultDriver {
     const bytes = disk.durableBytes(path).length;
     if (bytes === 0) return false;
     disk.flipBit(path, (draw * 7919) % bytes, draw % 8);
+    this.damaged.add(node);
     return true;
   }
 
