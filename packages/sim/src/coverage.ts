@@ -36,6 +36,7 @@ export const requiredCoverage: readonly string[] = [
   'unsyncedLosses',
   'tornGroups',
   'halts',
+  'voterChanges',
   'requestsInDoubt',
 ];
 export const seedsForCoverage = 100;

@@ -17,12 +17,13 @@ import { FaultDriver } from './faults/fault-driver.ts';
 import { HistoryRecorder } from './history-recorder.ts';
 import { MetadataClients } from './metadata-clients.ts';
 import { type ObservedMember, RaftInvariants } from './raft-invariants.ts';
-import { drawScenario, type Scenario } from './scenario.ts';
+import { drawScenario, type Role, type Scenario } from './scenario.ts';
 import { SimCluster } from './sim-cluster.ts';
 import { RecordClients } from './record-clients.ts';
 import { simClient } from './sim-load.ts';
 import { Timeline } from './timeline.ts';
 import { mustHold, Violation } from './violation.ts';
+import { VoterClient } from './voter-client.ts';
 
 export interface SeedOptions {
   /** In place of those that the seed draws. */
@@ -93,6 +94,7 @@ class Run {
   #haltsSeen = 0;
   #records: RecordClients | undefined;
   #metadata: MetadataClients | undefined;
+  #operator: VoterClient | undefined;
 
   constructor(scenario: Scenario) {
     this.#scenario = scenario;
@@ -119,7 +121,7 @@ class Run {
 
   async safety(): Promise<void> {
     const { safetyMs, faults, metadataClients, topicNames, thinkMs, recordEveryMs, slowConsumerMs } = this.#scenario;
-    const brokers = this.#brokers;
+    const brokers = this.#nodesWith('broker');
     const cluster = this.#cluster;
     const { simulation } = cluster;
     await cluster.start();
@@ -150,6 +152,11 @@ class Run {
       replicationMax: Math.min(3, brokers.length),
       allocatePercent: 70,
     });
+    const { voterChangeEveryMs } = this.#scenario;
+    if (voterChangeEveryMs !== undefined) {
+      const controllers = this.#nodesWith('controller');
+      this.#operator = new VoterClient(cluster, { controllers, everyMs: voterChangeEveryMs });
+    }
     this.timeline.add(simulation.nowMs, 'PHASE', 'safety');
     this.#driver.plan(faults);
     await simulation.pass(safetyMs);
@@ -166,6 +173,7 @@ class Run {
     await this.#eventually('every node serves again', () => cluster.isReady());
     const { commandsMin } = this.#scenario;
     await this.#eventually('enough is committed', () => this.#invariants.committedEntries >= commandsMin);
+    await this.#operator?.stop();
     await metadata.stop();
     await records.stop();
     const client = simClient(cluster, 'after');
@@ -195,6 +203,7 @@ class Run {
       this.#cluster.ids.reduce((sum, id) => sum + Math.max(0, this.#cluster.lives(id) - 1), 0),
     );
     coverage.add('unsyncedLosses', this.#cluster.unsyncedLosses);
+    coverage.add('voterChanges', this.#operator?.changes ?? 0);
     coverage.add('halts', this.#cluster.halted.length);
     coverage.add('raftMessagesLost', conditions.counts.raftLost);
     coverage.add('raftMessagesRepeated', conditions.counts.raftDuplicated);
@@ -217,9 +226,9 @@ class Run {
     };
   }
 
-  get #brokers(): readonly number[] {
+  #nodesWith(role: Role): readonly number[] {
     const { roles } = this.#scenario.shape;
-    return roles.flatMap((each, at) => (each.includes('broker') ? [at + 1] : []));
+    return roles.flatMap((each, at) => (each.includes(role) ? [at + 1] : []));
   }
 
   #afterEvent(): void {

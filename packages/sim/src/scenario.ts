@@ -31,6 +31,8 @@ export interface Scenario {
   /** The consumer waits so long at most before it takes the next batch. */
   readonly slowConsumerMs: number;
   readonly commandsMin: number;
+  /** Undefined: the voters stay those of the birth. */
+  readonly voterChangeEveryMs: number | undefined;
 }
 
 export const faultsMin = 20;
@@ -59,6 +61,7 @@ export function drawScenario(seed: number): Scenario {
     recordEveryMs: 10 + load.below(40),
     slowConsumerMs: load.below(2) * load.below(200),
     commandsMin,
+    voterChangeEveryMs: shape.voters.length < 3 || load.below(3) === 0 ? undefined : 500 + load.below(3000),
   };
 }
 
@@ -67,8 +70,9 @@ const both: readonly Role[] = ['controller', 'broker'];
 /** Mostly three equal nodes, as most clusters have. */
 function drawShape(random: Random): Shape {
   const draw = random.below(100);
-  if (draw < 55) return { roles: [both, both, both], voters: [1, 2, 3] };
-  if (draw < 65) return { roles: [both, both, both, ['broker']], voters: [1, 2, 3] };
+  if (draw < 50) return { roles: [both, both, both], voters: [1, 2, 3] };
+  if (draw < 62) return { roles: [both, both, both, ['broker']], voters: [1, 2, 3] };
+  if (draw < 68) return { roles: [both, both, both, both], voters: [1, 2, 3] };
   if (draw < 75) return { roles: [both, both, both, both, both], voters: [1, 2, 3, 4, 5] };
   if (draw < 82) return { roles: [both, both, both, ['controller'], ['controller']], voters: [1, 2, 3, 4, 5] };
   if (draw < 90) {
