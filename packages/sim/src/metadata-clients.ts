@@ -24,6 +24,8 @@ export interface MetadataClientsOptions {
   readonly replicationMax?: number;
   /** Requests in a hundred that take a block of producer ids, as a broker does: the cheapest command; default 10. */
   readonly allocatePercent?: number;
+  /** While it says so clients wait much longer: enough was done for now. */
+  readonly isAhead?: () => boolean;
 }
 
 interface Session {
@@ -44,6 +46,7 @@ interface Request {
 }
 
 const lastRequests = 5;
+const restMs = 200;
 const newSessionOneIn = 200;
 const backoffMs = { min: 5, spread: 50 };
 
@@ -89,7 +92,9 @@ export class MetadataClients {
   }
 
   #askLater(session: Session): void {
-    const delayUs = session.random.below(2 * this.#options.thinkMs * 1000 + 1);
+    const { thinkMs, isAhead } = this.#options;
+    const meanMs = isAhead?.() === true ? restMs : thinkMs;
+    const delayUs = session.random.below(2 * meanMs * 1000 + 1);
     this.#cluster.simulation.schedule(delayUs, session.name, () => {
       if (this.#stopped || session.left <= 0) return;
       session.left -= 1;

@@ -30,12 +30,12 @@ export interface Scenario {
   readonly recordEveryMs: number;
   /** The consumer waits so long at most before it takes the next batch. */
   readonly slowConsumerMs: number;
-  readonly commandsMin: number;
   /** Undefined: the voters stay those of the birth. */
   readonly voterChangeEveryMs: number | undefined;
 }
 
 export const faultsMin = 20;
+/** Each seed commits as many. */
 export const commandsMin = 1000;
 
 export function drawScenario(seed: number): Scenario {
@@ -60,7 +60,6 @@ export function drawScenario(seed: number): Scenario {
     thinkMs: 1 + load.below(10),
     recordEveryMs: 10 + load.below(40),
     slowConsumerMs: load.below(2) * load.below(200),
-    commandsMin,
     voterChangeEveryMs: shape.voters.length < 3 || load.below(3) === 0 ? undefined : 500 + load.below(3000),
   };
 }

@@ -67,7 +67,7 @@ export class SimCluster {
   /** Power cuts that found something unsynced on the disk. */
   unsyncedLosses = 0;
   readonly conditions: NetworkConditions;
-  /** What nodes say at any level, beside `log`, which has no `debug`. */
+  /** What nodes say; of level `debug` what their Raft members decide, which `log` has not. */
   onLine: ((line: LogLine) => void) | undefined;
   /** A vote leaves node `id`. */
   onVote: (id: number, vote: GivenVote) => void = () => undefined;
@@ -336,7 +336,7 @@ export class SimCluster {
     const write =
       (level: string) =>
       (phrase: string, fields: LogFields = {}): void => {
-        if (level === 'debug' && this.onLine === undefined) return;
+        if (level === 'debug' && (this.onLine === undefined || phrase !== 'raft event')) return;
         const line = { atMs: this.simulation.nowMs, node, level, phrase, fields: { ...bound, ...fields } };
         this.onLine?.(line);
         if (level !== 'debug') this.log.push(line);

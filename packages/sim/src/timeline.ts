@@ -1,10 +1,11 @@
 /** What happened in a run, as lines that a person reads: faults, what nodes said, roles, terms, epochs and offsets. */
 import type { LogLine } from './sim-cluster.ts';
 
-export interface TimelineEntry {
+interface TimelineEntry {
   readonly atMs: number;
   readonly where: string;
-  readonly text: string;
+  /** Made when it is read: most never are. */
+  readonly text: () => string;
 }
 
 const entriesMax = 50_000;
@@ -13,13 +14,12 @@ export class Timeline {
   #entries: TimelineEntry[] = [];
 
   add(atMs: number, where: string, text: string): void {
-    this.#entries.push({ atMs, where, text });
-    if (this.#entries.length > 2 * entriesMax) this.#entries = this.#entries.slice(-entriesMax);
+    this.#push({ atMs, where, text: () => text });
   }
 
   onLine({ atMs, node, level, phrase, fields }: LogLine): void {
-    if (level !== 'debug') this.add(atMs, node, `${level} ${phrase} ${fieldsText(fields)}`);
-    else if (phrase === 'raft event') this.add(atMs, node, `raft ${fieldsText(fields)}`);
+    const what = phrase === 'raft event' ? 'raft' : `${level} ${phrase}`;
+    this.#push({ atMs, where: node, text: () => `${what} ${fieldsText(fields)}` });
   }
 
   /** The last ones up to a moment. */
@@ -34,10 +34,15 @@ export class Timeline {
   all(): string {
     return this.#entries.map(entryText).join('\n');
   }
+
+  #push(entry: TimelineEntry): void {
+    this.#entries.push(entry);
+    if (this.#entries.length > 2 * entriesMax) this.#entries = this.#entries.slice(-entriesMax);
+  }
 }
 
 const entryText = ({ atMs, where, text }: TimelineEntry): string =>
-  `${atMs.toFixed(3).padStart(12)} ms  ${where.padEnd(10)} ${text}`;
+  `${atMs.toFixed(3).padStart(12)} ms  ${where.padEnd(10)} ${text()}`;
 
 /** Members are `node-directory`; the directory says nothing to a reader. */
 const short = (text: string): string => text.replaceAll(/\b(\d+)-[0-9a-f]{32}\b/g, 'node$1').slice(0, 400);

@@ -1,6 +1,6 @@
 /**
  * An operator who changes the voters of the controller while everything goes wrong: adds nodes that are none, takes
- * voters out, and replaces those whose directory is gone. Never leaves fewer than three, nor more than there were at first
+ * voters out, and replaces those whose directory is gone. Never leaves fewer than three that have theirs, nor more than there were at first
  * and one: one disk of the cluster may be lost, and a quorum must stay without it.
  */
 import type { Random } from '@sluice/base';
@@ -59,14 +59,15 @@ export class VoterClient {
     const { admin } = this.#sluice;
     try {
       const { voters, observers } = await admin.describeCluster({ timeoutMs });
-      const isThere = (node: number): boolean => observers.some((each) => each.node === node);
+      const isThere = (node: number): boolean => observers.some((each) => each.id === node);
       // Its directory is gone when another one of the node follows.
-      const replaced = voters.find(({ node }) => isThere(node));
+      const replaced = voters.find(({ id }) => isThere(id));
       const most = this.#cluster.voterIds.length + 1;
-      const outside = this.#options.controllers.filter((id) => !voters.some(({ node }) => node === id));
+      const outside = this.#options.controllers.filter((id) => !voters.some((voter) => voter.id === id));
       const added = this.#one(outside);
-      if (replaced !== undefined && voters.length > votersMin) {
-        await admin.removeVoter(replaced.node, { timeoutMs, directory: replaced.directory });
+      if (replaced !== undefined) {
+        // Before the new one is added: two dead directories of one node may be half of four.
+        await admin.removeVoter(replaced.id, { timeoutMs, directory: replaced.directory });
       } else if (
         added !== undefined &&
         voters.length < most &&
@@ -76,7 +77,7 @@ export class VoterClient {
       } else {
         const removed = this.#one(voters);
         if (removed === undefined || voters.length <= votersMin) return;
-        await admin.removeVoter(removed.node, { timeoutMs, directory: removed.directory });
+        await admin.removeVoter(removed.id, { timeoutMs, directory: removed.directory });
       }
       this.changes += 1;
     } catch (thrown) {
