@@ -14,6 +14,8 @@ const raftEvents = {
   'follower-lost-entries': 'followersLostEntries',
   'leader-refused': 'leadersRefused',
   voting: 'votesWithdrawn',
+  compacted: 'compactions',
+  'snapshot-installed': 'snapshotsInstalled',
 } as const;
 
 const phrases: Readonly<Record<string, string>> = {
@@ -37,6 +39,8 @@ export const requiredCoverage: readonly string[] = [
   'tornGroups',
   'halts',
   'voterChanges',
+  'compactions',
+  'snapshotsInstalled',
   'requestsInDoubt',
 ];
 export const seedsForCoverage = 100;

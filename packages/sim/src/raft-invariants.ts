@@ -58,6 +58,8 @@ export class RaftInvariants {
   readonly #lives = new Map<MemberId, Life>();
   /** Up to where each member's disk was known to equal its log; survives its restarts (V6). */
   readonly #durable = new Map<MemberId, number>();
+  /** Up to where each member's disk was seen to hold the committed log: beyond, its log may be another (V6). */
+  readonly #kept = new Map<MemberId, number>();
   /** By index − 1. */
   readonly #committed: Committed[] = [];
   readonly #digests = new Map<number, { readonly digest: string; readonly node: number }>();
@@ -79,6 +81,7 @@ export class RaftInvariants {
   /** The run took something away from this member's disk: it is held to nothing of before. */
   forgive(member: MemberId): void {
     this.#durable.delete(member);
+    this.#kept.delete(member);
     this.#votedIn.delete(member);
     this.#lives.delete(member);
   }
@@ -127,6 +130,7 @@ export class RaftInvariants {
     this.#rememberDisk(raft);
     if (raft.isLeader) this.#onLeader(raft, life);
     this.#onCommitted(member, life, all);
+    this.#rememberKept(raft);
     this.#onApplied(member, life);
     life.term = raft.term;
     life.commitIndex = raft.commitIndex;
@@ -153,13 +157,13 @@ export class RaftInvariants {
 
   /** V6 and V8, across a restart. */
   #assertDiskKept({ raft, isDamaged = false }: ObservedMember): void {
-    const durable = this.#durable.get(raft.self) ?? 0;
     if (!raft.votingAllowed) {
       mustHold(isDamaged || !raft.isVoter, 'no-doubt-without-damage', 'a voter says that it may have lost something', {
         member: raft.self,
         lastIndex: raft.lastIndex,
       });
       this.#durable.delete(raft.self);
+      this.#kept.delete(raft.self);
       this.#votedIn.delete(raft.self);
       return;
     }
@@ -170,7 +174,7 @@ export class RaftInvariants {
       'a member restarted without a vote that it had given',
       { member: raft.self, votedIn, term: raft.term, votedFor: raft.votedFor },
     );
-    const last = Math.min(durable, this.#committed.length);
+    const last = this.#kept.get(raft.self) ?? 0;
     const expected = this.#committed[last - 1];
     if (expected === undefined) return;
     mustHold(
@@ -183,6 +187,14 @@ export class RaftInvariants {
 
   #rememberDisk(raft: Raft): void {
     this.#durable.set(raft.self, raft.durableIndex);
+    this.#rememberKept(raft);
+  }
+
+  #rememberKept(raft: Raft): void {
+    const last = Math.min(raft.durableIndex, this.#committed.length);
+    const expected = this.#committed[last - 1];
+    if (expected === undefined || last <= (this.#kept.get(raft.self) ?? 0)) return;
+    if (holds(raft, last, expected.term)) this.#kept.set(raft.self, last);
   }
 
   #assertMonotonic({ raft, appliedIndex }: ObservedMember, life: Life): void {

@@ -16,6 +16,8 @@ import { arm, disarm, installTraps } from './traps.ts';
 
 /** Events for one turn of the real event loop. */
 const eventsPerTurn = 256;
+/** More at one moment is a loop. */
+const eventsAtOnceMax = 100_000;
 const { setImmediate: nextTurn } = globalThis;
 
 interface Waiter {
@@ -37,6 +39,8 @@ export class Simulation {
   #unchecked = false;
   #nowUs = 0;
   #events = 0;
+  /** At this moment. */
+  #eventsNow = 0;
   #hashHigh = 0x811c_9dc5;
   #hashLow = 0xcbf2_9ce4;
 
@@ -150,6 +154,8 @@ export class Simulation {
   #step(): void {
     const event = this.#queue.take();
     if (event === undefined) throw new Error('nothing is left to happen, and the run is not over');
+    this.#eventsNow = event.atUs === this.#nowUs ? this.#eventsNow + 1 : 0;
+    if (this.#eventsNow > eventsAtOnceMax) throw new Error(`time stands still at ${this.nowMs} ms: ${event.label}`);
     this.#nowUs = event.atUs;
     this.#events += 1;
     this.note(event.atUs);
