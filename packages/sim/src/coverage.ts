@@ -32,6 +32,8 @@ export const requiredCoverage: readonly string[] = [
   'votesSeen',
   'stepDowns',
   'truncations',
+  'compactions',
+  'snapshotsInstalled',
   'fenced',
   'logTruncations',
   'restarts',
