@@ -52,9 +52,8 @@ export interface HostPorts {
   reportDamage(host: PartitionHost): void;
 }
 
-/** What an open log lost; `since` when the controller knows, from the epoch on at which this replica is out. */
+/** The open log lost something; `since` when the controller knows, from the epoch on at which this replica is out. */
 interface Damage {
-  readonly intactEnd: Offset;
   readonly since: PartitionEpoch | undefined;
 }
 
@@ -193,7 +192,7 @@ export class PartitionHost {
   #apply(event: AssignedEvent): void {
     const damage = this.#damage;
     const isOut = damage?.since !== undefined && event.partitionEpoch >= damage.since;
-    if (isOut) this.#refill(event, damage.intactEnd);
+    if (isOut) this.#refill(event);
     else this.step(event);
   }
 
@@ -202,7 +201,7 @@ export class PartitionHost {
     this.#isReporting = false;
     if (this.#damage === undefined || this.#dead) return;
     this.#damage = { ...this.#damage, since };
-    const fields = { topic: this.topicName, partition: this.id.partition, intactEnd: this.#damage.intactEnd };
+    const fields = { topic: this.topicName, partition: this.id.partition, intactEnd: this.log.lossy?.intactEnd };
     if (since === undefined) this.#options.logger.error('damaged log stays: no other replica can lead', fields);
     if (this.#assignment !== undefined) this.#apply(this.#assignment);
   }
@@ -286,7 +285,7 @@ export class PartitionHost {
     if (this.#dead) return;
     const { logger } = this.#options;
     logger.error('log damaged', { topic: this.topicName, partition: this.id.partition, intactEnd, where });
-    this.#damage = { intactEnd, since: this.#damage?.since };
+    this.#damage = { since: this.#damage?.since };
     if (this.#damage.since === undefined) this.#report();
   }
 
@@ -297,14 +296,16 @@ export class PartitionHost {
   }
 
   /** Out of the ISR: what is not intact goes, and comes again from the leader. */
-  #refill(event: AssignedEvent, intactEnd: Offset): void {
+  #refill(event: AssignedEvent): void {
     this.#damage = undefined;
     this.#isCut = true;
     if (this.#replica === undefined) {
       void this.load();
       return;
     }
-    this.step({ ...event, intactEnd });
+    // As it is now: it may have been cut since the damage was met.
+    const { lossy } = this.log;
+    this.step(lossy === undefined ? event : { ...event, intactEnd: lossy.intactEnd });
   }
 
   #guard(run: () => void): void {

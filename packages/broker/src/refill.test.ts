@@ -2,6 +2,7 @@
 import { LogKind, nodeId, partitionIndex } from '@sluice/base';
 import type { TopicId } from '@sluice/base';
 import type { LogStore } from '@sluice/storage';
+import { forgeFooter } from '../../storage/src/forged-footer.testing.ts';
 import { expect, test } from 'vitest';
 import { BrokerCluster } from './broker-cluster.testing.ts';
 import { FetchClient, producedBatch, ProduceClient } from './client-streams.testing.ts';
@@ -16,24 +17,24 @@ interface Subject {
 }
 
 /** Three nodes, node 1 leads; batches of about 8 KiB, two of them fill a file, and the tail holds few. */
-async function subject(): Promise<Subject> {
+async function subject(records = 1): Promise<Subject> {
   const cluster = new BrokerCluster();
   const limits = { journalBytesMax: 20_000, groupBytesMax: 10_000, tailBytesMax: 20_000, spaceAheadBytes: 0 };
   cluster.logLimits = { ...limits, scrubBytesPerSecondMax: 0, rewriteBytesPerSecondMax: 0 };
   await cluster.start(1, 2, 3);
   const topic = cluster.createTopic();
   await cluster.clock.pass(1000);
-  await produce({ cluster, topic }, batches);
+  await produce({ cluster, topic }, batches, 1, records);
   return { cluster, topic };
 }
 
-async function produce({ cluster, topic }: Subject, count: number, at = 1): Promise<void> {
+async function produce({ cluster, topic }: Subject, count: number, at = 1, records = 1): Promise<void> {
   const host = [...cluster.at(at).broker.hosts].find((each) => each.id.topicId === topic);
   const takes = (): boolean => host?.replica?.appendError(cluster.clock.monotonicMs()) === undefined;
   await cluster.clock.until('the leader takes records', takes);
   const client = new ProduceClient(cluster, at);
   for (let number = 0; number < count; number += 1) {
-    const id = client.send(topic, producedBatch({ valueBytes: 8000 }));
+    const id = client.send(topic, producedBatch({ valueBytes: 8000 / records, records }));
     await cluster.clock.until('it is acked', () => client.results.has(id));
     expect(client.results.get(id)).toBeTypeOf('number');
   }
@@ -47,10 +48,12 @@ const partitionOf = ({ cluster, topic }: Subject) => cluster.image.topic(topic)!
 
 /** Flips a bit in a finished file of the node: it was read and found right before. */
 async function damage({ cluster }: Subject, id: number): Promise<void> {
-  const disk = cluster.disks.get(id)!;
-  const all = await cluster.settled(disk.list('/data'));
-  const names = all.filter((name) => name.startsWith('journal-')).toSorted();
-  disk.flipBit(`/data/${names[2]}`, damagedAt);
+  cluster.disks.get(id)!.flipBit(`/data/${await nameOfThird({ cluster }, id)}`, damagedAt);
+}
+
+async function nameOfThird({ cluster }: Pick<Subject, 'cluster'>, id: number): Promise<string | undefined> {
+  const all = await cluster.settled(cluster.disks.get(id)!.list('/data'));
+  return all.filter((name) => name.startsWith('journal-')).toSorted()[2];
 }
 
 async function allOf(it: Subject, id: number): Promise<readonly number[]> {
@@ -65,7 +68,7 @@ async function allOf(it: Subject, id: number): Promise<readonly number[]> {
 }
 
 /** In sync everywhere, nothing lossy, nobody halted, and every byte of every log is there. */
-async function expectWhole(it: Subject, end: number): Promise<void> {
+async function expectWhole(it: Subject, end: number, records = 1): Promise<void> {
   const { cluster } = it;
   const isWhole = (id: number): boolean => logAt(it, id).endOffset === end && logAt(it, id).lossy === undefined;
   const healed = (): boolean => partitionOf(it).isr.length === 3 && [1, 2, 3].every(isWhole);
@@ -77,7 +80,7 @@ async function expectWhole(it: Subject, end: number): Promise<void> {
       for await (const { baseOffset } of log.headers(log.startOffset)) bases.push(baseOffset);
     })();
     await cluster.settled(scan);
-    expect(bases).toEqual(Array.from({ length: end }, (_, at) => at));
+    expect(bases).toEqual(Array.from({ length: end / records }, (_, at) => at * records));
     expect([log.lossy, cluster.at(id).halts]).toEqual([undefined, []]);
   }
   expect(partitionOf(it).refilling).toEqual([]);
@@ -122,6 +125,24 @@ test('a leader: what a consumer meets costs it the lead, and the next leader has
   await produce(it, 2, 2);
   await expectWhole(it, batches + 2);
   expect(it.cluster.damageReports).toEqual([1]);
+});
+
+test('a footer that ends its file inside of a batch: the follower begins again where a batch ends, and is whole', async () => {
+  const it = await subject(2);
+  const { cluster } = it;
+  cluster.kill(2);
+  cluster.fence(2);
+  const path = `/data/${await nameOfThird(it, 2)}`;
+  const fileId = Number(/(\d+)\.log$/.exec(path)?.[1]);
+  forgeFooter(cluster.disks.get(2)!, { path, fileId }, ({ summary, extents }) => ({
+    summary: { ...summary, segmentEnd: summary.segmentEnd - 1 },
+    extents,
+  }));
+  await cluster.start(2);
+  expect(logAt(it, 2).endOffset % 2).toBe(0);
+  expect(cluster.damageReports).toEqual([]);
+  await produce(it, 2, 1, 2);
+  await expectWhole(it, 2 * batches + 4, 2);
 });
 
 test('it joins by what it has since the cut, not by what it acked before', async () => {

@@ -9,12 +9,14 @@
  *    with a larger one gets it. Whatever else an index leads to is damage, also under a checksum that fits: a reader that
  *    got nothing and was told nothing would ask for ever.
  */
-import type { DiskFile, Offset } from '@sluice/base';
+import type { DiskFile } from '@sluice/base';
 import { DiskError, offset, SluiceError } from '@sluice/base';
 import { baseOffsetOf, batchesIn, crc32c } from '@sluice/record';
+import { DamagedRead } from './damaged-read.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { type Extent, ExtentList, extentMemoryBytes } from './extents.ts';
 import { FilePool } from './file-pool.ts';
+import { intactEndBelow } from './intact-end.ts';
 import type { LogIndex, Segment } from './log-index.ts';
 import type { ReadBatches } from './log-store.ts';
 import { ReadBudget, type ReadLease } from './read-budget.ts';
@@ -44,19 +46,6 @@ interface Part {
 interface Located {
   readonly fileId: number;
   readonly extents: readonly Extent[];
-}
-
-/** The bytes on the disk are not what was written. */
-export class DamagedRead extends Error {
-  override readonly name = 'DamagedRead';
-  readonly fileId: number;
-  readonly intactEnd: Offset;
-
-  constructor(where: string, at: { readonly fileId: number; readonly intactEnd: number }) {
-    super(where);
-    this.fileId = at.fileId;
-    this.intactEnd = offset(at.intactEnd);
-  }
 }
 
 export interface ColdReaderOptions {
@@ -106,6 +95,29 @@ export class ColdReader {
 
   /** As A1 says. Rejects with `DamagedRead`, or `STORAGE_FAILED` when the disk fails. */
   read(index: LogIndex, range: ColdRange): Promise<ReadBatches> {
+    return this.#proving(index, this.#readWithin(index, range));
+  }
+
+  /** The same damage, with an end that D1 allows. */
+  async proven(index: LogIndex, damage: DamagedRead): Promise<DamagedRead> {
+    const intactEnd = await this.intactEnd(index, damage.intactEnd);
+    return new DamagedRead(damage.message, { fileId: damage.fileId, intactEnd });
+  }
+
+  /** D1: at or below `to`. */
+  intactEnd(index: LogIndex, to: number): Promise<number> {
+    return intactEndBelow((range) => this.#readWithin(index, range), index.start, to);
+  }
+
+  async #proving<T>(index: LogIndex, work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      throw error instanceof DamagedRead ? await this.proven(index, error) : error;
+    }
+  }
+
+  #readWithin(index: LogIndex, range: ColdRange): Promise<ReadBatches> {
     return this.#budget.within(range.bytesMax + slackBytes, (lease) => this.#read(index, range, lease));
   }
 
@@ -159,9 +171,10 @@ export class ColdReader {
    * index too. Undefined when no finished file holds any. Rejects like `read`.
    */
   check(index: LogIndex, from: number, bytesMax: number): Promise<Checked | undefined> {
-    return this.#budget.within(bytesMax + slackBytes, (lease) =>
+    const check = this.#budget.within(bytesMax + slackBytes, (lease) =>
       this.#whereItLies(index, from, () => this.#check(index, { from, bytesMax }, lease)),
     );
+    return this.#proving(index, check);
   }
 
   async #check(

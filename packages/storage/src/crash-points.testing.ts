@@ -81,6 +81,13 @@ export class CrashingDisk {
 /** Everything that completes by itself has: a `MemoryDisk` without a clock, and a `TestClock`, need no more than microtasks. */
 export const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
+/** How many of the disk the workload has when nothing happens to it. */
+export async function operationsOf(workload: Workload, seed: number): Promise<number> {
+  const disk = new MemoryDisk();
+  await workload.run(new Scene(disk, workload, seed));
+  return disk.operations();
+}
+
 export async function recoveredState(
   disk: Disk,
   { limits, logNumbers }: Workload,

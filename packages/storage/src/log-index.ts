@@ -292,6 +292,14 @@ export class LogIndex {
     return this.#snapshots !== before;
   }
 
+  /** After `settle`: what was read says up to where it is whole (D1). Of a new report the rest goes, as in `settle`. */
+  settleIntactEnd(intactEnd: number, isNew: boolean): void {
+    if (this.lossy === undefined) return;
+    const knownEnd = this.lossy.knownEnd ?? (intactEnd < this.end && isNew ? offset(this.end) : undefined);
+    this.lossy = { ...this.lossy, intactEnd: offset(intactEnd), knownEnd };
+    if (isNew) this.#cut(intactEnd);
+  }
+
   /** After recovery: what cannot be shown to be whole is lossy. Returns the report when it is a new one. */
   settle(): LossyReport | undefined {
     if (this.#suspect !== undefined && !this.#broken) this.#break(undefined);

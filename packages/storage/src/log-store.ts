@@ -40,7 +40,7 @@ export type ReadResult = ReadBatches | ReadOutOfRange;
 /** What recovery or a read found missing below the durable point of one log (S5 as amended, design §3). */
 export interface LossyReport {
   readonly id: LogId;
-  /** Everything below this offset is intact. */
+  /** Everything below this offset is intact. The start of the log, or where a batch of it ends, also after it was cut (D1). */
   readonly intactEnd: Offset;
   /** The log held records up to here at least; absent when damage hides how far. */
   readonly knownEnd: Offset | undefined;
@@ -97,7 +97,7 @@ export interface LogStore {
    * Whole batches from the one that contains `from`, about `bytesMax` at most but at least one, never past `upTo`. None
    * where `from` is at the end or at `upTo`, or that batch ends behind `upTo`: nothing else is answered without a batch.
    * Synchronous when served from the tail. Rejects with `STORAGE_FAILED` when the disk fails or the bytes are damaged;
-   * in the latter case `lossy` is set, and its `intactEnd` is a batch boundary. What the disk cannot read counts as that.
+   * in the latter case `lossy` is set. What the disk cannot read counts as that.
    * With `SHUTTING_DOWN` once the node log is closed.
    */
   read(from: Offset, upTo: Offset, bytesMax: number): ReadResult | Promise<ReadResult>;

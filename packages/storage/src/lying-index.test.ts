@@ -101,6 +101,47 @@ const lies: Readonly<Record<string, (told: Told) => Told>> = {
     extents(told, (extent, number) => (number === 1 ? { ...extent, base: extent.base - 2 } : extent)),
 };
 
+/** Each shows by itself when the log is put together: the file ends before the next begins. */
+const gaps: Readonly<Record<string, (told: Told) => Told>> = {
+  'claims one offset too few': (told) => changed(told, { segmentEnd: told.summary.segmentEnd - 1 }),
+  'claims one batch and a half too few': (told) => changed(told, { segmentEnd: told.summary.segmentEnd - 3 }),
+  'claims one offset too few, and lists no place there': (told) =>
+    extents(changed(told, { segmentEnd: told.summary.segmentEnd - 1 }), (extent, number) =>
+      number === told.extents.length - 1 ? undefined : extent,
+    ),
+  'claims one offset too few, and ends a place inside of the batch before': (told) =>
+    extents(changed(told, { segmentEnd: told.summary.segmentEnd - 1 }), (extent, number) =>
+      number === told.extents.length - 2 ? { ...extent, end: extent.end - 1 } : extent,
+    ),
+};
+
+/** As a follower does that leaves the in-sync replicas: back to what is whole, and on from there. */
+async function refill(disk: MemoryDisk, { node, log }: { node: TestNode; log: LogStore }): Promise<void> {
+  log.truncate(at(log.lossy?.intactEnd ?? end));
+  for (let base: number = log.endOffset; base < end; base += 2) await append(log, base);
+  log.healed();
+  await node.close();
+  const again = await reopened(disk);
+  const whole = Array.from({ length: batches }, (__, number) => batch(number * 2));
+  expect([again.log.lossy, again.log.endOffset]).toEqual([undefined, end]);
+  expect(Buffer.compare(await contents(again.log), concat(whole))).toBe(0);
+  await again.node.close();
+}
+
+test.each(Object.entries(gaps))('a footer that %s is found by recovery, at the end of a batch (D1)', async (_, lie) => {
+  const disk = await written();
+  forgeFooter(disk, forged, lie);
+  for (let round = 0; round < 2; round += 1) {
+    const { node, log } = await reopened(disk);
+    const intactEnd = log.lossy?.intactEnd ?? end;
+    expect([intactEnd % 2, intactEnd < end, log.endOffset]).toEqual([0, true, intactEnd]);
+    expect(log.lossy?.knownEnd).toBe(end);
+    expect(await walk(log, { from: 0 })).toEqual({ reached: intactEnd, refused: false, wrong: undefined });
+    await node.close();
+  }
+  await refill(disk, await reopened(disk));
+});
+
 const copied = (given: Uint8Array): Uint8Array => given.slice();
 
 async function reopened(disk: MemoryDisk, more = {}): Promise<{ node: TestNode; log: LogStore }> {
@@ -122,23 +163,14 @@ test('the files are as the lies want them', async () => {
 test.each(Object.entries(lies))('a footer that %s is damage, and is mended', async (_, lie) => {
   const disk = await written();
   forgeFooter(disk, forged, lie);
-  let { node, log } = await reopened(disk);
+  const { node, log } = await reopened(disk);
   const { reached, refused, wrong } = await walk(log, { from: 0 });
   expect([refused, wrong]).toEqual([true, undefined]);
   const intactEnd = log.lossy?.intactEnd ?? end;
   expect(intactEnd).toBeLessThanOrEqual(reached);
   expect(intactEnd % 2).toBe(0);
   for (let from = 0; from < end; from += 1) expect((await walk(log, { from })).wrong).toBeUndefined();
-  // As a follower does that leaves the ISR: back to what is whole, and on from there.
-  log.truncate(at(log.lossy?.intactEnd ?? end));
-  for (let base: number = log.endOffset; base < end; base += 2) await append(log, base);
-  log.healed();
-  await node.close();
-  ({ node, log } = await reopened(disk));
-  const whole = Array.from({ length: batches }, (__, number) => batch(number * 2));
-  expect([log.lossy, log.endOffset]).toEqual([undefined, end]);
-  expect(Buffer.compare(await contents(log), concat(whole))).toBe(0);
-  await node.close();
+  await refill(disk, { node, log });
 });
 
 test.each(Object.entries(lies))(
@@ -208,6 +240,15 @@ test('a reader that may not see all of a batch yet gets nothing, and no damage',
   await node.close();
 });
 
+/** D1: the batches of this log begin at even offsets. */
+function wrongEnd({ lossy, startOffset, endOffset }: LogStore): string | undefined {
+  if (lossy === undefined) return undefined;
+  const { intactEnd } = lossy;
+  const isInside = intactEnd >= startOffset && intactEnd <= endOffset;
+  if (isInside && (intactEnd % 2 === 0 || intactEnd === startOffset)) return undefined;
+  return `${startOffset} to ${endOffset} is told to be intact up to ${intactEnd}`;
+}
+
 /** One of what a footer says, near to what it was, or far from it. */
 function randomLie(random: SeededRandom): (told: Told) => Told {
   const other = (value: number): number =>
@@ -246,6 +287,7 @@ test('random lies: whoever reads gets on, or hears of damage', async () => {
       const { refused, wrong } = await walk(log, { from, bytesMax });
       expect([seed, from, wrong]).toEqual([seed, from, undefined]);
       if (refused) refusals += 1;
+      expect([seed, from, wrongEnd(log)]).toEqual([seed, from, undefined]);
     }
     await log.offsetSince(1_700_000_000_000 + random.below(3), log.endOffset).catch(isTold);
     await headersOf(log).catch(isTold);

@@ -198,8 +198,9 @@ class JournalNodeLog implements NodeLog {
   async start(): Promise<void> {
     await this.#reserve.start();
     await this.#journal.start();
+    const { shortened, raftDoubtful } = this.#settled;
+    const lossy = await this.#proveIntactEnds();
     for (const [key, index] of this.#replay.logs) if (!index.deleted) this.#keyed(key, index.id);
-    const { lossy, shortened, raftDoubtful } = this.#settled;
     for (const report of lossy) this.#partition(report.id).recordLoss(report);
     for (const id of shortened) this.#partition(id).recordEnd();
     if (raftDoubtful) this.raft.recordDoubt({ isLogLost: this.#replay.raft.isLogLost });
@@ -210,6 +211,19 @@ class JournalNodeLog implements NodeLog {
     this.#raftSnapshots.start(this.raft.doubtful);
     this.#tidy();
     this.#scrubber.start();
+  }
+
+  /** D1, of what earlier recoveries found too: their logs may have changed since. Gives the reports that are new. */
+  async #proveIntactEnds(): Promise<readonly LossyReport[]> {
+    const news = new Set(this.#settled.lossy.map(({ id }) => logKey(id)));
+    const found: LossyReport[] = [];
+    for (const [key, index] of this.#replay.logs) {
+      if (index.lossy === undefined) continue;
+      const intactEnd = await this.#cold.intactEnd(index, Math.min(index.lossy.intactEnd, index.end));
+      index.settleIntactEnd(intactEnd, news.has(key));
+      if (news.has(key)) found.push(index.lossy);
+    }
+    return found;
   }
 
   /** It did not start: nothing of it may run on. */

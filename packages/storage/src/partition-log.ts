@@ -13,9 +13,11 @@
 import type { LogId, Offset } from '@sluice/base';
 import { invariant, offset, SluiceError } from '@sluice/base';
 import { type BatchHeader, baseOffsetOf, batchBytesAt, batchesIn, endOffsetOf, maxTimestampOf } from '@sluice/record';
-import { type ColdReader, DamagedRead, readFailed } from './cold-reader.ts';
+import { type ColdReader, readFailed } from './cold-reader.ts';
+import { DamagedRead } from './damaged-read.ts';
 import type { LogMember } from './group.ts';
 import type { GroupCommit } from './group-commit.ts';
+import { lossWithin } from './intact-end.ts';
 import type { LogIndex } from './log-index.ts';
 import type { LogStore, LossyReport, OffsetSpan, ReadResult, RetentionLimits, StateSnapshot } from './log-store.ts';
 import type { Checked, CheckedLog } from './scrubber.ts';
@@ -175,6 +177,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     this.#tail?.cut(to);
     this.#end = to;
     if (to < this.#start) this.#start = to;
+    this.#moveLoss();
     this.#durable = offset(Math.min(this.#durable, to));
     this.#durableStart = offset(Math.min(this.#durableStart, to));
   }
@@ -194,6 +197,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     this.#start = to;
     this.#cutCount += 1;
     if (!empties) {
+      this.#moveLoss();
       this.#tail?.dropBelow(to);
       this.#durable = offset(Math.max(this.#durable, to));
       return;
@@ -204,6 +208,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     this.#restartGroup = group.number;
     this.#tail?.cut(0);
     this.#end = to;
+    this.#moveLoss();
     // A crash before the new start is durable brings the old log back: until then nothing of the new one counts.
     this.#durable = offset(Math.min(this.#durable, to));
     this.#durableStart = offset(Math.min(this.#durableStart, to));
@@ -353,8 +358,12 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
   }
 
   /** Met by others than readers of this log. */
-  damageFound(damage: DamagedRead): void {
-    if (!this.#deleted) this.#onFailedRead(damage);
+  async damageFound(damage: DamagedRead): Promise<void> {
+    if (this.#deleted) return;
+    const cuts = this.#cutCount;
+    const proven = await this.#around.cold.proven(this.index(), damage);
+    // What was cut away meanwhile is no damage; what is left of it is met again.
+    if (cuts === this.#cutCount && !this.#deleted) this.#onFailedRead(proven);
   }
 
   onGroupDurable(group: number): void {
@@ -416,6 +425,11 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     const isKnown = before !== undefined && before.whileOpen !== true;
     this.#lossy = { id: this.id, intactEnd, knownEnd, where: message, ...(isKnown ? {} : { whileOpen: true }) };
     this.onLossy?.(this.#lossy);
+  }
+
+  /** D1. */
+  #moveLoss(): void {
+    this.#lossy = lossWithin(this.#lossy, { start: this.#start, end: this.#end });
   }
 
   /** The batches are what the caller says they are. It has read their headers: this only looks at their bounds. */

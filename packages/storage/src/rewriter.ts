@@ -19,8 +19,9 @@
  */
 import type { Clock, LogId, Logger } from '@sluice/base';
 import type { AskedLog, BatchTransform } from './asked-log.ts';
-import { invariant, laterTurn, logKey } from '@sluice/base';
-import { type ColdReader, DamagedRead } from './cold-reader.ts';
+import { DiskError, invariant, laterTurn, logKey } from '@sluice/base';
+import type { ColdReader } from './cold-reader.ts';
+import { DamagedRead } from './damaged-read.ts';
 import type { DataDirectory } from './data-directory.ts';
 import { logsInTurn } from './in-turns.ts';
 import { sortedName } from './journal-file.ts';
@@ -57,7 +58,7 @@ export interface RewriterOptions {
   readonly isEvidence: (file: FinishedFile) => boolean;
   /** It is dropped now. */
   readonly isDropped: (entry: FinishedEntry) => boolean;
-  readonly onDamage: (id: LogId, damage: DamagedRead) => void;
+  readonly onDamage: (id: LogId, damage: DamagedRead) => Promise<void>;
   readonly isDiskLow: () => boolean;
   /** Calls `run` once, when the disk was asked again what is free. */
   readonly afterLook: (run: () => void) => void;
@@ -216,7 +217,8 @@ export class Rewriter {
       copied = await this.#copy(plan, speed);
     } catch (error) {
       if (!isHarmless(error, this.#options.directory)) throw error;
-      this.#giveUp(plan, error);
+      await this.#giveUp(error);
+      if (plan.why === 'asked for') this.#endAsked(false);
       return;
     }
     // From here on whatever fails has to do with what the log stands on.
@@ -317,9 +319,8 @@ export class Rewriter {
     for (const fileId of old) invariant(!replay.use.lives(fileId), 'R3: the index knows the files no more', { fileId });
   }
 
-  #giveUp(plan: RewritePlan, error: unknown): void {
+  async #giveUp(error: unknown): Promise<void> {
     const { logger, onDamage, afterLook } = this.#options;
-    if (plan.why === 'asked for') this.#endAsked(false);
     if (error instanceof RewriteStopped) return;
     const message = error instanceof Error ? error.message : String(error);
     if (error instanceof DamagedSource) {
@@ -327,7 +328,11 @@ export class Rewriter {
       logger.error('a file that was to be rewritten is damaged and stays', { where: message });
       if (error.log !== undefined) {
         const { id, intactEnd } = error.log;
-        onDamage(id, new DamagedRead(message, { fileId: error.fileId, intactEnd }));
+        await onDamage(id, new DamagedRead(message, { fileId: error.fileId, intactEnd })).catch((cause: unknown) => {
+          // Whoever reads there meets the damage.
+          if (!(cause instanceof DiskError)) throw cause;
+          logger.error('damage in a file cannot be looked at', { error: cause.message });
+        });
       }
     } else if (error instanceof UnreadableSource) {
       this.#unfit.add(error.fileId);
