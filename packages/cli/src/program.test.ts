@@ -35,6 +35,10 @@ const commands = [
   ['consume'],
   ['cluster'],
   ['cluster', 'status'],
+  ['node'],
+  ['node', 'list'],
+  ['node', 'add'],
+  ['node', 'remove'],
   ['log'],
   ['log', 'inspect'],
   ['bench'],
@@ -50,7 +54,7 @@ test.each(commands)('help of sluice %s %s', async (...words) => {
   const { exit, out, err } = await run([...words.filter((word) => word !== undefined), '--help']);
   expect({ exit, err }).toEqual({ exit: 0, err: '' });
   expect(out).toContain('Usage: sluice');
-  const isGroup = ['topic', 'cluster', 'log', 'bench'].includes(words.join(' '));
+  const isGroup = ['topic', 'cluster', 'node', 'log', 'bench'].includes(words.join(' '));
   expect(isGroup || out.includes('Examples:\n')).toBe(true);
 });
 
@@ -70,6 +74,9 @@ describe('wrong usage exits with 2 and says what is wrong', () => {
     [['consume'], "missing required argument 'topics'"],
     [['cluster', 'status', '--timeout', '30'], 'a duration with a unit'],
     [['topic', 'list', '--bootstrap', 'nowhere'], 'is not HOST:PORT'],
+    [['node', 'add'], "missing required argument 'node'"],
+    [['node', 'add', '0'], 'an integer from 1 to 2147483647'],
+    [['node', 'remove', '2', '--directory', 'all'], 'a directory id, 32 hex digits'],
     [['server', '--config'], "option '--config <file>' argument missing"],
     [['bench', 'produce', '--record-bytes', '1KiB'], 'give either --records or --seconds'],
     [['bench', 'produce', '--record-bytes', '1KiB', '--records', '1', '--seconds', '1'], 'give either'],
