@@ -216,6 +216,8 @@ async function runSet(options: Options): Promise<number> {
   const untilMs = startedMs + (options.minutes ?? Number.POSITIVE_INFINITY) * minuteMs;
   const running = new Map<Task, number>();
   let next = options.from;
+  /** Left over by processes that ended. */
+  const again: Task[] = [];
   const end = options.from + options.seeds;
   const done = (): number => set.totals.seeds;
   const minutes = (): number => (performance.now() - startedMs) / minuteMs;
@@ -230,6 +232,7 @@ async function runSet(options: Options): Promise<number> {
   await runTasks<Task, undefined>(
     {
       next: () => {
+        if (again.length > 0) return again.shift();
         if (next >= end || performance.now() >= untilMs) return undefined;
         // Small ones at the end, so that the cores end together.
         const left = Math.max(4, Math.ceil((end - next) / 4));
@@ -246,7 +249,9 @@ async function runSet(options: Options): Promise<number> {
       lost: (task, why) => {
         const count = running.get(task) ?? 0;
         running.delete(task);
-        for (let at = count; at < task.seeds; at += 1) set.add(lostRun(task.from + at, at === count ? why : undefined));
+        set.add(lostRun(task.from + count, why));
+        const left = task.seeds - count - 1;
+        if (left > 0) again.push({ ...task, from: task.from + count + 1, seeds: left });
       },
     },
     { script: new URL(import.meta.url), silentMsMax: 3 * minuteMs, nodeOptions: ['--max-semi-space-size=32'] },
@@ -255,9 +260,8 @@ async function runSet(options: Options): Promise<number> {
   return summary(set, { options, commit, wallMs: Math.round(performance.now() - startedMs) });
 }
 
-/** The process of this seed ended with it, or, without a reason, before it. */
-function lostRun(seed: number, why: string | undefined): Run {
-  const text = why ?? 'not run: the process of an earlier seed ended';
+/** The process ended with this seed. */
+function lostRun(seed: number, text: string): Run {
   const result: SeedResult = {
     seed,
     ok: false,

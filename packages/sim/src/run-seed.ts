@@ -17,7 +17,7 @@ import { FaultDriver } from './faults/fault-driver.ts';
 import { HistoryRecorder } from './history-recorder.ts';
 import { MetadataClients } from './metadata-clients.ts';
 import { type ObservedMember, RaftInvariants } from './raft-invariants.ts';
-import { commandsMin, drawScenario, type Role, type Scenario } from './scenario.ts';
+import { commandsMin, drawScenario, hasDecay, type Role, type Scenario } from './scenario.ts';
 import { SimCluster } from './sim-cluster.ts';
 import { RecordClients } from './record-clients.ts';
 import { simClient } from './sim-load.ts';
@@ -63,6 +63,9 @@ export interface SeedRun {
 /** Ample: an election, a session and every back-off many times over. */
 const livenessMs = 120_000;
 const partitions = 3;
+const notedEvery = 64;
+/** Two passes of the scrub. */
+const scrubMs = 3000;
 
 export async function runSeed(seed: number, options: SeedOptions = {}): Promise<SeedRun> {
   const drawn = drawScenario(seed);
@@ -72,12 +75,17 @@ export async function runSeed(seed: number, options: SeedOptions = {}): Promise<
   const { stackTraceLimit } = Error;
   // Errors are answers here, thousands of them, and nobody reads where they were made.
   if (options.stacks !== true) Error.stackTraceLimit = 0;
+  const onUnhandled = (thrown: unknown): void => run.fail(thrown);
+  process.on('unhandledRejection', onUnhandled);
+  process.on('uncaughtException', onUnhandled);
   try {
     await run.safety();
     await run.liveness();
   } catch (thrown) {
     violations.push(run.report(thrown));
   } finally {
+    process.off('unhandledRejection', onUnhandled);
+    process.off('uncaughtException', onUnhandled);
     Error.stackTraceLimit = stackTraceLimit;
   }
   return { result: run.result(violations), scenario, timeline: run.timeline };
@@ -182,9 +190,17 @@ class Run {
     await this.#settle('a new topic can be made', client.admin.createTopic({ name: 'after', partitions: 1 }));
     await this.#settle('it can be described', client.admin.describeTopic('after'));
     await this.#settle('client closes', client.close());
+    if (hasDecay(this.#scenario.faults)) await simulation.pass(scrubMs);
     await this.#eventually('every replica is in sync', () => this.#isWhole());
     await this.#eventually('every member has the same log and image', () => this.#isConverged());
     await this.#judge(records);
+  }
+
+  /** Something was thrown that nobody catches: a node that did so would have ended. */
+  fail(thrown: unknown): void {
+    this.#cluster.simulation.fail(
+      new Violation('unhandled', thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)),
+    );
   }
 
   report(thrown: unknown): ViolationReport {
@@ -240,7 +256,21 @@ class Run {
     return this.#invariants.committedEntries > commandsMin * Math.min(1, share * 1.1);
   }
 
+  /** Also where everybody stands is part of the trace. */
+  #noteStanding(): void {
+    const { simulation, ids } = this.#cluster;
+    if (simulation.events % notedEvery !== 0) return;
+    for (const id of ids) {
+      const raft = this.#cluster.inspect(id)?.raft;
+      if (raft === undefined) continue;
+      simulation.note(raft.term);
+      simulation.note(raft.commitIndex);
+      simulation.noteText(raft.role);
+    }
+  }
+
   #afterEvent(): void {
+    this.#noteStanding();
     const members: ObservedMember[] = [];
     for (const node of this.#cluster.ids) {
       const seen = this.#cluster.inspect(node);

@@ -44,16 +44,14 @@ export function drawScenario(seed: number): Scenario {
   const size = random.fork('size');
   const safetyMs = 8000 + size.below(12_000);
   const count = faultsMin + 4 + size.below(30);
+  const targets = targetsOf(shape, random.fork('targets'));
+  const faults = drawFaults(random.fork('faults'), { targets, forMs: safetyMs, count });
   const load = random.fork('load');
   return {
     seed,
     shape,
-    settings: drawSettings(random.fork('settings')),
-    faults: drawFaults(random.fork('faults'), {
-      targets: targetsOf(shape, random.fork('targets')),
-      forMs: safetyMs,
-      count,
-    }),
+    settings: { ...drawSettings(random.fork('settings')), ...(hasDecay(faults) ? quickScrub : {}) },
+    faults,
     safetyMs,
     metadataClients: 3 + load.below(4),
     topicNames: 4 + load.below(12),
@@ -63,6 +61,11 @@ export function drawScenario(seed: number): Scenario {
     voterChangeEveryMs: shape.voters.length < 3 || load.below(3) === 0 ? undefined : 500 + load.below(3000),
   };
 }
+
+export const hasDecay = (faults: readonly Fault[]): boolean => faults.some(({ kind }) => kind === 'bit-flip');
+
+/** What decays is found within the run. */
+const quickScrub = { scrubBytesPerSecondMax: '64MiB', scrubIntervalMs: '1s' };
 
 const both: readonly Role[] = ['controller', 'broker'];
 

@@ -63,6 +63,10 @@ export class ProcessGate {
     this.#owner = owner;
   }
 
+  get isAlive(): boolean {
+    return this.#alive;
+  }
+
   get paused(): boolean {
     return this.#held !== undefined;
   }

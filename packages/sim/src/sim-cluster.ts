@@ -11,6 +11,7 @@ import { inlineZlib, MemoryNetwork, MemoryTransport, readContract } from '@sluic
 import { DiskConditions } from './faults/disk-conditions.ts';
 import { NetworkConditions } from './faults/network-conditions.ts';
 import { withRaftFaults } from './faults/raft-messages.ts';
+import { ofProcess } from './process-disk.ts';
 import { MachineTime, ProcessGate, SimClock } from './sim-clock.ts';
 import { Simulation } from './simulation.ts';
 import { lyingAboutLogSyncs } from './unsynced-disk.ts';
@@ -296,7 +297,10 @@ export class SimCluster {
     };
     const unreliable = withRaftFaults(new MemoryTransport(this.network, machine.name, clock), this.conditions, clock);
     const node = assembleNode(this.#config(machine.id), {
-      disk: lyingAboutLogSyncs(machine.disk, () => this.disksLie),
+      disk: ofProcess(
+        lyingAboutLogSyncs(machine.disk, () => this.disksLie),
+        () => gate.isAlive,
+      ),
       transport: observingVotes(unreliable, (vote) => this.onVote(machine.id, vote)),
       clock,
       random: this.simulation.random.fork(`${machine.name} life ${machine.lives}`),

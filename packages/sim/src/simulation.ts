@@ -117,6 +117,13 @@ export class Simulation {
     return watched;
   }
 
+  /** The run is over: whoever waits is told so. */
+  fail(reason: Error): void {
+    const failed = this.#waiters;
+    this.#waiters = [];
+    for (const { reject } of failed) reject(reason);
+  }
+
   #turnOver(): void {
     if (this.#turns > 0) return;
     this.#turns = eventsPerTurn;
@@ -137,9 +144,7 @@ export class Simulation {
       // Who waited goes on first, and nothing is armed for what it does.
       if (!someAreDone && left.length > 0 && this.#turns > 0) this.#step();
     } catch (error) {
-      const failed = this.#waiters;
-      this.#waiters = [];
-      for (const { reject } of failed) reject(error as Error);
+      this.fail(error as Error);
     }
     if (this.#waiters.length > 0) this.#turnOver();
   };

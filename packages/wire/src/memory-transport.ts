@@ -22,6 +22,8 @@ export class MemoryTransport implements Transport, MemoryProcess {
   readonly #clock: Clock;
   readonly #calling = new Set<MemoryStream>();
   readonly #serving = new Set<MemoryStream>();
+  /** M3: what the process still asks never happens. */
+  #dead = false;
 
   /** `self` names the process: links are cut and processes crash by name. The clock is its own; default: the network's. */
   constructor(network: MemoryNetwork, self: string, clock: Clock = network.clock) {
@@ -48,6 +50,7 @@ export class MemoryTransport implements Transport, MemoryProcess {
       },
     });
     stream.attach(handlers);
+    if (this.#dead) return stream;
     this.#calling.add(stream);
     let reached = false;
     const connectTimer = clock.setTimer(network.connectTimeoutMs, () => stream.close(unreachable(address)));
@@ -78,7 +81,7 @@ export class MemoryTransport implements Transport, MemoryProcess {
     const onOver = (stream: MemoryStream): void => {
       open.delete(stream);
       this.#serving.delete(stream);
-      if (open.size === 0) onIdle();
+      if (open.size === 0 && !this.#dead) onIdle();
     };
     const listener = {
       process: this.name,
@@ -110,6 +113,7 @@ export class MemoryTransport implements Transport, MemoryProcess {
     const network = this.#network;
     const home = network.homeOf(address);
     return new Promise((resolve) => {
+      if (this.#dead) return;
       const timer = this.#clock.setTimer(timeoutMs, () => resolve('unanswered'));
       const settle = (result: ProbeResult): void => {
         timer.cancel();
@@ -128,10 +132,12 @@ export class MemoryTransport implements Transport, MemoryProcess {
   }
 
   die(): void {
+    this.#dead = true;
     for (const stream of [...this.#calling, ...this.#serving]) stream.die();
   }
 
   vanish(): readonly MemoryStream[] {
+    this.#dead = true;
     return [...this.#calling, ...this.#serving].flatMap((stream) => stream.vanish() ?? []);
   }
 
