@@ -13,6 +13,7 @@ import { runSeed, type SeedResult } from '../packages/sim/src/run-seed.ts';
 import { drawScenario } from '../packages/sim/src/scenario.ts';
 import { reportOf, type SeedReport } from '../packages/sim/src/seed-report.ts';
 import { findCanaries } from './canaries.ts';
+import { watchUnhandled } from './unhandled.ts';
 import { runTasks, serveTasks } from './worker-tasks.ts';
 
 const usage = `usage: npm run -s sim -- [--seeds N | --minutes M] [--from S | --from next] [--json] [--ledger]
@@ -314,7 +315,7 @@ async function replay(seed: number, { only, trace, json }: Options): Promise<num
   const { faults: planned } = drawScenario(seed);
   const chosen = only === undefined ? planned : planned.filter((_, at) => only.includes(at));
   const startedMs = performance.now();
-  const { result, timeline, scenario } = await runSeed(seed, { faults: chosen, stacks: true });
+  const { result, timeline, scenario } = await runSeed(seed, { faults: chosen, stacks: true, watchUnhandled });
   const wallMs = Math.round(performance.now() - startedMs);
   if (trace) process.stderr.write(`${timeline.all()}\n`);
   if (json) console.log(JSON.stringify({ ...result, wallMs }));
@@ -339,12 +340,12 @@ async function runTask(
   let reports = 0;
   for (let done = 0; done < seeds; done += 1) {
     const startedMs = performance.now();
-    const { result } = await runSeed(from + done);
+    const { result } = await runSeed(from + done, { watchUnhandled });
     const wallMs = Math.round(performance.now() - startedMs);
     if (result.ok || reports >= reportsOfTaskMax) onProgress(done + 1, { result, wallMs });
     else {
       reports += 1;
-      const report = await reportOf(result, shrinkRuns, () => onProgress(done));
+      const report = await reportOf(result, { runsMax: shrinkRuns, onRun: () => onProgress(done), watchUnhandled });
       onProgress(done + 1, { result, wallMs, report });
     }
   }

@@ -30,6 +30,8 @@ export interface SeedOptions {
   readonly faults?: readonly Fault[];
   /** Errors say where they were made. */
   readonly stacks?: boolean;
+  /** Tells of what nobody catches, from now until the function that it returns is called; default: it ends the process. */
+  readonly watchUnhandled?: (onThrown: (thrown: unknown) => void) => () => void;
 }
 
 export interface ViolationReport {
@@ -75,17 +77,14 @@ export async function runSeed(seed: number, options: SeedOptions = {}): Promise<
   const { stackTraceLimit } = Error;
   // Errors are answers here, thousands of them, and nobody reads where they were made.
   if (options.stacks !== true) Error.stackTraceLimit = 0;
-  const onUnhandled = (thrown: unknown): void => run.fail(thrown);
-  process.on('unhandledRejection', onUnhandled);
-  process.on('uncaughtException', onUnhandled);
+  const unwatch = options.watchUnhandled?.((thrown) => run.fail(thrown));
   try {
     await run.safety();
     await run.liveness();
   } catch (thrown) {
     violations.push(run.report(thrown));
   } finally {
-    process.off('unhandledRejection', onUnhandled);
-    process.off('uncaughtException', onUnhandled);
+    unwatch?.();
     Error.stackTraceLimit = stackTraceLimit;
   }
   return { result: run.result(violations), scenario, timeline: run.timeline };

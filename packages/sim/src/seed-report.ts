@@ -1,7 +1,7 @@
 /** A failing seed with what a person needs: the shortest list of faults that fails so, and what happened around it. */
 import { faultText } from './faults/fault.ts';
 import type { Fault } from './faults/fault.ts';
-import { runSeed, type SeedResult } from './run-seed.ts';
+import { runSeed, type SeedOptions, type SeedResult } from './run-seed.ts';
 import { shrink } from './shrink.ts';
 
 export interface SeedReport {
@@ -14,18 +14,24 @@ export interface SeedReport {
 
 const linesAround = 60;
 
-/** `onRun`: after each run. */
-export async function reportOf(failed: SeedResult, runsMax: number, onRun: () => void): Promise<SeedReport> {
+export interface ReportOptions extends Pick<SeedOptions, 'watchUnhandled'> {
+  readonly runsMax: number;
+  /** After each run. */
+  readonly onRun: () => void;
+}
+
+export async function reportOf(failed: SeedResult, options: ReportOptions): Promise<SeedReport> {
+  const { runsMax, onRun, ...seedOptions } = options;
   const [violation] = failed.violations;
-  const { scenario } = await runSeed(failed.seed);
+  const { scenario } = await runSeed(failed.seed, seedOptions);
   const isSame = async (faults: readonly Fault[]): Promise<boolean> => {
-    const { result } = await runSeed(failed.seed, { faults });
+    const { result } = await runSeed(failed.seed, { ...seedOptions, faults });
     onRun();
     return result.violations.some(({ invariant }) => invariant === violation?.invariant);
   };
   const { kept } = await shrink(scenario.faults, isSame, runsMax);
   const faults = kept.flatMap((at) => scenario.faults[at] ?? []);
-  const { result, timeline } = await runSeed(failed.seed, { faults, stacks: true });
+  const { result, timeline } = await runSeed(failed.seed, { ...seedOptions, faults, stacks: true });
   const atMs = result.violations[0]?.atMs ?? result.simulatedMs;
   return {
     kept,
