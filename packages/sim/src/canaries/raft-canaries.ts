@@ -26,8 +26,8 @@ export const raftCanaries: readonly Canary[] = [
     edits: [
       {
         file: inRaft('state.ts'),
-        find: 'this.#votedFor = votedFor;\n    this.out.hardStateChanged = true;\n  }\n\n  appendEntry',
-        replace: 'this.#votedFor = votedFor;\n  }\n\n  appendEntry',
+        find: '{ term: this.#term, votedFor: this.#votedFor }',
+        replace: '{ term: this.#term, votedFor: undefined }',
       },
     ],
   },
@@ -119,6 +119,58 @@ export const raftCanaries: readonly Canary[] = [
         file: inRaft('reading.ts'),
         find: 'read.round > round || read.index > state.commitIndex',
         replace: 'read.index > state.commitIndex',
+      },
+    ],
+  },
+  {
+    name: 'commit-beyond-match',
+    source: 'paper §5.3: a follower believes a commit index about entries that it does not know to be its leader has',
+    edits: [
+      {
+        file: inRaft('commit.ts'),
+        find: 'learnCommitted(state, leaderCommit < state.matchedIndex ? leaderCommit : state.matchedIndex);',
+        replace: 'learnCommitted(state, leaderCommit < state.log.lastIndex ? leaderCommit : state.log.lastIndex);',
+      },
+    ],
+  },
+  {
+    name: 'observer-counts',
+    source: 'openraft 4d58a51e: who does not vote counts when an entry is committed',
+    edits: [
+      {
+        file: inRaft('commit.ts'),
+        find: 'return logIndex(quorumValue(durable) ?? 0);',
+        replace:
+          'const observed = [...state.peers.values()].filter((peer) => !peer.isVoter).map((peer) => peer.matchIndex);\n' +
+          '  const all = [...durable, ...observed].toSorted((one, other) => other - one);\n' +
+          '  return logIndex(all[Math.floor(durable.length / 2)] ?? quorumValue(durable) ?? 0);',
+      },
+    ],
+  },
+  {
+    // The first edit alone does no harm: the checksum of the whole finds it, and the snapshot is sent again.
+    name: 'chunk-taken-twice',
+    source: 'reliability §1.3: a repeated chunk is added again, and the whole is not checked',
+    edits: [
+      {
+        file: inRaft('snapshot-receiving.ts'),
+        find: '!incoming.isSaving && offset === incoming.receivedBytes',
+        replace: '!incoming.isSaving && offset <= incoming.receivedBytes',
+      },
+      {
+        file: inRaft('snapshot-receiving.ts'),
+        find: 'if (incoming.receivedBytes === incoming.bytesTotal) handOut',
+        replace: 'if (incoming.receivedBytes >= incoming.bytesTotal) handOut',
+      },
+      {
+        file: inRaft('snapshot-receiving.ts'),
+        find: 'state.checksum(bytes) !== incoming.checksum',
+        replace: 'bytes.length === 0 && incoming.bytesTotal > 0',
+      },
+      {
+        file: inRaft('incoming-snapshot.ts'),
+        find: '    bytes.set(chunk, at);',
+        replace: '    bytes.set(chunk.subarray(0, bytesTotal - at), at);',
       },
     ],
   },

@@ -9,7 +9,7 @@
 import type { Random } from '@sluice/base';
 import type { CrashOptions, DiskFault, DiskOperationKind } from '@sluice/storage';
 import { diskBytes, type SimCluster } from '../sim-cluster.ts';
-import type { BitFlip, Crash, Cut, FailedDisk, Fault, FaultKind, Wipe } from './fault.ts';
+import type { BitFlip, Crash, Cut, FailedDisk, Fault, FaultKind, LeaderStruck, Wipe } from './fault.ts';
 import { calmRaftMessages } from './network-conditions.ts';
 
 export interface FaultDriverOptions {
@@ -153,6 +153,8 @@ export class FaultDriver {
       case 'ring':
       case 'one-way':
         return this.#cut(fault);
+      case 'leader-struck':
+        return this.#strikeLeader(fault);
       case 'reset':
         cluster.network.disconnect(cluster.name(fault.one), cluster.name(fault.other));
         return true;
@@ -287,6 +289,23 @@ export class FaultDriver {
       for (const [from, to] of links) this.#unlink(from, to);
     });
     return true;
+  }
+
+  #strikeLeader({ by, atMs, forMs }: LeaderStruck): boolean {
+    const { ids } = this.#cluster;
+    // Of two the newer one: the other is about to learn that it was replaced.
+    const term = (id: number): number => this.#cluster.inspect(id)?.raft?.term ?? 0;
+    const leaders = ids.filter((id) => this.#cluster.inspect(id)?.raft?.isLeader === true);
+    const [node] = leaders.toSorted((one, other) => term(other) - term(one));
+    if (node === undefined) return false;
+    if (by === 'pause') return this.#pause(node, forMs);
+    if (by === 'crash') {
+      return this.#crash({ kind: 'crash', atMs, node, forMs, keeps: 'nothing', tears: false, silent: false });
+    }
+    const others = ids.filter((id) => id !== node);
+    const outward = by === 'deafness' ? [] : others.map((other) => [node, other] as const);
+    const inward = by === 'muteness' ? [] : others.map((other) => [other, node] as const);
+    return this.#cut({ kind: 'isolate', atMs, forMs, links: [...outward, ...inward] });
   }
 
   #unlink(from: number, to: number): void {

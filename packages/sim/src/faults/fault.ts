@@ -74,6 +74,13 @@ export interface Cut extends Lasting {
   readonly links: readonly (readonly [from: number, to: number])[];
 }
 
+/** Befalls whoever leads the controller then: a node drawn beforehand seldom does. */
+export interface LeaderStruck extends Lasting {
+  readonly kind: 'leader-struck';
+  /** Deaf: it hears no other node; mute: no other hears it. */
+  readonly by: 'isolation' | 'deafness' | 'muteness' | 'pause' | 'crash';
+}
+
 export interface Clog extends Lasting {
   readonly kind: 'clog';
   readonly from: number;
@@ -141,6 +148,7 @@ export type Fault =
   | ClockJump
   | ClockDrift
   | Cut
+  | LeaderStruck
   | Clog
   | Slow
   | Lossy

@@ -183,6 +183,10 @@ const draws: Readonly<Record<FaultKind, Draw>> = {
     const others = draw.targets.nodes.filter((node) => node !== one);
     return cut('isolate', atMs, draw.ms(200, 5000), bothWays(between([one], others)));
   },
+  'leader-struck': (draw, atMs) => {
+    const by = draw.one(['isolation', 'isolation', 'deafness', 'muteness', 'pause', 'crash'] as const);
+    return { atMs, kind: 'leader-struck', by, forMs: draw.ms(100, 4000) };
+  },
   ring: drawRing,
   'one-way': drawOneWay,
   clog: (draw, atMs) => {
