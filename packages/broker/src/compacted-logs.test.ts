@@ -1,8 +1,7 @@
-/** Replicas whose logs were compacted to different degrees: real brokers over logs that were written before they started. */
-import { leaderEpoch, LogKind, offset, partitionIndex, silentLogger, topicId } from '@sluice/base';
+/** Replicas whose logs were compacted to different degrees: real brokers over logs that were written before their topic was made. */
+import { leaderEpoch, LogKind, offset, partitionIndex, topicId } from '@sluice/base';
 import { baseOffsetOf, BatchBuilder, batchesIn, draftOf, endOffsetOf, LogCompaction } from '@sluice/record';
 import { patchBatch, readBatchHeader, unstamped, compressionOver } from '@sluice/record';
-import { DataDirectory, MemoryDisk, openNodeLog } from '@sluice/storage';
 import { inlineZlib } from '@sluice/wire';
 import { expect, test } from 'vitest';
 import { BrokerCluster } from './broker-cluster.testing.ts';
@@ -44,20 +43,14 @@ async function compacted(log: readonly Uint8Array[], end: number): Promise<reado
   return [...out, ...compaction.finish()];
 }
 
+/** Into the log of a broker that runs, before the topic is made: what belongs to no topic when it starts goes (H5). */
 async function write(cluster: BrokerCluster, id: number, batches: readonly Uint8Array[]): Promise<void> {
-  const { clock } = cluster;
-  const disk = new MemoryDisk({ complete: (run) => clock.defer(run) });
-  cluster.disks.set(id, disk);
-  const directory = await cluster.settled(DataDirectory.open(disk, '/data'));
-  const halt = { halt: () => undefined };
-  const nodeLog = await cluster.settled(openNodeLog({ directory, clock, halt, logger: silentLogger }));
-  const log = nodeLog.log(logId);
+  const log = cluster.at(id).nodeLog.log(logId);
   for (const batch of batches) {
     const span = { baseOffset: offset(baseOffsetOf(batch, 0)), endOffset: offset(endOffsetOf(batch, 0)) };
     log.append(Uint8Array.from(batch), span);
   }
-  await cluster.settled(nodeLog.close());
-  await cluster.settled(directory.release());
+  await cluster.clock.until('it is durable', () => log.durableOffset === log.endOffset);
 }
 
 /** Base and end of each batch. */
@@ -80,9 +73,9 @@ async function boundsAt(cluster: BrokerCluster, id: number): Promise<readonly (r
 test('followers that stand inside an empty batch of the leader, or have nothing, catch up and rejoin', async () => {
   const cluster = new BrokerCluster();
   const log = history(9);
+  await cluster.start(1, 2, 3);
   await write(cluster, 1, await compacted(log, 8));
   await write(cluster, 2, log.slice(0, 5));
-  await cluster.start(1, 2, 3);
   const topic = cluster.createTopic();
   const isr = (): readonly number[] => cluster.image.topic(topic)?.partitions[0]?.isr ?? [];
   await cluster.clock.until('the leader knows its log', () => [...cluster.at(1).broker.hosts].length === 1);
@@ -121,8 +114,8 @@ test('followers that stand inside an empty batch of the leader, or have nothing,
 
 test('a log that starts inside an empty batch opens, leads, and fills a new follower', async () => {
   const cluster = new BrokerCluster();
-  await write(cluster, 1, await compacted(history(9), 8));
   await cluster.start(1, 2, 3);
+  await write(cluster, 1, await compacted(history(9), 8));
   cluster.at(1).nodeLog.log(logId).restartAt(offset(4));
   const topic = cluster.createTopic();
   const end = (id: number): number => cluster.at(id).nodeLog.log(logId).endOffset;
