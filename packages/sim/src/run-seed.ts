@@ -179,14 +179,18 @@ class Run {
     const metadata = this.#metadata;
     if (records === undefined || metadata === undefined) throw new Error('the safety phase comes first');
     this.timeline.add(simulation.nowMs, 'PHASE', 'liveness');
-    this.#driver.heal();
-    await this.#eventually('every node serves again', () => cluster.isReady() && this.#isUp());
+    this.#driver.heal(this.#scenario.absent);
+    await this.#eventually('every node serves again', () => cluster.isReady(...this.#present) && this.#isUp());
     await this.#eventually('enough is committed', () => this.#invariants.committedEntries >= commandsMin);
     await this.#operator?.stop();
     await metadata.stop();
     await records.stop();
     const client = simClient(cluster, 'after');
-    await this.#settle('a new topic can be made', client.admin.createTopic({ name: 'after', partitions: 1 }));
+    const replication = Math.min(2, this.#nodesWith('broker').length);
+    await this.#settle(
+      'a new topic can be made',
+      client.admin.createTopic({ name: 'after', partitions: 1, replication }),
+    );
     await this.#settle('it can be described', client.admin.describeTopic('after'));
     await this.#settle('client closes', client.close());
     if (hasDecay(this.#scenario.faults)) await simulation.pass(scrubMs);
@@ -221,6 +225,7 @@ class Run {
     );
     coverage.add('unsyncedLosses', this.#cluster.unsyncedLosses);
     coverage.add('voterChanges', this.#operator?.changes ?? 0);
+    coverage.add('endsWithoutANode', this.#scenario.absent.length);
     coverage.add('halts', this.#cluster.halted.length);
     coverage.add('raftMessagesLost', conditions.counts.raftLost);
     coverage.add('raftMessagesRepeated', conditions.counts.raftDuplicated);
@@ -309,29 +314,40 @@ class Run {
     return this.#cluster.simulation.settle(what, livenessMs, promise);
   }
 
+  /** In the liveness phase. */
+  get #present(): readonly number[] {
+    const { absent } = this.#scenario;
+    return this.#cluster.ids.filter((id) => !absent.includes(id));
+  }
+
   /** As every node has it: what one knows may be old. */
   #isUp(): boolean {
-    const brokers = this.#nodesWith('broker');
-    const leaders = new Set(this.#cluster.ids.map((id) => this.#cluster.inspect(id)?.raft?.leader));
+    const present = this.#present;
+    const brokers = this.#nodesWith('broker').filter((id) => present.includes(id));
+    const leaders = new Set(present.map((id) => this.#cluster.inspect(id)?.raft?.leader));
     const isUp = (id: number): boolean => {
       const nodes = [...(this.#cluster.inspect(id)?.image.nodes.values() ?? [])];
       return brokers.every((broker) => nodes.some(({ nodeId, state }) => nodeId === broker && state === 'up'));
     };
-    return leaders.size === 1 && !leaders.has(undefined) && this.#cluster.ids.every(isUp);
+    return leaders.size === 1 && !leaders.has(undefined) && present.every(isUp);
   }
 
   /** Other topics may have their only copy on the disk that the run took away. */
   #isWhole(): boolean {
-    return this.#cluster.ids.every((id) => {
+    const present = this.#present;
+    return present.every((id) => {
       const topic = this.#cluster.inspect(id)?.image.topicNamed('default', 'orders');
-      return topic?.partitions.every(({ leader, isr, replicas }) => leader !== null && isr.length === replicas.length);
+      return topic?.partitions.every(
+        ({ leader, isr, replicas }) =>
+          leader !== null && replicas.every((each) => isr.includes(each) === present.includes(each)),
+      );
     });
   }
 
   #isConverged(): boolean {
     const ends = new Set<number>();
     const digests = new Set<string>();
-    for (const id of this.#cluster.ids) {
+    for (const id of this.#present) {
       const seen = this.#cluster.inspect(id);
       if (seen?.raft === undefined) return false;
       const { raft, image } = seen;

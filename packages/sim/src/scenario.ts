@@ -32,6 +32,8 @@ export interface Scenario {
   readonly slowConsumerMs: number;
   /** Undefined: the voters stay those of the birth. */
   readonly voterChangeEveryMs: number | undefined;
+  /** In the liveness phase only a core is there. */
+  readonly absent: readonly number[];
 }
 
 export const faultsMin = 20;
@@ -58,8 +60,17 @@ export function drawScenario(seed: number): Scenario {
     thinkMs: 1 + load.below(10),
     recordEveryMs: 10 + load.below(40),
     slowConsumerMs: load.below(2) * load.below(200),
+    absent: drawAbsent(random.fork('absent'), shape, faults),
     voterChangeEveryMs: shape.voters.length < 3 || load.below(3) === 0 ? undefined : 500 + load.below(3000),
   };
+}
+
+/** One node, where no disk is lost beside it: both would be more than `minIsr` 2 promises to survive. */
+function drawAbsent(random: Random, { roles, voters }: Shape, faults: readonly Fault[]): readonly number[] {
+  const brokers = roles.filter((each) => each.includes('broker')).length;
+  const isSpared =
+    voters.length < 3 || brokers < 3 || faults.some(({ kind }) => kind === 'wipe' || kind === 'bit-flip');
+  return isSpared || random.below(2) === 0 ? [] : [1 + random.below(roles.length)];
 }
 
 export const hasDecay = (faults: readonly Fault[]): boolean => faults.some(({ kind }) => kind === 'bit-flip');

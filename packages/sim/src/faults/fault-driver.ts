@@ -4,7 +4,7 @@
  *
  * F1. What happens depends on the plan and on the cluster alone: a fault that finds nothing to do (the node is dead, the
  *     link is cut) does not happen, and is not counted.
- * F2. After `heal` nothing is wrong any more and no fault happens; the supervisor goes on.
+ * F2. After `heal` nothing is wrong any more but that some are gone, and no fault happens; the supervisor goes on.
  */
 import type { Random } from '@sluice/base';
 import type { CrashOptions, DiskFault, DiskOperationKind } from '@sluice/storage';
@@ -54,8 +54,8 @@ export class FaultDriver {
     for (const fault of faults) this.#after(fault.atMs, `fault ${fault.kind}`, () => this.#begin(fault));
   }
 
-  /** F2 */
-  heal(): void {
+  /** F2. Those that are absent lose power now, for good. */
+  heal(absent: readonly number[]): void {
     this.#healed = true;
     const { conditions, ids } = this.#cluster;
     conditions.extraMeanMs = 0;
@@ -69,6 +69,7 @@ export class FaultDriver {
       }
     }
     this.#downUntilMs.clear();
+    for (const id of absent) this.#lose(id, Number.POSITIVE_INFINITY, { keep: 'nothing' }, true);
   }
 
   #healNode(id: number): void {
@@ -216,7 +217,7 @@ export class FaultDriver {
     cluster.lose(id, { disk, silent });
     if (silent) this.#after(keepaliveMs, 'keepalive', () => cluster.network.expire(cluster.name(id)));
     this.#downUntilMs.set(id, cluster.simulation.nowMs + forMs);
-    this.#afterUnlessHealed(forMs, 'restart', () => this.#bootIfDown(id));
+    if (!this.#healed) this.#afterUnlessHealed(forMs, 'restart', () => this.#bootIfDown(id));
   }
 
   #bootIfDown(id: number): void {
