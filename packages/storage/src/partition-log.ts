@@ -359,8 +359,10 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
 
   /** Met by others than readers of this log. */
   async damageFound(damage: DamagedRead): Promise<void> {
-    if (this.#deleted) return;
     const cuts = this.#cutCount;
+    // It was cut or deleted since, durably: the file has nothing of it any more.
+    const isHeld = this.index().segmentsIn(new Set([damage.fileId])).length > 0;
+    if (this.#deleted || !isHeld) return;
     const proven = await this.#around.cold.proven(this.index(), damage);
     // What was cut away meanwhile is no damage; what is left of it is met again.
     if (cuts === this.#cutCount && !this.#deleted) this.#onFailedRead(proven);
@@ -417,6 +419,8 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
   /** Damage was met, by whoever reads: the one way in which an open log becomes lossy. */
   #damaged({ fileId, intactEnd: found, message }: DamagedRead): void {
     const intactEnd = offset(Math.max(found, this.#start));
+    // Of what a cut takes away that is not durable yet, the index still tells: that is no damage of this log (L5).
+    if (intactEnd >= (this.#cuts.length === 0 ? this.#end : Math.min(this.#end, this.#tail?.base ?? this.#end))) return;
     const before = this.#lossy;
     const isNews = before === undefined || intactEnd < before.intactEnd;
     this.#around.onDamage(this, fileId, isNews);

@@ -34,6 +34,7 @@ export type ModelLogs = ReadonlyMap<number, ModelLog>;
 /** What batches stand for, by their CRC. */
 export class KnownBatches {
   readonly #byCrc = new Map<number, readonly Appended[]>();
+  readonly #bytes = new Map<number, Uint8Array>();
   #mark = 0;
 
   /** As a producer would make them: `count` batches from `base` on. */
@@ -58,6 +59,7 @@ export class KnownBatches {
       if (known === undefined) throw new Error('a batch was made');
       const one = { ...known, timestampMs, state };
       this.#byCrc.set(known.crc, [one]);
+      this.#bytes.set(known.crc, batch.slice());
       bytes.push(batch);
       appended.push(one);
       next = known.end;
@@ -84,6 +86,13 @@ export class KnownBatches {
       out.push(batch);
     }
     return Buffer.concat(out);
+  }
+
+  /** As it was appended: what another replica has. */
+  bytes({ crc }: Appended): Uint8Array {
+    const found = this.#bytes.get(crc);
+    if (found === undefined) throw new Error(`nobody appended a batch with the CRC ${crc}`);
+    return found.slice();
   }
 
   originals(crc: number): readonly Appended[] {

@@ -43,7 +43,16 @@ function gate(): { readonly wait: () => Promise<void>; readonly reached: Promise
 }
 
 test('all of it together, over power cuts, kills and full disks, holds what it should and says nothing that is not so', async () => {
-  const counts = { operations: 0, crashes: 0, rewrites: 0, snapshots: 0, compactions: 0, emptied: 0 };
+  const counts = {
+    operations: 0,
+    crashes: 0,
+    rewrites: 0,
+    snapshots: 0,
+    compactions: 0,
+    emptied: 0,
+    flips: 0,
+    refills: 0,
+  };
   for (let seed = 1; seed <= 25; seed += 1) {
     const run = new Together(seed);
     expect([seed, await run.run(8, 40)]).toEqual([seed, undefined]);
@@ -55,6 +64,8 @@ test('all of it together, over power cuts, kills and full disks, holds what it s
   expect(counts.snapshots).toBeGreaterThan(500);
   expect(counts.compactions).toBeGreaterThan(50);
   expect(counts.emptied).toBeGreaterThan(100);
+  expect(counts.flips).toBeGreaterThan(100);
+  expect(counts.refills).toBeGreaterThan(50);
 }, 120_000);
 
 test('a footer that is torn in a state snapshot alone is a torn footer: the file goes on', async () => {

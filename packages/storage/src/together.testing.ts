@@ -1,7 +1,7 @@
 /**
  * Everything that a node log does, at once, for as long as wanted: appends, cuts, trims, deletions and retention beside the
  * background rewrite, compaction, scrub, state snapshots, reads and look-ups, over files so small that each of them meets
- * the others, with power cuts, kills and a full disk in between. What each recovery finds, and each reader, is held against
+ * the others, with power cuts, kills, a full disk and flipped bits in between. What each recovery finds, and each reader, is held against
  * `together-model.testing.ts`.
  */
 import type { Clock, LogFields, Logger, Random, Timer } from '@sluice/base';
@@ -18,6 +18,7 @@ import { at, concat, testSpan } from './test-batches.ts';
 import { TestClock } from './test-clock.ts';
 import { testLogId } from './test-node-log.ts';
 import { knownBatches, knownFrom } from './test-snapshots.ts';
+import { isDamage, keptBelow, Rot, wrongLoss } from './together-rot.testing.ts';
 import {
   type Appended,
   KnownBatches,
@@ -97,6 +98,9 @@ const harmless = new Set([
   'disk is below its reserve: records are refused',
 ]);
 
+/** Said of decay. */
+const damagedSource = 'a file that was to be rewritten is damaged and stays';
+
 export interface TogetherCounts {
   operations: number;
   reads: number;
@@ -105,6 +109,8 @@ export interface TogetherCounts {
   snapshots: number;
   compactions: number;
   emptied: number;
+  flips: number;
+  refills: number;
 }
 
 export class Together {
@@ -116,12 +122,15 @@ export class Together {
     snapshots: 0,
     compactions: 0,
     emptied: 0,
+    flips: 0,
+    refills: 0,
   };
   readonly #random: SeededRandom;
   readonly #delays: Random;
   readonly #limits: Partial<NodeLogLimits>;
   readonly #clock = new TestClock(1_000_000_000);
   readonly #disk: MemoryDisk;
+  readonly #rot: Rot;
   readonly #known = new KnownBatches();
   readonly #states: States;
   #raft = new RaftModel();
@@ -149,6 +158,7 @@ export class Together {
       return draw < 20 ? 0 : draw % 4;
     };
     this.#disk = new MemoryDisk({ clock: this.#clock, delayMs, capacityBytes: 1024 ** 3 });
+    this.#rot = new Rot(this.#disk, this.#random.fork('rot'));
     this.#states = new States(this.#raft.signature());
   }
 
@@ -178,13 +188,20 @@ export class Together {
         fullUntil = undefined;
       }
       this.#step(life);
+      if (this.#delays.below(30) === 0) await this.#decay();
       this.#expectBounds(life);
       await this.#tick(this.#random.below(6));
-      if (fullUntil === undefined && this.#random.below(50) === 0) await this.#expectQuiet(life);
+      if (fullUntil === undefined && this.#random.below(50) === 0) {
+        await this.#refillAll();
+        await this.#expectQuiet(life);
+      }
       if (life.halts.length > 0) this.#fail(`it stopped: ${String(life.halts[0]?.stack)}`);
     }
     if (this.#problem !== undefined) return;
     this.counts.rewrites += life.node.stats.rewrites;
+    this.#disk.setCapacity(1024 ** 3);
+    this.counts.flips = this.#rot.flips;
+    if (this.counts.flips > 0) await this.#refillDurably(life);
     await this.#end(life);
     this.#disk.setCapacity(1024 ** 3);
   }
@@ -225,7 +242,8 @@ export class Together {
     };
     const bad = (phrase: string, fields?: LogFields): void => {
       say(phrase, fields);
-      if (!clock.isOver && !harmless.has(phrase)) this.#fail(`it says: ${phrase} ${JSON.stringify(fields)}`);
+      const isRot = this.#rot.flips > 0 && phrase === damagedSource;
+      if (!clock.isOver && !harmless.has(phrase) && !isRot) this.#fail(`it says: ${phrase} ${JSON.stringify(fields)}`);
     };
     const logger: Logger = { debug: say, info: say, warn: bad, error: bad, with: () => logger };
     return logger;
@@ -240,8 +258,7 @@ export class Together {
     const lines: string[] = [];
     for (let number = 0; number < logCount; number += 1) {
       const log = node.log(testLogId(number));
-      const held = await this.#done(this.#contents(log), 'contents');
-      const text = logText({ start: log.startOffset, end: log.endOffset, batches: held });
+      const text = await this.#foundText(number, log);
       if (text !== '') lines.push(`log ${number} ${text}`);
     }
     const raft = node.raft.load();
@@ -258,7 +275,20 @@ export class Together {
       if (this.#log(number).start < floor) this.#fail(`log ${number} starts below ${floor} again`);
     }
     for (let number = 0; number < logCount; number += 1) this.#own(number);
+    await this.#refillAll();
     await this.#expectSnapshots(life);
+  }
+
+  /** A crash may bring back another copy of the same, and what decayed may be in that one. */
+  async #foundText(number: number, log: LogStore): Promise<string> {
+    const { startOffset: start, endOffset: end } = log;
+    try {
+      return logText({ start, end, batches: await this.#done(this.#contents(log), 'contents') });
+    } catch (error) {
+      const { batches } = this.#log(number);
+      if (!isDamage(error) || !this.#rot.mayTouch(number, this.#log(number))) throw error;
+      return logText({ start, end, batches });
+    }
   }
 
   #own(number: number): LogStore {
@@ -412,7 +442,7 @@ export class Together {
   #compact({ node, clock }: Life): void {
     const asked: AskedLog[] = [];
     for (let number = 0; number < logCount; number += 1) {
-      if (this.#random.below(3) > 0) continue;
+      if (this.#random.below(3) > 0 || node.log(testLogId(number)).lossy !== undefined) continue;
       const model = this.#log(number);
       const upTo = Math.min(node.log(testLogId(number)).durableOffset, model.end);
       const key = `${number}:${model.life}`;
@@ -433,11 +463,89 @@ export class Together {
     this.#fail(error instanceof Error ? (error.stack ?? error.message) : String(error));
   };
 
+  /** In any batch that can be read. */
+  async #decay(): Promise<void> {
+    const number = this.#delays.below(logCount);
+    const log = this.#own(number);
+    const model = this.#log(number);
+    if (log.lossy !== undefined || model.batches.length === 0) return;
+    const from = model.start + this.#delays.below(model.end - model.start);
+    const read = await this.#done(
+      Promise.resolve(log.read(at(from), at(model.end), 1)).catch((error: unknown) => {
+        if (!isDamage(error)) throw error;
+      }),
+      'read',
+    );
+    const [batch] = read?.kind === 'batches' ? read.batches : [];
+    if (batch !== undefined) this.#rot.flip(number, model, batch);
+  }
+
+  /** As a replica does that left the in-sync replicas: all that decay took comes again. */
+  async #refillAll(): Promise<void> {
+    for (const [number, model] of this.#logs) {
+      if (!this.#rot.mayTouch(number, model)) continue;
+      const log = this.#own(number);
+      for (let round = 0; this.#problem === undefined; round += 1) {
+        // Each takes one place away that is damaged.
+        if (round > 100) this.#fail(`log ${number} is never whole`);
+        const isRead = await this.#readsAll(number, log);
+        if (isRead && log.lossy === undefined) break;
+        if (log.lossy === undefined) this.#fail(`log ${number} cannot be read, and is not lossy`);
+        else await this.#refill(number, log);
+      }
+    }
+  }
+
+  /** A crash brings nothing back that decay has touched: what it finds is this state. */
+  async #refillDurably({ node }: Life): Promise<void> {
+    await this.#refillAll();
+    const isDone = Promise.withResolvers<void>();
+    node.raft.persist({}, () => isDone.resolve());
+    await this.#done(isDone.promise, 'refilled');
+    this.#states.reached(this.#states.last);
+  }
+
+  async #readsAll(number: number, log: LogStore): Promise<boolean> {
+    try {
+      const held = await this.#done(this.#contents(log), 'contents');
+      const model = this.#log(number);
+      if (logText({ start: log.startOffset, end: log.endOffset, batches: held }) !== logText(model)) {
+        this.#fail(`log ${number} holds ${JSON.stringify(held)}, not ${logText(model)}`);
+      }
+      return true;
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      return false;
+    }
+  }
+
+  async #refill(number: number, log: LogStore): Promise<void> {
+    const before = this.#log(number);
+    const wrong = wrongLoss(log, before);
+    if (wrong !== undefined) this.#fail(`log ${number}: ${wrong}`);
+    const to = log.lossy?.intactEnd ?? before.end;
+    const [batches, all] = [keptBelow(to, before.batches), keptBelow(to, before.all)];
+    this.#change(number, { end: to, batches, all });
+    log.truncate(at(to));
+    this.#states.add(new Map(this.#logs), this.#raft.signature());
+    if (!(await this.#readsAll(number, log))) return;
+    for (const lost of before.batches.filter(({ end }) => end > to)) {
+      const one = { ...lost, state: this.#next };
+      const known = this.#log(number);
+      this.#change(number, { end: one.end, batches: [...known.batches, one], all: [...known.all, one] });
+      log.append(this.#known.bytes(one), testSpan(one.base, one.end));
+      this.#states.add(new Map(this.#logs), this.#raft.signature());
+    }
+    log.healed();
+    this.counts.refills += 1;
+  }
+
   // What is asked of it meanwhile
 
   #read(number: number, log: LogStore): void {
     const life = this.#life;
-    const { start, end } = this.#log(number);
+    const model = this.#log(number);
+    const { start, end } = model;
     const random = this.#random;
     const from = start + random.below(end - start + 1);
     const check = (work: Promise<string | undefined>): void => {
@@ -447,7 +555,8 @@ export class Together {
           (problem) => problem === undefined || this.#life !== life || this.#fail(`log ${number}: ${problem}`),
           (error: unknown) => {
             const isClosed = error instanceof SluiceError && error.code === 'SHUTTING_DOWN';
-            if (this.#life === life && !isClosed) this.#failed(error);
+            const isRot = isDamage(error) && this.#rot.mayTouch(number, model);
+            if (this.#life === life && !isClosed && !isRot) this.#failed(error);
           },
         )
         .finally(() => {
@@ -470,7 +579,8 @@ export class Together {
     }
     const got = this.#originalsIn(read.batches).filter((one) => one.end > from);
     const wanted = batches.filter((one) => one.end > from && one.end <= read.endOffset);
-    const same = JSON.stringify(got) === JSON.stringify(wanted);
+    // In what was refilled each batch is of a later state than it was read in.
+    const same = logText({ start, end, batches: got }) === logText({ start, end, batches: wanted });
     return same ? undefined : `read from ${from} in ${start} to ${end}: ${JSON.stringify({ got, wanted })}`;
   }
 
@@ -513,7 +623,10 @@ export class Together {
       const { startOffset: start, endOffset: end, durableOffset: durable, durableStart } = log;
       const isWhole =
         start === model.start && end === model.end && start <= end && durable <= end && durableStart <= start;
-      if (!isWhole || log.lossy !== undefined) {
+      const isTouched = log.lossy === undefined || this.#rot.mayTouch(number, model);
+      const wrong = wrongLoss(log, model);
+      if (wrong !== undefined) this.#fail(`log ${number}: ${wrong}`);
+      if (!isWhole || !isTouched) {
         this.#fail(
           `log ${number}: ${JSON.stringify({ start, end, durable, durableStart, lossy: log.lossy, model: [model.start, model.end] })}`,
         );
@@ -534,9 +647,10 @@ export class Together {
           `log ${number}, ${model.start} to ${model.end}: durable ${log.durableStart} to ${log.durableOffset}`,
         );
       }
-      const held = await this.#done(this.#contents(log), 'contents');
-      if (logText({ start: log.startOffset, end: log.endOffset, batches: held }) !== logText(model)) {
-        this.#fail(`log ${number} holds ${JSON.stringify(held)}, not ${logText(model)}`);
+      while (this.#problem === undefined && !(await this.#readsAll(number, log))) {
+        // A rewrite has just come to stand for what was whole, and its copy is what decayed.
+        if (!this.#rot.mayTouch(number, model)) this.#fail(`log ${number} cannot be read`);
+        else await this.#refill(number, log);
       }
       await this.#expectTime(number, log, model);
     }
