@@ -152,6 +152,19 @@ test('a leader that ends by the commit of its own removal has done it', async ()
   expect(await removed).toMatchObject({ metadataOffset: 7, changed: { nodeId: 1 } });
 });
 
+test('changes that a quorum has committed and this disk has not are each answered', async () => {
+  const leader = new Leader();
+  leader.seen = [two, three];
+  const first = leader.voters.remove(nodeId(2), '');
+  // Committed by the disks of the others: raft takes the next change, and nothing is applied here yet.
+  leader.outcome = { outcome: 'accepted', index: logIndex(8), term: term(3) };
+  const second = leader.voters.remove(nodeId(3), '');
+  leader.voters.onCommitted(ended(7, 3));
+  leader.voters.onCommitted(ended(8, 3));
+  expect(await second).toMatchObject({ metadataOffset: 8 });
+  expect(await first).toMatchObject({ metadataOffset: 7 });
+});
+
 test.each([
   ['change-under-way', 'VOTER_CHANGE_UNDER_WAY', true],
   ['own-term-uncommitted', 'VOTER_CHANGE_UNDER_WAY', true],

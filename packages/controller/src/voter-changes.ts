@@ -42,8 +42,8 @@ const settledAfter = 3;
 
 export class VoterChanges {
   readonly #options: VoterChangesOptions;
-  /** One: `raft` refuses another. */
-  #pending: Pending | undefined;
+  /** By index. More than one when the disks of others commit a change before this one's, and `raft` takes the next. */
+  #pending: readonly Pending[] = [];
   #ledSinceMs = 0;
 
   constructor(options: VoterChangesOptions) {
@@ -90,23 +90,24 @@ export class VoterChanges {
   }
 
   onCommitted(entry: Entry): void {
-    const pending = this.#pending;
-    if (pending === undefined || entry.index < pending.index) return;
-    this.#pending = undefined;
-    if (entry.index === pending.index && entry.term === pending.term) pending.resolve();
-    else pending.reject(new SluiceError('CONTROLLER_CHANGED'));
+    const due = this.#pending.filter(({ index }) => index <= entry.index);
+    if (due.length === 0) return;
+    this.#pending = this.#pending.filter(({ index }) => index > entry.index);
+    for (const { index, term, resolve, reject } of due) {
+      if (entry.index === index && entry.term === term) resolve();
+      else reject(new SluiceError('CONTROLLER_CHANGED'));
+    }
   }
 
   /** The leadership is over; a leader that removed itself ends by the very commit that is waited for. */
   stepDown(): void {
     const pending = this.#pending;
-    if (pending === undefined) return;
-    this.#pending = undefined;
+    this.#pending = [];
     const raft = this.#options.raft();
-    const isCommitted =
-      raft !== undefined && raft.commitIndex >= pending.index && raft.entryAt(pending.index)?.term === pending.term;
-    if (isCommitted) pending.resolve();
-    else pending.reject(new SluiceError('CONTROLLER_CHANGED'));
+    for (const { index, term, resolve, reject } of pending) {
+      if (raft !== undefined && raft.commitIndex >= index && raft.entryAt(index)?.term === term) resolve();
+      else reject(new SluiceError('CONTROLLER_CHANGED'));
+    }
   }
 
   async #change(
@@ -121,7 +122,7 @@ export class VoterChanges {
     // A sole voter has committed it in the same step.
     if (raft === undefined || raft.deliveredIndex < index) {
       await new Promise<void>((resolve, reject) => {
-        this.#pending = { index, term, resolve, reject };
+        this.#pending = [...this.#pending, { index, term, resolve, reject }];
       });
     }
     return { ...answer, metadataOffset: index };

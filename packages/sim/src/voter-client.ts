@@ -59,6 +59,8 @@ export class VoterClient {
     const { admin } = this.#sluice;
     try {
       const { voters, observers } = await admin.describeCluster({ timeoutMs });
+      // Nobody leads: who votes is not known, and not that nobody does.
+      if (voters.length === 0) return;
       const isThere = (node: number): boolean => observers.some((each) => each.id === node);
       // Its directory is gone when another one of the node follows.
       const replaced = voters.find(({ id }) => isThere(id));
