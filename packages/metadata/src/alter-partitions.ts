@@ -86,7 +86,7 @@ function checkAlteration(image: MetadataImage, caller: NodeId, alteration: Parti
 
 function checkMembers(
   image: MetadataImage,
-  { replicas, leader, refilling }: PartitionState,
+  { replicas, leader, refilling, isr: members }: PartitionState,
   isr: readonly ProposedMember[],
 ): Failed | undefined {
   const ids = isr.map((member) => member.nodeId);
@@ -96,11 +96,14 @@ function checkMembers(
     const message = 'the proposed ISR must be replicas of the partition, each once, with the leader among them';
     return failed('INVALID_REQUEST', message, { isr: ids, replicas, leader });
   }
+  // A fenced member that stays for the sake of `minIsr` (E4) must not keep others from joining; it leaves after that.
+  const isExpansion = members.every((id) => ids.includes(id));
   for (const { nodeId, brokerEpoch, statedEpoch } of isr) {
     const node = image.node(nodeId);
     // A draining leader is still the leader, and without itself it could propose nothing.
     const isActive = node?.state === 'up' || (node?.state === 'draining' && nodeId === leader);
-    if (!isActive || node.brokerEpoch !== brokerEpoch) {
+    const stays = node?.state === 'fenced' && isExpansion && members.includes(nodeId);
+    if (!(isActive || stays) || node.brokerEpoch !== brokerEpoch) {
       const message = `node ${nodeId} cannot be in sync: it is fenced, shutting down or of another broker epoch`;
       const registered = node?.brokerEpoch ?? null;
       return failed('INELIGIBLE_REPLICA', message, { nodeId, brokerEpoch, registered, state: node?.state ?? null });

@@ -158,7 +158,7 @@ class Run {
       timeoutMs: 2000,
       brokers,
       replicationMax: Math.min(3, brokers.length),
-      allocatePercent: 70,
+      allocatePercent: 80,
       isAhead: () => this.#isAhead,
     });
     const { voterChangeEveryMs } = this.#scenario;

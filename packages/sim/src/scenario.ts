@@ -44,7 +44,7 @@ export function drawScenario(seed: number): Scenario {
   const random = new SeededRandom(seed).fork(`scenario ${seed}`);
   const shape = drawShape(random.fork('shape'));
   const size = random.fork('size');
-  const safetyMs = 8000 + size.below(12_000);
+  const safetyMs = 6000 + size.below(8000);
   const count = faultsMin + 4 + size.below(30);
   const targets = targetsOf(shape, random.fork('targets'));
   const faults = drawFaults(random.fork('faults'), { targets, forMs: safetyMs, count });

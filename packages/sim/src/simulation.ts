@@ -138,16 +138,21 @@ export class Simulation {
         this.#unchecked = false;
         this.#afterEvent?.();
       }
-      const left = this.#waiters.filter((waiter) => this.#waits(waiter));
-      const someAreDone = left.length < this.#waiters.length;
-      this.#waiters = left;
       // Who waited goes on first, and nothing is armed for what it does.
-      if (!someAreDone && left.length > 0 && this.#turns > 0) this.#step();
+      if (!this.#someAreDone() && this.#waiters.length > 0 && this.#turns > 0) this.#step();
     } catch (error) {
       this.fail(error as Error);
     }
     if (this.#waiters.length > 0) this.#turnOver();
   };
+
+  #someAreDone(): boolean {
+    let done: Set<Waiter> | undefined;
+    for (const waiter of this.#waiters) if (!this.#waits(waiter)) done = (done ?? new Set()).add(waiter);
+    const gone = done;
+    if (gone !== undefined) this.#waiters = this.#waiters.filter((waiter) => !gone.has(waiter));
+    return gone !== undefined;
+  }
 
   #waits({ what, limitMs, limitUs, isDone, resolve, reject }: Waiter): boolean {
     if (isDone()) resolve();
