@@ -92,3 +92,34 @@ test('a broker that is no voter starts before any voter, and waits for them', as
   await cluster.start(2, 3);
   await cluster.simulation.until('all nodes ready', 30_000, () => cluster.isReady());
 });
+
+test('every node, voter or not, is told of a change within one round trip of its commit', async () => {
+  const shape = shapes['three controllers, two brokers']!;
+  const { cluster, load, admin } = await clusterOf(shape, 8);
+  const { simulation } = cluster;
+  await load.stop();
+  // When each index was first applied by anybody, and when a node was last behind it.
+  const first = new Map<number, number>();
+  const lateMs: number[] = [];
+  const applied = new Map<number, number>();
+  simulation.afterEvent = () => {
+    for (const id of cluster.ids) {
+      const index = cluster.inspect(id)?.image.appliedIndex ?? 0;
+      const before = applied.get(id) ?? index;
+      applied.set(id, index);
+      for (let at = before + 1; at <= index; at += 1) {
+        if (!first.has(at)) first.set(at, simulation.nowMs);
+        lateMs.push(simulation.nowMs - (first.get(at) ?? 0));
+      }
+    }
+  };
+  for (let count = 0; count < 20; count += 1) {
+    const creation = admin.createTopic({ name: `topic-${count}`, replication: 2 });
+    await simulation.settle('topic', 10_000, creation);
+  }
+  await simulation.pass(1_000);
+  simulation.afterEvent = undefined;
+  // A round trip is at most 1.2 ms here.
+  expect(lateMs.length).toBeGreaterThanOrEqual(5 * 20);
+  expect(Math.max(...lateMs)).toBeLessThan(1.3);
+});
