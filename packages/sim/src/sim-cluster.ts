@@ -7,7 +7,7 @@ import type { Halt, LogFields, Logger, Random } from '@sluice/base';
 import { assembleNode, loadConfig } from '@sluice/server';
 import type { Node, NodeConfig, NodeInspection } from '@sluice/server';
 import { type CrashOptions, MemoryDisk } from '@sluice/storage';
-import { inlineZlib, MemoryNetwork, MemoryTransport, readContract } from '@sluice/wire';
+import { inlineZlib, MemoryNetwork, MemoryTransport, messageBytes, readContract } from '@sluice/wire';
 import { DiskConditions } from './faults/disk-conditions.ts';
 import { NetworkConditions } from './faults/network-conditions.ts';
 import { withRaftFaults } from './faults/raft-messages.ts';
@@ -95,7 +95,8 @@ export class SimCluster {
       schedule: (link, deliver, bytes) => {
         const { from, to } = link;
         for (const chunk of bytes) simulation.note(crc32(chunk));
-        simulation.schedule(this.conditions.delayUs(link, simulation.nowMs), `${from}>${to}`, () => {
+        const delayUs = this.conditions.delayUs(link, simulation.nowMs, messageBytes(bytes));
+        simulation.schedule(delayUs, `${from}>${to}`, () => {
           const gate = link.kernel === true ? undefined : this.#machineNamed(to)?.process?.gate;
           if (gate === undefined) deliver();
           else gate.passOrAtDeath(deliver);

@@ -57,15 +57,28 @@ describe('a receiver', () => {
     expect([credit.grantedBytes, credit.heldBytes]).toEqual([100, 0]);
   });
 
-  test('withholds the bytes of a batch in parts while the budget has no room', () => {
-    const { budget, credit, later } = one(100, 500);
+  test('leaves the guaranteed window beside a batch in parts that the budget has no room for, and no more', () => {
+    const { budget, credit, later } = one(200, 500);
+    credit.onReceived(100);
+    credit.release(100);
+    expect(credit.grantedBytes).toBe(200);
     const other = budget.open({ windowBytesMax: 1_000, onGrant: () => undefined });
     other.onReceived(600);
-    // Up to where nothing may be sent yet: that takes no memory.
-    expect([credit.onFirstPart(400), credit.grantedBytes]).toEqual([300, 0]);
+    expect([credit.onFirstPart(400), credit.grantedBytes]).toEqual([300, 100]);
     expect([budget.waitingStreams, later]).toEqual([1, []]);
+    // What comes beside it uses that window up, and it comes back.
+    credit.onReceived(80);
+    expect([credit.grantedBytes, credit.release(80), credit.grantedBytes]).toEqual([20, 80, 100]);
     other.close();
-    expect([later, credit.grantedBytes]).toEqual([[100], 100]);
+    expect([later, credit.grantedBytes]).toEqual([[100], 200]);
+  });
+
+  test('leaves the guaranteed window beside a batch in parts that is larger than the whole budget', () => {
+    const { budget, credit } = one(100, 500);
+    expect([credit.onFirstPart(8_000), credit.grantedBytes]).toEqual([8_000, 100]);
+    expect([budget.chargedBytes, budget.waitingStreams]).toEqual([8_000, 0]);
+    credit.release(8_000);
+    expect([budget.chargedBytes, credit.grantedBytes]).toEqual([0, 100]);
   });
 
   test('grows to its largest window while it is used, and a batch over the window slows it only', () => {
@@ -108,7 +121,13 @@ describe('a receiver', () => {
 /** Streams whose senders, receivers and budget are checked after every step. */
 class World {
   readonly budget: CreditBudget;
-  readonly streams: { sender: SendCredit; credit: ReceiveCredit; unreleased: number[]; open: boolean }[] = [];
+  readonly streams: {
+    sender: SendCredit;
+    credit: ReceiveCredit;
+    unreleased: number[];
+    apart: number;
+    open: boolean;
+  }[] = [];
   readonly violations: string[] = [];
   overdrawn = 0;
 
@@ -118,7 +137,7 @@ class World {
       const sender = new SendCredit();
       const credit = this.budget.open({ windowBytesMax, onGrant: (bytes) => sender.grant(bytes) });
       sender.grant(credit.initialBytes);
-      this.streams.push({ sender, credit, unreleased: [], open: true });
+      this.streams.push({ sender, credit, unreleased: [], apart: 0, open: true });
     }
   }
 
@@ -132,10 +151,19 @@ class World {
     }
     if (action === 'send parts' && stream.sender.take(bytes)) {
       this.overdrawn += Math.max(0, -stream.sender.availableBytes);
+      // It leaves the guaranteed window to what comes beside it.
+      if (stream.apart === 0) {
+        stream.apart = bytes;
+        this.overdrawn += guaranteedBytes;
+      }
       stream.sender.grant(stream.credit.onFirstPart(bytes));
       stream.unreleased.push(bytes);
     }
-    if (action === 'release') stream.sender.grant(stream.credit.release(stream.unreleased.shift() ?? 0));
+    if (action === 'release') {
+      const released = stream.unreleased.shift() ?? 0;
+      if (released === stream.apart) stream.apart = 0;
+      stream.sender.grant(stream.credit.release(released));
+    }
     if (action === 'flush') stream.sender.grant(stream.credit.flush());
     if (action === 'close' && bytes < 10) {
       stream.open = false;
@@ -155,7 +183,10 @@ class World {
         this.violations.push(`C2: ${sender.availableBytes} at the sender, ${credit.grantedBytes} at the receiver`);
       }
     }
-    const charged = outstanding.reduce((sum, bytes) => sum + Math.max(0, bytes - guaranteedBytes), 0);
+    const charged = open.reduce(
+      (sum, { apart }, at) => sum + apart + Math.max(0, (outstanding[at] ?? 0) - apart - guaranteedBytes),
+      0,
+    );
     if (this.budget.chargedBytes !== charged)
       this.violations.push(`charged ${this.budget.chargedBytes}, not ${charged}`);
   }

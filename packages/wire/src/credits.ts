@@ -6,7 +6,8 @@
  *
  * A batch that comes in parts is charged whole with its first. So that the stream does not stand still until it is dealt
  * with, one such batch at a time stands apart: the receiver grants its bytes again at once, and holds at most a window
- * and that batch.
+ * and that batch. Of the window the guaranteed part is there however large the batch is: small ones pass beside it even
+ * when it alone is more than the budget.
  */
 import { invariant, SluiceError } from '@sluice/base';
 
@@ -62,8 +63,8 @@ export interface ReceiveCreditOptions {
 /**
  * The node's receive memory, shared by all streams.
  *
- * C1 The sum over streams of max(0, granted + held − guaranteed) grows by grants only up to `totalBytes`; a batch that
- *    overdraws may push it over, and then nothing more is granted until it is back.
+ * C1 The sum over streams of apart + max(0, granted + held − apart − guaranteed) grows by grants only up to `totalBytes`;
+ *    a batch that overdraws or comes to stand apart may push it over, and then nothing more is granted until it is back.
  * C2 Credit is never lost: what a stream may send equals all that it was granted less all that it sent.
  * C3 Withheld grants are given in the order in which they were withheld.
  */
@@ -176,7 +177,9 @@ export class ReceiveCredit {
   onFirstPart(batchBytes: number): number {
     this.onReceived(batchBytes);
     if (this.#closed || this.#apart > 0) return 0;
-    this.#apart = batchBytes;
+    this.#change(() => {
+      this.#apart = batchBytes;
+    });
     return this.flush();
   }
 
@@ -189,9 +192,9 @@ export class ReceiveCredit {
     invariant(bytes >= 0 && bytes <= this.#held, 'C2: more was released than received', { bytes, held: this.#held });
     this.#change(() => {
       this.#held -= bytes;
+      // Of two batches of one size it does not matter which stood apart.
+      if (bytes === this.#apart) this.#apart = 0;
     });
-    // Of two batches of one size it does not matter which stood apart.
-    if (bytes === this.#apart) this.#apart = 0;
     this.#windowBytes = Math.min(this.#options.windowBytesMax, this.#windowBytes + bytes);
     const granted = this.#wantedBytes * 4 >= this.#windowBytes ? this.flush() : 0;
     this.#budget.resume();
@@ -215,6 +218,7 @@ export class ReceiveCredit {
     this.#change(() => {
       this.#granted = 0;
       this.#held = 0;
+      this.#apart = 0;
     });
     this.#budget.resume();
   }
@@ -246,8 +250,10 @@ export class ReceiveCredit {
     return bytes;
   }
 
+  /** What stands apart is charged whole, and leaves the guaranteed window to the others. */
   get #charge(): number {
-    return Math.max(0, Math.max(0, this.#granted) + this.#held - this.#budget.guaranteedBytes);
+    const windowBytes = Math.max(0, this.#granted) + this.#held - this.#apart;
+    return this.#apart + Math.max(0, windowBytes - this.#budget.guaranteedBytes);
   }
 
   #change(apply: () => void): void {

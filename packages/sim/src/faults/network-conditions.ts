@@ -32,9 +32,13 @@ export class NetworkConditions {
   /** Added to every delivery, from nothing to twice this. */
   extraMeanMs = 0;
   lossPercent = 0;
+  /** What a link from one machine to another carries, one message after the other. Infinity: size takes no time. */
+  bytesPerMs = Infinity;
   raftMessages = calmRaftMessages;
   readonly counts = { segmentsLost: 0, raftLost: 0, raftDuplicated: 0, raftDelayed: 0 };
   readonly #cloggedUntilMs = new Map<string, number>();
+  /** While `bytesPerMs` is finite. */
+  readonly #busyUntilMs = new Map<string, number>();
 
   constructor(random: Random) {
     this.random = random;
@@ -48,14 +52,21 @@ export class NetworkConditions {
     this.#cloggedUntilMs.delete(`${from}>${to}`);
   }
 
-  delayUs({ from, to }: MemoryLink, nowMs: number): number {
+  delayUs({ from, to }: MemoryLink, nowMs: number, bytes: number): number {
     const { random } = this;
     let delayUs = calmUs.min + random.below(calmUs.max - calmUs.min);
     if (this.extraMeanMs > 0) delayUs += random.below(2000 * this.extraMeanMs);
     if (this.lossPercent > 0) delayUs += this.#retransmissionUs();
+    if (this.bytesPerMs < Infinity) delayUs += this.#transmissionUs(`${from}>${to}`, nowMs, bytes);
     if (this.#cloggedUntilMs.size === 0) return delayUs;
     const cloggedMs = (this.#cloggedUntilMs.get(`${from}>${to}`) ?? 0) - nowMs;
     return Math.max(delayUs, cloggedMs * 1000 + delayUs);
+  }
+
+  #transmissionUs(link: string, nowMs: number, bytes: number): number {
+    const untilMs = Math.max(nowMs, this.#busyUntilMs.get(link) ?? 0) + bytes / this.bytesPerMs;
+    this.#busyUntilMs.set(link, untilMs);
+    return Math.round((untilMs - nowMs) * 1000);
   }
 
   #retransmissionUs(): number {
