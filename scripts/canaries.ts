@@ -65,6 +65,9 @@ function canaryNamed(name: string): Canary {
   return canary;
 }
 
+/** What seeds show without any canary; undefined: under way. */
+type Controls = Map<number, string | undefined>;
+
 /** One canary's search. */
 class Search {
   readonly canary: Canary;
@@ -76,12 +79,13 @@ class Search {
   error: string | undefined;
   /** `clean`, or what the seed shows without the canary. */
   control = 'not run';
+  readonly #controls: Controls;
   #next: number;
   readonly #end: number;
-  #isControlGiven = false;
 
-  constructor(canary: Canary, { from, seeds }: Options) {
+  constructor(canary: Canary, { from, seeds }: Options, controls: Controls) {
     this.canary = canary;
+    this.#controls = controls;
     this.#next = from;
     this.#end = from + seeds;
   }
@@ -93,8 +97,8 @@ class Search {
   /** Nothing is left to do, nor under way. */
   get isOver(): boolean {
     if (this.running > 0) return false;
-    if (this.error !== undefined || this.#isControlGiven) return true;
-    return this.sighting === undefined && this.#next === this.#end;
+    if (this.error !== undefined) return true;
+    return this.sighting === undefined ? this.#next === this.#end : this.control !== 'not run';
   }
 
   take(): CanaryTask | undefined {
@@ -108,19 +112,25 @@ class Search {
       return { name, isControl: false, from, seeds };
     }
     // Earlier seeds may still be under way.
-    if (this.running > 0 || this.#isControlGiven) return undefined;
-    this.#isControlGiven = true;
+    if (this.running > 0 || this.#controls.has(this.sighting.seed)) return undefined;
+    this.#controls.set(this.sighting.seed, undefined);
     return { name, isControl: true, from: this.sighting.seed, seeds: 1 };
   }
 
-  add({ isControl }: CanaryTask, done: CanaryDone): void {
+  /** What the seed shows without the canary may have been seen for another one. */
+  settle(): void {
+    if (this.running > 0 || this.sighting === undefined) return;
+    this.control = this.#controls.get(this.sighting.seed) ?? 'not run';
+  }
+
+  add({ isControl, from }: CanaryTask, done: CanaryDone): void {
     if ('error' in done) {
       this.error ??= done.error;
       return;
     }
     const { seeds, wallMs, sighting } = done;
     if (isControl) {
-      this.control = sighting === undefined ? 'clean' : `${sighting.by}: ${sighting.text}`;
+      this.#controls.set(from, sighting === undefined ? 'clean' : `${sighting.by}: ${sighting.text}`);
       return;
     }
     this.seeds += seeds;
@@ -135,7 +145,9 @@ class Search {
 export async function findCanaries(argv: readonly string[]): Promise<number> {
   const options = optionsFrom(argv);
   if (options === undefined) return 2;
-  const searches = options.chosen.map((canary) => new Search(canary, options));
+  const controls: Controls = new Map();
+  const searches = options.chosen.map((canary) => new Search(canary, options, controls));
+  const reported = new Set<Search>();
   const progress = startProgress({
     label: 'canaries',
     total: searches.length,
@@ -151,11 +163,19 @@ export async function findCanaries(argv: readonly string[]): Promise<number> {
     if (search === undefined) throw new Error(`no search for ${name}`);
     return search;
   };
+  const report = (search: Search): void => {
+    if (reported.has(search)) return;
+    reported.add(search);
+    console.log(options.json ? JSON.stringify(lineOf(search)) : textOf(search));
+  };
   const ended = (task: CanaryTask, done: CanaryDone): void => {
     const search = searchOf(task);
     search.running -= 1;
     search.add(task, done);
-    if (search.isOver) console.log(options.json ? JSON.stringify(lineOf(search)) : textOf(search));
+    for (const each of searches) {
+      each.settle();
+      if (each.isOver) report(each);
+    }
   };
   await runTasks<CanaryTask, CanaryDone>(
     {
@@ -176,6 +196,8 @@ export async function findCanaries(argv: readonly string[]): Promise<number> {
     { script: new URL('canary-worker.ts', import.meta.url), silentMsMax },
   );
   progress.stop();
+  // Left over when the process that ran a seed without canaries for several of them died.
+  for (const search of searches) report(search);
   return searches.every(({ isFound }) => isFound) ? 0 : 1;
 }
 

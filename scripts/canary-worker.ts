@@ -1,6 +1,7 @@
 /** A worker process of `canaries`: loads the product only after the canary was planted. */
 import { canaries } from '../packages/sim/src/canaries/canaries.ts';
 import { watch, type Watched } from '../packages/sim/src/canaries/watch.ts';
+import { watchUnhandled } from './unhandled.ts';
 import { serveTasks } from './worker-tasks.ts';
 
 export interface CanaryTask {
@@ -17,7 +18,7 @@ serveTasks(async ({ name, isControl, from, seeds }: CanaryTask, onSeed): Promise
   try {
     const canary = canaries.get(name);
     if (canary === undefined) return { error: `there is no canary ${name}` };
-    return await watch({ canary: isControl ? undefined : canary, from, seeds }, onSeed);
+    return await watch({ canary: isControl ? undefined : canary, from, seeds, watchUnhandled }, onSeed);
   } catch (error) {
     return { error: error instanceof Error ? error.message : String(error) };
   }

@@ -202,6 +202,7 @@ test.each([
     ],
   ],
   ['no-doubt-without-damage', [[{ ...a, votingAllowed: false }]]],
+  ['no-doubt-without-damage', [[{ ...a }], [{ ...a, votingAllowed: false }]]],
   [
     'state-machine-safety',
     [

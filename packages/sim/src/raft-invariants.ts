@@ -115,6 +115,11 @@ export class RaftInvariants {
 
   #observe(member: ObservedMember, all: readonly ObservedMember[]): void {
     const { raft } = member;
+    if (!raft.votingAllowed) {
+      const isExplained = member.isDamaged === true || !raft.isVoter;
+      const seen = { member: raft.self, lastIndex: raft.lastIndex };
+      mustHold(isExplained, 'no-doubt-without-damage', 'a voter says that it may have lost something', seen);
+    }
     const life = this.#lifeOf(member);
     if (
       life.term === raft.term &&
@@ -156,12 +161,8 @@ export class RaftInvariants {
   }
 
   /** V6 and V8, across a restart. */
-  #assertDiskKept({ raft, isDamaged = false }: ObservedMember): void {
+  #assertDiskKept({ raft }: ObservedMember): void {
     if (!raft.votingAllowed) {
-      mustHold(isDamaged || !raft.isVoter, 'no-doubt-without-damage', 'a voter says that it may have lost something', {
-        member: raft.self,
-        lastIndex: raft.lastIndex,
-      });
       this.#durable.delete(raft.self);
       this.#kept.delete(raft.self);
       this.#votedIn.delete(raft.self);

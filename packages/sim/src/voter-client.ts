@@ -75,7 +75,14 @@ export class VoterClient {
         voters.length < most &&
         (voters.length <= votersMin || this.#random.below(2) === 0)
       ) {
-        await admin.addVoter(added, { timeoutMs });
+        // Now and then another change at once: one of the two has to wait.
+        const removed = this.#one(voters.length > votersMin && this.#random.below(2) === 0 ? voters : []);
+        const both = [admin.addVoter(added, { timeoutMs })];
+        if (removed !== undefined) {
+          both.push(admin.removeVoter(removed.id, { timeoutMs, directory: removed.directory }));
+        }
+        await Promise.allSettled(both);
+        await Promise.all(both);
       } else {
         const removed = this.#one(voters);
         if (removed === undefined || voters.length <= votersMin) return;

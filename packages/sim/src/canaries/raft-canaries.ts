@@ -124,7 +124,7 @@ export const raftCanaries: readonly Canary[] = [
   },
   {
     name: 'commit-beyond-match',
-    source: 'paper §5.3: a follower believes a commit index about entries that it does not know to be its leader has',
+    source: 'paper §5.3: a follower believes a commit index about entries that it does not know its leader to have',
     edits: [
       {
         file: inRaft('commit.ts'),

@@ -2,6 +2,7 @@
  * Runs seeds with a canary planted until one shows it. For a process of its own, which has loaded nothing of the product:
  * what runs is the default distribution under the usual judges, and knows of no canary.
  */
+import type { SeedOptions } from '../run-seed.ts';
 import type { Canary } from './canary.ts';
 import { plant } from './plant.ts';
 
@@ -20,7 +21,7 @@ export interface Watched {
   readonly sighting: Sighting | undefined;
 }
 
-export interface Watch {
+export interface Watch extends Pick<SeedOptions, 'watchUnhandled'> {
   /** Undefined: as the product is. */
   readonly canary: Canary | undefined;
   readonly from: number;
@@ -28,7 +29,10 @@ export interface Watch {
 }
 
 /** Throws when an edit of the canary was not made. `onSeed`: how many are done. */
-export async function watch({ canary, from, seeds }: Watch, onSeed: (done: number) => void): Promise<Watched> {
+export async function watch(
+  { canary, from, seeds, ...options }: Watch,
+  onSeed: (done: number) => void,
+): Promise<Watched> {
   const assertPlanted = canary === undefined ? undefined : plant(canary);
   const { runSeed } = await import('../run-seed.ts');
   assertPlanted?.();
@@ -36,7 +40,7 @@ export async function watch({ canary, from, seeds }: Watch, onSeed: (done: numbe
   const wallMs = (): number => Math.round(performance.now() - startedMs);
   for (let done = 0; done < seeds; done += 1) {
     const seed = from + done;
-    const { result } = await runSeed(seed);
+    const { result } = await runSeed(seed, options);
     const [violation] = result.violations;
     if (violation !== undefined) {
       const { invariant, text, atMs } = violation;

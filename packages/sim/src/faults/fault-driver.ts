@@ -263,7 +263,18 @@ export class FaultDriver {
     return true;
   }
 
+  /**
+   * An operator made the node's new directory a voter before the old one, which is gone, was removed: with the second gone
+   * too, half of four voters could be.
+   */
+  #votesTwice(node: number): boolean {
+    const isOfNode = (member: string): boolean => member.startsWith(`${node}-`);
+    const known = this.#cluster.ids.map((id) => this.#cluster.inspect(id)?.raft?.voters ?? []);
+    return known.some((voters) => voters.filter(isOfNode).length > 1);
+  }
+
   #wipe({ node, forMs }: Wipe): boolean {
+    if (this.#votesTwice(node)) return false;
     this.#lose(node, forMs, 'kept', false);
     this.#cluster.wipe(node);
     this.damaged.add(node);
@@ -271,6 +282,7 @@ export class FaultDriver {
   }
 
   #flip({ node, draw }: BitFlip): boolean {
+    if (this.#votesTwice(node)) return false;
     const disk = this.#cluster.disk(node);
     const paths = disk.durablePaths().filter((path) => /\/(journal|sorted)-/.test(path));
     const path = paths[draw % Math.max(1, paths.length)];
