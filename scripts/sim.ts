@@ -7,7 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { startProgress } from '../packages/cli/src/progress.ts';
-import { addCoverage, type Coverage, requiredCoverage, seedsForCoverage } from '../packages/sim/src/coverage.ts';
+import { addCoverage, type Coverage, missingIn } from '../packages/sim/src/coverage.ts';
 import { faultText } from '../packages/sim/src/faults/fault.ts';
 import { runSeed, type SeedResult } from '../packages/sim/src/run-seed.ts';
 import { drawScenario } from '../packages/sim/src/scenario.ts';
@@ -144,6 +144,7 @@ class SeedSet {
   readonly failed: number[] = [];
   readonly totals = { seeds: 0, events: 0, faults: 0, acked: 0, commands: 0, simulatedMs: 0 };
   coverage: Coverage = {};
+  happened: Coverage = {};
   readonly #options: Options;
   readonly #commit: string;
   /** Done, and not yet printed: lines come in the order of the seeds. */
@@ -158,8 +159,7 @@ class SeedSet {
   }
 
   get missing(): readonly string[] {
-    if (this.totals.seeds < seedsForCoverage) return [];
-    return requiredCoverage.filter((name) => (this.coverage[name] ?? 0) === 0);
+    return missingIn({ seeds: this.totals.seeds, coverage: this.coverage, happened: this.happened });
   }
 
   add(run: Run): void {
@@ -172,6 +172,7 @@ class SeedSet {
     totals.commands += result.commands;
     totals.simulatedMs += result.simulatedMs;
     this.coverage = addCoverage(this.coverage, result.coverage);
+    this.happened = addCoverage(this.happened, result.happened);
     if (!result.ok) this.failed.push(result.seed);
     this.#waiting.set(result.seed, run);
     this.print();

@@ -19,7 +19,7 @@ const isWhole = (cluster: SimCluster): boolean =>
       ?.partitions.every(({ leader, isr, replicas }) => leader !== null && isr.length === replicas.length),
   );
 
-async function run(seed: number, disksLie = false): Promise<HistoryRecorder> {
+async function run(seed: number, { disksLie = false, isTrimmed = false } = {}): Promise<HistoryRecorder> {
   // A metadata log whose snapshot was lied away leaves nobody who may vote, and then there is nothing to see.
   const cluster = new SimCluster(seed, 3, disksLie ? { raft: { snapshotLogBytesMax: '16MiB' } } : {});
   const { simulation } = cluster;
@@ -57,6 +57,7 @@ async function run(seed: number, disksLie = false): Promise<HistoryRecorder> {
   await metadata.stop();
   await records.stop();
   await simulation.until('all is whole in the end', 60_000, () => isWhole(cluster));
+  if (isTrimmed) await simulation.settle('trim', 10_000, admin.trim('orders', [{ partition: 0, before: 5 }]));
   await records.readInTheEnd(60_000);
   return recorder;
 }
@@ -72,8 +73,14 @@ test('what they write down is valid, and exercised what it should', async () => 
 });
 
 test('disks that lie about syncs are seen', async () => {
-  const { lines } = await run(2, true);
+  const { lines } = await run(2, { disksLie: true });
   const judged = checkHistory(lines, { ackedMin: 1, faults: [], inDoubtMin: 0 });
   expect(judged.verdict).toBe('invalid');
   expect(judged.anomalies.map(({ kind }) => kind)).toContain('inconsistent-offsets');
+});
+
+test('what no client of theirs deleted and lies before the start of the log is lost', async () => {
+  const { lines } = await run(1, { isTrimmed: true });
+  const judged = checkHistory(lines, { ackedMin: 1, faults: [], inDoubtMin: 0 });
+  expect(judged.anomalies.map(({ kind }) => kind)).toContain('lost');
 });

@@ -2,6 +2,7 @@
  * How often what a run is for really happened: counted from what the nodes say of themselves. A set of runs in which one
  * of these never did proves nothing about it.
  */
+import { faultKinds } from './faults/swarm.ts';
 import type { LogLine } from './sim-cluster.ts';
 
 const raftEvents = {
@@ -41,9 +42,8 @@ export const requiredCoverage: readonly string[] = [
   'tornGroups',
   'halts',
   'voterChanges',
-  'compactions',
-  'snapshotsInstalled',
   'requestsInDoubt',
+  'recordsAcked',
 ];
 export const seedsForCoverage = 100;
 
@@ -69,6 +69,19 @@ export class CoverageCounter {
   get counts(): Coverage {
     return Object.fromEntries([...this.#counts].toSorted(([one], [other]) => (one < other ? -1 : 1)));
   }
+}
+
+/** What a set of runs should have seen and did not: rare events, and kinds of faults; too small a set lacks nothing. */
+export function missingIn(set: {
+  readonly seeds: number;
+  readonly coverage: Coverage;
+  /** Faults by kind. */
+  readonly happened: Coverage;
+}): readonly string[] {
+  if (set.seeds < seedsForCoverage) return [];
+  const never = (names: readonly string[], counts: Coverage): readonly string[] =>
+    names.filter((name) => (counts[name] ?? 0) === 0);
+  return [...never(requiredCoverage, set.coverage), ...never(faultKinds, set.happened).map((kind) => `fault ${kind}`)];
 }
 
 export function addCoverage(one: Coverage, other: Coverage): Coverage {

@@ -1,7 +1,7 @@
 /** A failing seed with what a person needs: the shortest list of faults that fails so, and what happened around it. */
 import { faultText } from './faults/fault.ts';
 import type { Fault } from './faults/fault.ts';
-import { runSeed, type SeedOptions, type SeedResult } from './run-seed.ts';
+import { runSeed, type SeedOptions, type SeedResult, type ViolationReport } from './run-seed.ts';
 import { shrink } from './shrink.ts';
 
 export interface SeedReport {
@@ -27,7 +27,7 @@ export async function reportOf(failed: SeedResult, options: ReportOptions): Prom
   const isSame = async (faults: readonly Fault[]): Promise<boolean> => {
     const { result } = await runSeed(failed.seed, { ...seedOptions, faults });
     onRun();
-    return result.violations.some(({ invariant }) => invariant === violation?.invariant);
+    return violation !== undefined && result.violations.some((other) => isSameViolation(other, violation));
   };
   const { kept } = await shrink(scenario.faults, isSame, runsMax);
   const faults = kept.flatMap((at) => scenario.faults[at] ?? []);
@@ -40,3 +40,9 @@ export async function reportOf(failed: SeedResult, options: ReportOptions): Prom
     trace: timeline.around(atMs, linesAround),
   };
 }
+
+/** By name and by what is said of it, without numbers and details: one invariant may be broken in unlike ways. */
+export const isSameViolation = (one: ViolationReport, other: ViolationReport): boolean =>
+  one.invariant === other.invariant && sentence(one.text) === sentence(other.text);
+
+const sentence = (text: string): string => (text.split(/[{\n]/)[0] ?? '').replaceAll(/\d+/g, '');

@@ -14,6 +14,7 @@ const touches: Readonly<Record<string, () => unknown>> = {
   'a date of now': () => new Date(),
   'the monotonic clock': () => performance.now(),
   'the high-resolution clock': () => process.hrtime(),
+  'the high-resolution clock as one number': () => process.hrtime.bigint(),
   chance: () => Math.random(),
   'cryptographic chance': () => randomBytes(1),
   'a random identity': () => crypto.randomUUID(),
@@ -21,6 +22,7 @@ const touches: Readonly<Record<string, () => unknown>> = {
   'a socket': () => createServer(),
   'a thread that compresses': () => gzip('', () => undefined),
   'memory use': () => process.memoryUsage(),
+  'resident memory': () => process.memoryUsage.rss(),
   'what the collector leaves': () => new WeakRef({}),
 };
 

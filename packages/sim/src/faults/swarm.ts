@@ -22,9 +22,8 @@ type Draw = (draw: Dice, atMs: number) => Fault | undefined;
 
 export function drawFaults(random: Random, { targets, forMs, count }: SwarmOptions): readonly Fault[] {
   const kinds = random.fork('kinds');
-  const kindNames = Object.keys(draws) as FaultKind[];
   // Some kind that ends processes is always on: most of what there is to find needs one.
-  const on = kindNames.filter((kind) => kind === 'crash' || kinds.below(2) === 0);
+  const on = faultKinds.filter((kind) => kind === 'crash' || kinds.below(2) === 0);
   const hardness = 1 + kinds.below(3);
   const times = random.fork('times');
   const bursts = Array.from({ length: 2 + times.below(4) }, () => times.below(forMs));
@@ -234,3 +233,5 @@ const draws: Readonly<Record<FaultKind, Draw>> = {
     roomBytes: draw.below(128 * 1024),
   }),
 };
+
+export const faultKinds = Object.keys(draws) as readonly FaultKind[];
