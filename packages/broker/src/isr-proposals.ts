@@ -1,7 +1,8 @@
 /**
  * Carries ISR proposals of all partitions to the controller, gathered: one request is under way, the others wait for
- * the next. Each proposal is answered to its replica exactly once, with no answer as TIMEOUT (D13): the replica decides
- * whether to propose again.
+ * the next. Each proposal that is sent is answered to its replica exactly once, with no answer as TIMEOUT (D13): the
+ * replica decides whether to propose again. One that proposes again before that has given up what waits: the controller
+ * would refuse the later one of two in a request, and nothing would ever tell the replica that it may propose.
  */
 import { isErrorCode, nodeId, partitionEpoch, SluiceError, toSluiceError } from '@sluice/base';
 import type { Clock, ErrorCode } from '@sluice/base';
@@ -12,10 +13,7 @@ import type { ControllerLink } from './controller-link.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import type { PartitionHost } from './partition-host.ts';
 
-interface Waiting {
-  readonly host: PartitionHost;
-  readonly proposal: IsrProposal;
-}
+type Waiting = readonly [host: PartitionHost, proposal: IsrProposal];
 
 /** Most partitions in one request. */
 const batchMax = 1000;
@@ -25,7 +23,7 @@ export class IsrProposals {
   readonly #identity: NodeIdentity;
   readonly #link: ControllerLink;
   readonly #clock: Clock;
-  #waiting: Waiting[] = [];
+  readonly #waiting = new Map<PartitionHost, IsrProposal>();
   #underWay = false;
 
   constructor(identity: NodeIdentity, link: ControllerLink, clock: Clock) {
@@ -35,7 +33,8 @@ export class IsrProposals {
   }
 
   propose(host: PartitionHost, proposal: IsrProposal): void {
-    this.#waiting.push({ host, proposal });
+    this.#waiting.delete(host);
+    this.#waiting.set(host, proposal);
     if (!this.#underWay) this.#sendSoon();
   }
 
@@ -45,15 +44,16 @@ export class IsrProposals {
   }
 
   async #send(): Promise<void> {
-    const batch = this.#waiting.splice(0, batchMax);
+    const batch = [...this.#waiting.entries().take(batchMax)];
+    for (const [host] of batch) this.#waiting.delete(host);
     const outcomes = await this.#ask(batch);
     const nowMs = this.#clock.monotonicMs();
-    batch.forEach(({ host, proposal }, at) => {
+    batch.forEach(([host, proposal], at) => {
       const { leaderEpoch, partitionEpoch: basedOn } = proposal;
       const outcome = outcomes[at] ?? { kind: 'failed', error: 'TIMEOUT' };
       host.step({ kind: 'isrChangeResult', leaderEpoch, partitionEpoch: basedOn, outcome, nowMs });
     });
-    if (this.#waiting.length > 0) this.#sendSoon();
+    if (this.#waiting.size > 0) this.#sendSoon();
     else this.#underWay = false;
   }
 
@@ -66,7 +66,7 @@ export class IsrProposals {
         {
           identity: identityMessage(this.#identity),
           brokerEpoch: epoch,
-          partitions: batch.map(({ host, proposal }) => ({
+          partitions: batch.map(([host, proposal]) => ({
             topicId: host.id.topicId,
             partition: host.id.partition,
             leaderEpoch: proposal.leaderEpoch,
