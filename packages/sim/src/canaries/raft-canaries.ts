@@ -79,6 +79,17 @@ export const raftCanaries: readonly Canary[] = [
     ],
   },
   {
+    name: 'vote-ignores-last-index',
+    source: 'openraft a48a3282, the other way: of two logs that end in one term the shorter one may win',
+    edits: [
+      {
+        file: inRaft('quorum.ts'),
+        find: '  return candidate.lastIndex >= voter.lastIndex;\n',
+        replace: '  return true;\n',
+      },
+    ],
+  },
+  {
     name: 'stale-session',
     source: 'raft-rs#571: an answer from before a restart or a new term moves progress',
     edits: [

@@ -281,7 +281,7 @@ export class FaultDriver {
     return true;
   }
 
-  #flip({ node, draw }: BitFlip): boolean {
+  #flip({ node, draw, restarts }: BitFlip): boolean {
     if (this.#votesTwice(node)) return false;
     const disk = this.#cluster.disk(node);
     const paths = disk.durablePaths().filter((path) => /\/(journal|sorted)-/.test(path));
@@ -291,6 +291,7 @@ export class FaultDriver {
     if (bytes === 0) return false;
     disk.flipBit(path, (draw * 7919) % bytes, draw % 8);
     this.damaged.add(node);
+    if (restarts && this.#cluster.isRunning(node)) this.#lose(node, restartMs, 'kept', false);
     return true;
   }
 

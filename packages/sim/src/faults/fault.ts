@@ -56,6 +56,8 @@ export interface BitFlip extends At, OfNode {
   readonly kind: 'bit-flip';
   /** Which file and which bit, as the driver finds them. */
   readonly draw: number;
+  /** The process ends too, so that the damage is met by recovery. */
+  readonly restarts: boolean;
 }
 
 export interface ClockJump extends At, OfNode {

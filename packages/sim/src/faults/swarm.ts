@@ -159,7 +159,9 @@ const draws: Readonly<Record<FaultKind, Draw>> = {
   },
   'bit-flip': (draw, atMs) => {
     const node = draw.expendable();
-    return node === undefined ? undefined : { atMs, kind: 'bit-flip', node, draw: draw.below(2 ** 30) };
+    return node === undefined
+      ? undefined
+      : { atMs, kind: 'bit-flip', node, draw: draw.below(2 ** 30), restarts: draw.chance(50) };
   },
   'clock-jump': (draw, atMs) => {
     const byMs = draw.ms(10, 400 * 86_400_000);
