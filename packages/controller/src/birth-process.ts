@@ -114,11 +114,9 @@ export class BirthProcess {
     const { self } = this.#options;
     const found = await this.#identityAt(voter.peerAddress);
     if (found === undefined || found.incarnation === self.incarnation) return true;
-    this.#sayOnce('another process answers at the address of this node; stop one of them', {
-      address: voter.peerAddress,
-      nodeId: found.nodeId,
-      directoryId: found.directoryId,
-    });
+    const { nodeId: id, directoryId: directory } = found;
+    const reason = `Node ${id} with directory ${directory} answers at ${voter.peerAddress}, the address of this node; give each node its own id and address, or stop one of them.`;
+    this.#sayOnce('another process answers at the address of this node', { code: 'DUPLICATE_NODE', reason }, 'error');
     return false;
   }
 
@@ -246,11 +244,11 @@ export class BirthProcess {
     }
   }
 
-  #sayOnce(phrase: string, fields: Readonly<Record<string, unknown>>): void {
+  #sayOnce(phrase: string, fields: Readonly<Record<string, unknown>>, level: 'info' | 'error' = 'info'): void {
     const said = `${phrase} ${JSON.stringify(fields)}`;
     if (said === this.#lastWait) return;
     this.#lastWait = said;
-    this.#options.logger.info(phrase, fields);
+    this.#options.logger[level](phrase, fields);
   }
 }
 
