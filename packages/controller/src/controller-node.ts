@@ -9,7 +9,7 @@ import { featureLevelMax, imageDigest } from '@sluice/metadata';
 import type { MetadataFeed, MetadataImage } from '@sluice/metadata';
 import { memberId, Raft } from '@sluice/raft';
 import type { Entry, Leadership, MemberId, Membership, RaftConfig, Snapshot } from '@sluice/raft';
-import type { IdentityKeeper, RaftStore } from '@sluice/storage';
+import type { DirectoryIdentity, IdentityKeeper, RaftState, RaftStore } from '@sluice/storage';
 import type { Dispatcher, PeerSelf, RpcClient, VoterAddress } from '@sluice/wire';
 import { BirthProcess } from './birth-process.ts';
 import type { ConfiguredVoter } from './birth-process.ts';
@@ -46,6 +46,8 @@ export interface ControllerOptions {
   readonly self: PeerSelf;
   readonly keeper: IdentityKeeper;
   readonly store: RaftStore;
+  /** The directory belongs to a cluster, and its log is not there. */
+  readonly isLogLost: boolean;
   readonly config: ControllerConfig;
   readonly rpc: RpcClient;
   readonly transport: Transport;
@@ -250,21 +252,27 @@ export class ControllerNode {
     });
   }
 
-  #startRaft(): void {
-    const { keeper, store, config, clock, random, logger, halt } = this.#options;
-    const identity = keeper.current;
-    if (this.#stopped || identity.voters === null) return;
+  async #startRaft(): Promise<void> {
+    const { keeper, store, isLogLost } = this.#options;
+    if (this.#stopped || keeper.current.voters === null) return;
     const stored = store.load();
+    // A registered broker has applied its registration: without a Raft log this directory lost its own (P9). It must
+    // know that also when a part of the log is there again.
+    const isEmpty = stored.snapshot === null && stored.entries.length === 0;
+    if (isLogLost || (keeper.current.brokerEpoch > 0 && isEmpty)) await this.#revokeVotes();
+    if (!this.#stopped) this.#runRaft(stored, keeper.current);
+  }
+
+  #runRaft(stored: RaftState, identity: DirectoryIdentity): void {
+    const { store, config, clock, random, logger, halt } = this.#options;
     const snapshot = stored.snapshot === null ? undefined : loadedSnapshot(stored.snapshot);
     if (snapshot !== undefined) this.#metadata.restore(snapshot);
     if (this.#metadata.broken) return;
     const { term, votedFor } = stored.hardState;
-    // A registered broker has applied its registration: without a Raft log this directory lost its own (P9).
-    const lostLog = identity.brokerEpoch > 0 && stored.snapshot === null && stored.entries.length === 0;
-    const votingAllowed = !identity.votesRevoked && !store.doubtful && !lostLog;
+    const votingAllowed = !identity.votesRevoked && !store.doubtful;
     const raft = new Raft({
       self: memberOf(identity),
-      initialVoters: identity.voters.map((voter) => ({
+      initialVoters: (identity.voters ?? []).map((voter) => ({
         id: memberOf(voter),
         address: config.voters.find(({ nodeId }) => nodeId === voter.nodeId)?.peerAddress ?? '',
       })),

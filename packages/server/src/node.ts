@@ -20,6 +20,7 @@ import type { PlatformCodecs } from '@sluice/record';
 import {
   DataDirectory,
   IdentityKeeper,
+  holdsNodeLog,
   IdentityStore,
   leaveCleanStop,
   openNodeLog,
@@ -213,6 +214,7 @@ class AssembledNode implements Node {
     // A directory that is made now has nothing to miss.
     const wasClean = known === undefined || (await takeCleanStop(directory, known.brokerEpoch));
     if (!wasClean) logger.warn('last stop was not in order', { directory: directory.path });
+    const isLogLost = known !== undefined && known.clusterId !== null && !(await holdsNodeLog(directory));
     const nodeLog = await this.#openLog(directory);
     open.defer(async () => {
       await nodeLog.close();
@@ -226,7 +228,7 @@ class AssembledNode implements Node {
       incarnation: random.identity(),
       onIncomplete: () => controller.onIncomplete(),
     });
-    const controller: ControllerNode = this.#controller({ self, keeper, nodeLog, rpc });
+    const controller: ControllerNode = this.#controller({ self, keeper, nodeLog, rpc, isLogLost });
     open.defer(() => controller.stop());
     const broker = this.#config.roles.includes('broker')
       ? this.#broker({ self, controller, nodeLog, rpc, unclean: !wasClean })
@@ -283,7 +285,7 @@ class AssembledNode implements Node {
     });
   }
 
-  #controller({ self, keeper, nodeLog, rpc }: ControllerParts): ControllerNode {
+  #controller({ self, keeper, nodeLog, rpc, isLogLost }: ControllerParts): ControllerNode {
     const { transport, clock, random, logger, halt } = this.#ports;
     const config = this.#config;
     const electionTimeoutMs = config['raft.electionTimeoutMs'];
@@ -291,6 +293,7 @@ class AssembledNode implements Node {
       self,
       keeper,
       store: nodeLog.raft,
+      isLogLost,
       rpc,
       transport,
       clock,
@@ -418,6 +421,7 @@ interface ControllerParts {
   readonly keeper: IdentityKeeper;
   readonly nodeLog: NodeLog;
   readonly rpc: RpcClient;
+  readonly isLogLost: boolean;
 }
 
 interface BrokerParts {

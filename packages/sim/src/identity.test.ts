@@ -109,3 +109,31 @@ test.each([1, 2, 3])(
     for (const nodes of leaderships(cluster).values()) expect(nodes).toHaveLength(1);
   },
 );
+
+test.each([
+  ['of a node that keeps partitions too', ['controller', 'broker']],
+  ['of a node that only votes', ['controller']],
+])('a directory whose log is gone beside its identity, %s: it follows, and never votes', async (_what, roles) => {
+  const cluster = new SimCluster(1, 5, (id) => ({ roles: id <= 3 ? roles : ['broker'] }), [1, 2, 3]);
+  const { simulation } = cluster;
+  await cluster.start();
+  await simulation.until('all nodes ready', 30_000, () => cluster.isReady());
+  // Nobody is left who remembers what it has promised.
+  for (const id of cluster.ids) cluster.kill(id);
+  const files = await directoryOf(cluster, 2);
+  await putDirectory(cluster, 2, new Map([...files].filter(([name]) => name === 'identity')));
+  const votes = (): unknown => cluster.node(2).figures().sluice_controller_voter;
+  await cluster.start();
+  await simulation.until('it follows', 30_000, () => cluster.isReady());
+  expect(votes()).toBe(0);
+  // Also when its log has been filled again, if only in part.
+  cluster.kill(2);
+  await cluster.start(2);
+  await simulation.until('it follows again', 30_000, () => cluster.isReady());
+  expect(votes()).toBe(0);
+  const others = [1, 3];
+  const leader = others.find((id) => leadsRaft(cluster, id)) ?? 0;
+  cluster.kill(leader);
+  await simulation.pass(15_000);
+  expect(others.concat(2).filter((id) => id !== leader && leadsRaft(cluster, id))).toEqual([]);
+});

@@ -39,6 +39,10 @@ const manifestFile: CheckedFile = {
 
 export const manifestRemedy = manifestFile.remedy;
 
+/** A directory that was opened once does, unless its log was taken away. */
+export const holdsNodeLog = (directory: DataDirectory): Promise<boolean> =>
+  directory.disk.exists(directory.file(manifestFile.name));
+
 /** Undefined when the directory holds no node log yet. */
 export async function readManifest(directory: DataDirectory): Promise<Manifest | undefined> {
   const value = await readChecked(directory, manifestFile);

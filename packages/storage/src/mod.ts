@@ -1,5 +1,6 @@
 export { leaveCleanStop, takeCleanStop } from './clean-stop.ts';
 export { DataDirectory } from './data-directory.ts';
+export { holdsNodeLog } from './manifest.ts';
 export { type Birth, type DirectoryIdentity, IdentityStore, type Voter } from './identity.ts';
 export type { DiskReserveBytes, DiskState } from './disk-reserve.ts';
 export { IdentityKeeper } from './identity-keeper.ts';

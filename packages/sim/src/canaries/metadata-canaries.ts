@@ -31,7 +31,7 @@ export const metadataCanaries: readonly Canary[] = [
     edits: [
       {
         file: 'packages/controller/src/controller-node.ts',
-        find: '!identity.votesRevoked && !store.doubtful && !lostLog',
+        find: '!identity.votesRevoked && !store.doubtful',
         replace: 'true',
       },
     ],
