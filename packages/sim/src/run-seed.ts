@@ -330,7 +330,9 @@ class Run {
     const leaders = new Set(present.map((id) => this.#cluster.inspect(id)?.raft?.leader));
     const isUp = (id: number): boolean => {
       const nodes = [...(this.#cluster.inspect(id)?.image.nodes.values() ?? [])];
-      return brokers.every((broker) => nodes.some(({ nodeId, state }) => nodeId === broker && state === 'up'));
+      // While one that is gone still counts as up, new replicas may be given to it.
+      const isMissed = nodes.every(({ nodeId, state }) => present.includes(nodeId) || state === 'fenced');
+      return isMissed && brokers.every((id) => nodes.some(({ nodeId, state }) => nodeId === id && state === 'up'));
     };
     return leaders.size === 1 && !leaders.has(undefined) && present.every(isUp);
   }
