@@ -91,9 +91,19 @@ export class Admin {
     const { name, partitions = 0, replication = 0, config = {} } = topic;
     const request = { name, partitions, replication, config };
     const created = await this.#context.calls.change(methods.admin.createTopic, request, deadline.limits);
-    await this.#known(name, created.topic?.topicId, deadline);
-    const bounds = await this.#allBounds(name, deadline, { wanted: (each) => each.writable });
-    return describe(await this.#topic(name, deadline), bounds);
+    try {
+      await this.#known(name, created.topic?.topicId, deadline);
+      const bounds = await this.#allBounds(name, deadline, { wanted: (each) => each.writable });
+      return describe(await this.#topic(name, deadline), bounds);
+    } catch (thrown) {
+      const { code, message } = toSluiceError(thrown);
+      if (code === 'CANCELLED') throw thrown;
+      // Whatever kept it from being served, the creation is committed.
+      throw new SluiceError('TIMEOUT', {
+        message: `Topic ${name} was created, and is not served yet: ${message}`,
+        cause: thrown,
+      });
+    }
   }
 
   /** Deletes the topic and its data. Rejects with `UNKNOWN_TOPIC`. */
