@@ -217,6 +217,19 @@ test.each([
   expect(seen(...(events as unknown as readonly (readonly Said[])[]))).toBe(invariant);
 });
 
+test('a late vote makes a leader of an older term, which lacks what a newer one committed', () => {
+  expect(
+    seen(
+      [
+        { ...a, ...leads, term: 3, log: [1, 3], commit: 2 },
+        { ...b, term: 3, log: [1, 3] },
+        { name: 'c', log: [1] },
+      ],
+      [{ name: 'c', ...leads, term: 2, log: [1, 2] }],
+    ),
+  ).toBe('nothing');
+});
+
 test('a member that says itself that it lost its log, and one that the run robbed, are forgiven', () => {
   const committed = [
     { ...a, log: [1, 1], commit: 2 },

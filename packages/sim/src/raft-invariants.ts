@@ -6,7 +6,7 @@
  * - V1 election safety: one leader a term
  * - V2 leader append-only: what a leader has in its term stays until the term is over
  * - V3 one committed log: what one member knows to be committed at an index, every other does (LogInv, log matching)
- * - V4 leader completeness: who begins to lead has every committed entry
+ * - V4 leader completeness: who begins to lead has every entry that was committed in an earlier term
  * - V5 commit and delivered index never fall within a life; delivered ≤ commit ≤ last; delivered ≤ durable
  * - V6 committed is durable: each committed entry was on the disks of a quorum of voters when it was first known to be
  *   committed, and a disk that had it has it after a restart, unless the run itself took it away
@@ -44,6 +44,8 @@ interface Life {
 
 interface Committed {
   readonly term: number;
+  /** Of whoever was first seen to know it: not before the term in which it was committed. */
+  readonly inTerm: number;
   readonly payload: Uint8Array | undefined;
 }
 
@@ -281,8 +283,9 @@ export class RaftInvariants {
     );
   }
 
+  /** One that wins by a vote that was long under way may lead an older term, and lack what later ones committed. */
   #assertComplete(raft: Raft): void {
-    const last = this.#committed.length;
+    const last = this.#committed.findLastIndex(({ inTerm }) => inTerm < raft.term) + 1;
     const expected = this.#committed[last - 1];
     if (expected === undefined) return;
     mustHold(holds(raft, last, expected.term), 'leader-completeness', 'a member leads without a committed entry', {
@@ -317,8 +320,9 @@ export class RaftInvariants {
 
   #firstKnown(raft: Raft, entry: Entry, all: readonly ObservedMember[]): void {
     // Nobody was seen to commit what lies between: it came in a snapshot, whose maker is dead.
-    while (this.#committed.length < entry.index - 1) this.#committed.push({ term: 0, payload: undefined });
-    this.#committed.push({ term: entry.term, payload: entry.payload });
+    while (this.#committed.length < entry.index - 1)
+      this.#committed.push({ term: 0, inTerm: raft.term, payload: undefined });
+    this.#committed.push({ term: entry.term, inTerm: raft.term, payload: entry.payload });
     this.#assertOnQuorum(raft, entry, all);
   }
 

@@ -220,13 +220,13 @@ const draws: Readonly<Record<FaultKind, Draw>> = {
     meanMs: draw.ms(2, 300),
   }),
   'hung-disk': (draw, atMs) => ({ atMs, kind: 'hung-disk', node: draw.node(), forMs: draw.ms(100, 4000) }),
-  'disk-error': (draw, atMs) => ({
-    atMs,
-    kind: 'disk-error',
-    node: draw.node(),
-    operation: draw.one(['write', 'sync', 'read'] as const),
-    effect: draw.one(['none', 'part', 'whole'] as const),
-  }),
+  'disk-error': (draw, atMs) => {
+    const operation = draw.one(['write', 'sync', 'read'] as const);
+    // What cannot be read is damage.
+    const node = operation === 'read' ? draw.expendable() : draw.node();
+    const effect = draw.one(['none', 'part', 'whole'] as const);
+    return node === undefined ? undefined : { atMs, kind: 'disk-error', node, operation, effect };
+  },
   'full-disk': (draw, atMs) => ({
     atMs,
     kind: 'full-disk',
