@@ -1,7 +1,7 @@
 /** Each invariant, broken by hand: a group of members that say of themselves what the test wants. */
 import { logIndex, term } from '@sluice/base';
 import { memberId } from '@sluice/raft';
-import type { Entry, Raft, RaftMessage } from '@sluice/raft';
+import type { Entry, Raft } from '@sluice/raft';
 import { expect, test } from 'vitest';
 import { RaftInvariants } from './raft-invariants.ts';
 import type { ObservedMember } from './raft-invariants.ts';
@@ -244,23 +244,18 @@ test('a member that says itself that it lost its log, and one that the run robbe
   expect(() => invariants.afterEvent([member({ ...a, term: 1 })])).not.toThrow();
 });
 
-test('messages: one vote a term over all lives, and one sender of appends', () => {
-  const vote = (granted: boolean): RaftMessage => ({ kind: 'vote-reply', pre: false, term: term(2), granted });
+test('one vote a term, over all lives', () => {
   const invariants = new RaftInvariants();
-  const [one, other, third] = ['a', 'b', 'c'].map(memberId) as [
-    ReturnType<typeof memberId>,
-    ReturnType<typeof memberId>,
-    ReturnType<typeof memberId>,
-  ];
-  invariants.onMessage(one, other, vote(true));
-  invariants.onMessage(one, third, vote(false));
-  expect(() => invariants.onMessage(one, third, vote(true))).toThrow('one-vote');
+  const [voter, one, other] = [memberId('a'), memberId('b'), memberId('c')];
+  invariants.onVote(voter, one, 2);
+  invariants.onVote(voter, other, 3);
+  invariants.onVote(voter, one, 2);
+  expect(() => invariants.onVote(voter, other, 2)).toThrow('one-vote');
 });
 
 test('a vote that was given is known after a restart, in its term', () => {
   const invariants = new RaftInvariants();
-  const vote: RaftMessage = { kind: 'vote-reply', pre: false, term: term(2), granted: true };
-  invariants.onMessage(memberId('a'), memberId('b'), vote);
+  invariants.onVote(memberId('a'), memberId('b'), 2);
   const restarted = (said: Said) => () => invariants.afterEvent([member({ ...a, log: [1], ...said })]);
   expect(restarted({ term: 1 })).toThrow('vote-is-durable');
   expect(restarted({ term: 2 })).toThrow('vote-is-durable');

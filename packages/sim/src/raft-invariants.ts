@@ -18,7 +18,7 @@
  * - V11 no voter says that it may have lost something when the run took nothing from its disk
  */
 import { logIndex } from '@sluice/base';
-import type { Entry, MemberId, Raft, RaftMessage } from '@sluice/raft';
+import type { Entry, MemberId, Raft } from '@sluice/raft';
 import { mustHold } from './violation.ts';
 
 /** One live node, as it is after an event. */
@@ -92,27 +92,18 @@ export class RaftInvariants {
     for (const member of members) this.#observe(member, members);
   }
 
-  /** A message that left `from`. */
-  onMessage(from: MemberId, to: MemberId, message: RaftMessage): void {
-    if (message.kind === 'append' || message.kind === 'heartbeat') {
-      const leader = this.#leaderOf.get(message.term);
-      mustHold(leader === undefined || leader === from, 'election-safety', 'two members lead in one term', {
-        term: message.term,
-        leader,
-        other: from,
-      });
-    }
-    if (message.kind !== 'vote-reply' || !message.granted || message.pre) return;
-    const key = `${from} ${message.term}`;
-    const earlier = this.#votes.get(key);
-    mustHold(earlier === undefined || earlier === to, 'one-vote', 'a member voted for two in one term', {
-      voter: from,
-      term: message.term,
-      first: earlier,
-      second: to,
+  /** A granted vote left `voter`. */
+  onVote(voter: MemberId, candidate: MemberId, term: number): void {
+    const key = `${voter} ${term}`;
+    const first = this.#votes.get(key);
+    mustHold(first === undefined || first === candidate, 'one-vote', 'a member voted for two in one term', {
+      voter,
+      term,
+      first,
+      second: candidate,
     });
-    this.#votes.set(key, to);
-    this.#votedIn.set(from, Math.max(message.term, this.#votedIn.get(from) ?? 0));
+    this.#votes.set(key, candidate);
+    this.#votedIn.set(voter, Math.max(term, this.#votedIn.get(voter) ?? 0));
   }
 
   #observe(member: ObservedMember, all: readonly ObservedMember[]): void {

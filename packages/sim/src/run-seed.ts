@@ -6,9 +6,9 @@
  * - Liveness: nothing is wrong any more; within bounded simulated time every node serves, what was sent is decided, new
  *   topics can be made, all logs and images are equal, and the history is one that the promises allow.
  */
-import { DiskError, SluiceError, term as raftTerm } from '@sluice/base';
+import { DiskError, SluiceError } from '@sluice/base';
 import { imageDigest } from '@sluice/metadata';
-import { memberId, type RaftMessage } from '@sluice/raft';
+import { memberId } from '@sluice/raft';
 
 import { checkHistory, type Requirements } from './check-history.ts';
 import { type Coverage, CoverageCounter } from './coverage.ts';
@@ -305,8 +305,7 @@ class Run {
     const raft = this.#cluster.inspect(id)?.raft;
     if (raft === undefined) return;
     this.#coverage.add('votesSeen');
-    const vote: RaftMessage = { kind: 'vote-reply', pre: false, term: raftTerm(term), granted: true };
-    this.#invariants.onMessage(raft.self, memberId(address), vote);
+    this.#invariants.onVote(raft.self, memberId(address), term);
   }
 
   #eventually(what: string, isDone: () => boolean): Promise<void> {
