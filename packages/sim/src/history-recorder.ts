@@ -1,5 +1,5 @@
 /** Writes a history down as it happens. One for a run; the workloads and the faults write to it. */
-import { SluiceError, toSluiceError } from '@sluice/base';
+import { toSluiceError } from '@sluice/base';
 import type {
   AdminInvoked,
   Assigned,
@@ -46,7 +46,7 @@ export class HistoryRecorder {
 
   /** An error that does not say for certain that nothing happened leaves the operation in doubt (H1). */
   failed(operation: number, thrown: unknown): void {
-    const error = thrown instanceof SluiceError ? thrown : toSluiceError(thrown);
+    const error = toSluiceError(thrown);
     const event = error.definite ? 'fail' : 'info';
     this.lines.push({ event, atMs: this.#nowMs(), operation, code: error.code });
   }

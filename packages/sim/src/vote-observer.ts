@@ -2,8 +2,8 @@
  * Sees the votes that leave a process, also those that the network then loses: what was said binds whoever said it (P2).
  * Reads them where they are sent, as bytes, so that the product needs no window for it.
  */
-import type { Message, Transport, TransportStream } from '@sluice/base';
-import { methods } from '@sluice/wire';
+import type { Message, Transport } from '@sluice/base';
+import { withRaftStreams } from './raft-streams.ts';
 
 export interface GivenVote {
   /** Of the candidate. */
@@ -11,36 +11,11 @@ export interface GivenVote {
   readonly term: number;
 }
 
-export function observingVotes(transport: Transport, onVote: (vote: GivenVote) => void): Transport {
-  return {
-    open: (address, method, handlers, options) => {
-      const stream = transport.open(address, method, handlers, options);
-      if (method !== methods.raft.exchange.path) return stream;
-      return observed(stream, (message) => {
-        for (const term of votesIn(message)) onVote({ address, term });
-      });
-    },
-    listen: (address, accept, options) => transport.listen(address, accept, options),
-    probe: (address, timeoutMs) => transport.probe(address, timeoutMs),
-    close: () => transport.close(),
-  };
-}
-
-function observed(stream: TransportStream, onSend: (message: Message) => void): TransportStream {
-  return {
-    send: (message) => {
-      onSend(message);
-      stream.send(message);
-    },
-    end: () => stream.end(),
-    close: (error) => stream.close(error),
-    greeted: () => stream.greeted(),
-    get bufferedBytes() {
-      return stream.bufferedBytes;
-    },
-    whenDrained: (belowBytes, run) => stream.whenDrained(belowBytes, run),
-  };
-}
+export const observingVotes = (transport: Transport, onVote: (vote: GivenVote) => void): Transport =>
+  withRaftStreams(transport, (stream, address) => (message) => {
+    for (const term of votesIn(message)) onVote({ address, term });
+    stream.send(message);
+  });
 
 /** The header of a Raft message is JSON. */
 const voteReply = /\{[^{}]*"kind":"vote-reply"[^{}]*\}/g;

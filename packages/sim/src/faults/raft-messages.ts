@@ -3,24 +3,15 @@
  * protocol does not count on it. The hello of a stream is left alone.
  */
 import type { Clock, Message, Transport, TransportStream } from '@sluice/base';
-import { methods } from '@sluice/wire';
+import { withRaftStreams } from '../raft-streams.ts';
 import type { NetworkConditions } from './network-conditions.ts';
 
-export function withRaftFaults(transport: Transport, conditions: NetworkConditions, clock: Clock): Transport {
-  return {
-    open: (address, method, handlers, options) => {
-      const stream = transport.open(address, method, handlers, options);
-      return method === methods.raft.exchange.path ? unreliable(stream, conditions, clock) : stream;
-    },
-    listen: (address, accept, options) => transport.listen(address, accept, options),
-    probe: (address, timeoutMs) => transport.probe(address, timeoutMs),
-    close: () => transport.close(),
-  };
-}
+export const withRaftFaults = (transport: Transport, conditions: NetworkConditions, clock: Clock): Transport =>
+  withRaftStreams(transport, (stream) => unreliable(stream, conditions, clock));
 
-function unreliable(stream: TransportStream, conditions: NetworkConditions, clock: Clock): TransportStream {
+function unreliable(stream: TransportStream, conditions: NetworkConditions, clock: Clock): (message: Message) => void {
   let saidHello = false;
-  const send = (message: Message): void => {
+  return (message) => {
     const { lossPercent, duplicatePercent, delayPercent, delayMsMax } = conditions.raftMessages;
     const { random, counts } = conditions;
     if (!saidHello || lossPercent + duplicatePercent + delayPercent === 0) {
@@ -41,15 +32,5 @@ function unreliable(stream: TransportStream, conditions: NetworkConditions, cloc
       counts.raftDuplicated += 1;
       later();
     }
-  };
-  return {
-    send,
-    end: () => stream.end(),
-    close: (error) => stream.close(error),
-    greeted: () => stream.greeted(),
-    get bufferedBytes() {
-      return stream.bufferedBytes;
-    },
-    whenDrained: (belowBytes, run) => stream.whenDrained(belowBytes, run),
   };
 }
