@@ -14,6 +14,7 @@ import type {
   DescribeClusterResponse,
   DescribeQuorumResponse,
   Dispatcher,
+  Identity,
   NodeStatus,
   Partially,
   RpcClient,
@@ -68,13 +69,13 @@ export class AdminService {
     });
     clients.unary(methods.admin.createTopic, (request, call) => this.#createTopic(request, call));
     clients.unary(methods.admin.deleteTopic, (request, call) =>
-      link.call(methods.controller.deleteTopic, request, this.#leftMs(call)),
+      link.call(methods.controller.deleteTopic, this.#forwarded(request), this.#leftMs(call)),
     );
     clients.unary(methods.admin.addVoter, (request, call) =>
-      link.call(methods.controller.addVoter, request, this.#leftMs(call)),
+      link.call(methods.controller.addVoter, this.#forwarded(request), this.#leftMs(call)),
     );
     clients.unary(methods.admin.removeVoter, (request, call) =>
-      link.call(methods.controller.removeVoter, request, this.#leftMs(call)),
+      link.call(methods.controller.removeVoter, this.#forwarded(request), this.#leftMs(call)),
     );
     clients.unary(methods.admin.describeCluster, (_request, call) => this.#describeCluster(call));
   }
@@ -93,7 +94,7 @@ export class AdminService {
   async #createTopic(request: CreateTopicRequest, call: CallContext): Promise<Partially<CreateTopicResponse>> {
     const { link, feed, clock } = this.#options;
     const leftMs = this.#leftMs(call);
-    const created = await link.call(methods.controller.createTopic, request, leftMs);
+    const created = await link.call(methods.controller.createTopic, this.#forwarded(request), leftMs);
     const named = created.topic?.topicId;
     if (!isIdentity(named))
       throw new SluiceError('INTERNAL', { message: 'The controller did not name what it created.' });
@@ -113,6 +114,11 @@ export class AdminService {
       timer.cancel();
       unsubscribe();
     });
+  }
+
+  /** The address of the leader may be another cluster's by now: it is told whom this is from. */
+  #forwarded<Request>(request: Request): { readonly identity: Identity; readonly request: Request } {
+    return { identity: identityMessage(this.#options.identity), request };
   }
 
   #leftMs(call: CallContext): number {

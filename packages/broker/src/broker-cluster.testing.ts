@@ -293,12 +293,13 @@ export class BrokerCluster {
       const { first, count } = this.decide({ type: 'allocateProducerIds', nodeId: id, brokerEpoch: epoch });
       return { firstProducerId: first, count };
     });
-    peers.unary(controller.createTopic, async ({ name }) => {
+    peers.unary(controller.createTopic, async ({ request }) => {
+      const name = request?.name ?? '';
       const id = this.createTopic({ name });
       return { topic: { topicId: id, name } };
     });
-    peers.unary(controller.deleteTopic, async ({ name }) =>
-      this.decide({ type: 'deleteTopic', namespace: defaultNamespace, name }),
+    peers.unary(controller.deleteTopic, async ({ request }) =>
+      this.decide({ type: 'deleteTopic', namespace: defaultNamespace, name: request?.name ?? '' }),
     );
     await new MemoryTransport(this.network, 'controller').listen(controllerAddress, peers.accept);
   }

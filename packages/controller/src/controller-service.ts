@@ -49,6 +49,11 @@ export interface ControllerServiceOptions {
   readonly voterChanges: VoterChanges;
 }
 
+interface Forwarded<Request> {
+  readonly identity: Identity | null;
+  readonly request: Request | null;
+}
+
 export class ControllerService {
   readonly #options: ControllerServiceOptions;
 
@@ -57,7 +62,7 @@ export class ControllerService {
   }
 
   serve(peers: Dispatcher): void {
-    const { decisions, random } = this.#options;
+    const { decisions, voterChanges } = this.#options;
     peers.unary(methods.controller.register, (request) => this.#register(request));
     peers.stream(methods.controller.heartbeat, (_call, sender) => {
       let receiver: StreamReceiver<HeartbeatRequest> | undefined;
@@ -98,37 +103,43 @@ export class ControllerService {
       });
       return { firstProducerId: block.first, count: block.count };
     });
-    peers.unary(methods.controller.createTopic, async (request) => {
+    this.#serveForwarded(peers);
+    peers.unary(methods.controller.describeQuorum, async (request) => {
+      this.#check(request.identity);
+      return voterChanges.describe();
+    });
+  }
+
+  /** What clients asked other nodes for. A node that forwards it to the address of a leader of old may find another cluster. */
+  #serveForwarded(peers: Dispatcher): void {
+    const { decisions, random, voterChanges } = this.#options;
+    peers.unary(methods.controller.createTopic, async (forwarded) => {
+      const { name, partitions, replication, config } = this.#forwarded(forwarded);
       const created = await decisions.ask({
         type: 'createTopic',
         topicId: topicId(random.identity()),
         namespace: defaultNamespace,
-        name: request.name,
-        partitions: request.partitions === 0 ? 1 : request.partitions,
-        replication: request.replication === 0 ? null : request.replication,
-        config: request.config,
+        name,
+        partitions: partitions === 0 ? 1 : partitions,
+        replication: replication === 0 ? null : replication,
+        config,
       });
-      return { topic: { topicId: created.topicId, name: request.name } };
+      return { topic: { topicId: created.topicId, name } };
     });
-    peers.unary(methods.controller.deleteTopic, (request) =>
-      decisions.ask({ type: 'deleteTopic', namespace: defaultNamespace, name: request.name }),
-    );
-    this.#serveVoters(peers);
-  }
-
-  #serveVoters(peers: Dispatcher): void {
-    const { voterChanges } = this.#options;
-    peers.unary(methods.controller.addVoter, (request) => this.#confirmed(voterChanges.add(nodeOf(request.nodeId))));
-    peers.unary(methods.controller.removeVoter, async (request) => {
-      const { directoryId: directory } = request;
+    peers.unary(methods.controller.deleteTopic, async (forwarded) => {
+      const { name } = this.#forwarded(forwarded);
+      return decisions.ask({ type: 'deleteTopic', namespace: defaultNamespace, name });
+    });
+    peers.unary(methods.controller.addVoter, async (forwarded) => {
+      const node = nodeOf(this.#forwarded(forwarded).nodeId);
+      return this.#confirmed(voterChanges.add(node));
+    });
+    peers.unary(methods.controller.removeVoter, async (forwarded) => {
+      const { nodeId: node, directoryId: directory } = this.#forwarded(forwarded);
       if (directory !== '' && !isIdentity(directory)) {
         throw new SluiceError('INVALID_REQUEST', { message: 'A directory id is 32 hex digits.' });
       }
-      return this.#confirmed(voterChanges.remove(nodeOf(request.nodeId), directory));
-    });
-    peers.unary(methods.controller.describeQuorum, async (request) => {
-      this.#check(request.identity);
-      return voterChanges.describe();
+      return this.#confirmed(voterChanges.remove(nodeOf(node), directory));
     });
   }
 
@@ -191,6 +202,12 @@ export class ControllerService {
     const sessions = this.#options.sessions();
     if (sessions === undefined) throw new SluiceError('NOT_CONTROLLER');
     return sessions;
+  }
+
+  #forwarded<Request>({ identity, request }: Forwarded<Request>): Request {
+    this.#check(identity);
+    if (request === null) throw new SluiceError('INVALID_REQUEST', { message: 'A forwarded request is not there.' });
+    return request;
   }
 
   #check(identity: Identity | null): Identity {

@@ -65,6 +65,14 @@ describe('a comment stands above', () => {
   }
 });
 
+test('every call between nodes says who speaks, and for which cluster', () => {
+  const peerRpcs = rpcs.filter(({ path }) => path.startsWith('/sluice.peer.'));
+  const fieldsOf = ({ requestType }: (typeof rpcs)[number]): readonly string[] =>
+    (requestType.type as MessageDescriptor).field.map(({ name, typeName }) => `${name}: ${typeName.split('.').at(-1)}`);
+  const silent = peerRpcs.filter((rpc) => !fieldsOf(rpc).includes('identity: Identity')).map(({ path }) => path);
+  expect([peerRpcs.length > 10, silent]).toEqual([true, []]);
+});
+
 /** What the field must be in TypeScript. */
 function typeOf(field: FieldDescriptor, isMap: boolean): string {
   const short = field.typeName.split('.').at(-1) ?? '';

@@ -1,5 +1,11 @@
 /** Messages of `proto/sluice/peer/v1/peer.proto`, which documents every field. */
-import type { ControllerMember } from './messages-admin.ts';
+import type {
+  AddVoterRequest,
+  ControllerMember,
+  CreateTopicRequest,
+  DeleteTopicRequest,
+  RemoveVoterRequest,
+} from './messages-admin.ts';
 import type { ErrorDetail } from './messages-errors.ts';
 
 export interface Identity {
@@ -26,6 +32,26 @@ export interface VoterAddress {
   readonly nodeId: number;
   readonly directoryId: string;
   readonly address: string;
+}
+
+export interface ForwardedCreateTopicRequest {
+  readonly identity: Identity | null;
+  readonly request: CreateTopicRequest | null;
+}
+
+export interface ForwardedDeleteTopicRequest {
+  readonly identity: Identity | null;
+  readonly request: DeleteTopicRequest | null;
+}
+
+export interface ForwardedAddVoterRequest {
+  readonly identity: Identity | null;
+  readonly request: AddVoterRequest | null;
+}
+
+export interface ForwardedRemoveVoterRequest {
+  readonly identity: Identity | null;
+  readonly request: RemoveVoterRequest | null;
 }
 
 export interface DescribeQuorumRequest {

@@ -112,19 +112,19 @@ export const methods = {
       '/sluice.peer.v1.Controller/AllocateProducerIds',
       'cluster:act',
     ),
-    createTopic: peerUnary<admin.CreateTopicRequest, admin.CreateTopicResponse>(
+    createTopic: peerUnary<peer.ForwardedCreateTopicRequest, admin.CreateTopicResponse>(
       '/sluice.peer.v1.Controller/CreateTopic',
       'cluster:act',
     ),
-    deleteTopic: peerUnary<admin.DeleteTopicRequest, admin.DeleteTopicResponse>(
+    deleteTopic: peerUnary<peer.ForwardedDeleteTopicRequest, admin.DeleteTopicResponse>(
       '/sluice.peer.v1.Controller/DeleteTopic',
       'cluster:act',
     ),
-    addVoter: peerUnary<admin.AddVoterRequest, admin.VoterChangeResponse>(
+    addVoter: peerUnary<peer.ForwardedAddVoterRequest, admin.VoterChangeResponse>(
       '/sluice.peer.v1.Controller/AddVoter',
       'cluster:act',
     ),
-    removeVoter: peerUnary<admin.RemoveVoterRequest, admin.VoterChangeResponse>(
+    removeVoter: peerUnary<peer.ForwardedRemoveVoterRequest, admin.VoterChangeResponse>(
       '/sluice.peer.v1.Controller/RemoveVoter',
       'cluster:act',
     ),
