@@ -196,6 +196,12 @@ export const errorTable = {
     'The node has not the role controller, so it cannot vote; add it to roles and restart the node.',
   ),
   ALREADY_A_VOTER: row('ALREADY_EXISTS', 'never', true, 'The present directory of the node is a voter already.'),
+  OTHER_DIRECTORY_VOTES: row(
+    'FAILED_PRECONDITION',
+    'never',
+    true,
+    'Another directory of the node votes: its old one, if the disk was replaced; remove that voter first, then add the node.',
+  ),
   NOT_A_VOTER: row(
     'NOT_FOUND',
     'never',

@@ -13,7 +13,7 @@ Examples:
   sluice node list --json | jq .voters
 
 VOTE is leader, voter or observer; LAG is how many entries of the metadata the node is not known to have on disk. A
-node that votes with two directories is listed twice: one of them is gone.`;
+node whose directory was replaced is listed twice: as the voter that is gone, and as the observer that it is now.`;
 
 const addHelp = `
 Examples:
@@ -21,7 +21,8 @@ Examples:
   sluice node add 4 --timeout 5m    wait longer for it to catch up
 
 Node 4 must run, with the role controller and the voters of this cluster in cluster.voters, and is made a voter once it
-has caught up with the metadata. Its present directory is meant: the one that follows the controller leader. Add and
+has caught up with the metadata. Its present directory is meant: the one that follows the controller leader. One that replaces
+a directory which still votes is refused: remove the old one first. Add and
 remove one at a time, and keep an odd number of voters. Exit code 4 says that it may have happened: the same command
 again finds out.`;
 
@@ -30,8 +31,8 @@ Examples:
   sluice node remove 2
   sluice node remove 2 --directory 0c5a2f5b3f8e4f0f9d1e6f7a8b9c0d1e
 
-Node 2 votes no more. It goes on as an observer, and keeps its partitions. When it votes with two directories, one of
-before its disk was replaced and one of now, the one that does not answer is meant, unless --directory says which.
+Node 2 votes no more. It goes on as an observer, and keeps its partitions. When its disk was replaced, the directory of
+before is meant, which still votes; --directory says which one, should two of them vote.
 Refused when too few of the voters that are left answer, and for the last voter.`;
 
 export function addNodeCommands(program: Command, run: RunCommand): void {

@@ -152,8 +152,8 @@ export class Admin {
 
   /**
    * Makes the present directory of a node a voter of the controller; resolves when that is committed. Waits as long as it
-   * may for the node to catch up. Rejects with `UNKNOWN_NODE`, `ALREADY_A_VOTER`, `WRONG_ROLE`, `ROLLED_BACK`,
-   * `NOT_ENOUGH_VOTERS`, `VOTER_NOT_CAUGHT_UP`, `VOTER_CHANGE_UNDER_WAY`.
+   * may for the node to catch up. Rejects with `UNKNOWN_NODE`, `ALREADY_A_VOTER`, `OTHER_DIRECTORY_VOTES`,
+   * `WRONG_ROLE`, `ROLLED_BACK`, `NOT_ENOUGH_VOTERS`, `VOTER_NOT_CAUGHT_UP`, `VOTER_CHANGE_UNDER_WAY`.
    */
   addVoter(node: number, options: VoterCallOptions = {}): Promise<VoterChange> {
     const request = { nodeId: node };

@@ -121,6 +121,17 @@ test('of two directories that follow, the one that answered last is added', asyn
   expect((await added).changed?.directoryId).toBe('d'.repeat(32));
 });
 
+test('a node whose other directory votes is not added, whether that one answers or not', async () => {
+  const leader = new Leader();
+  for (const heard of [10, contactMsMax + 1]) {
+    leader.seen = [{ ...two, heard }, three, { member: member(2, 'd'), isVoter: false, heard: 20 }];
+    const refused = await failure(leader.voters.add(nodeId(2)));
+    expect(refused).toMatchObject({ code: 'OTHER_DIRECTORY_VOTES', definite: true, retryable: false });
+    expect(refused.message).toContain(`sluice node remove 2 --directory ${'b'.repeat(32)}`);
+  }
+  expect(leader.changes).toEqual([]);
+});
+
 test('a node whose old directory votes and is silent is waited for; one that nobody heard of is unknown', async () => {
   const leader = new Leader();
   leader.seen = [{ ...two, heard: contactMsMax + 1 }, three];

@@ -6,7 +6,9 @@
  * A1. A directory whose votes are revoked never becomes a voter: under its member id it may have voted in a term that
  *     nobody remembers. An empty directory is another member, and owes nobody a vote.
  * A2. Nothing is changed that would leave fewer voters in contact than a majority.
- * A3. An answer says that the change is committed. When the leadership ends before that is known it says so, indefinite.
+ * A3. A node gets no second vote while an older directory of it has one: a dead voter more can cost the majority, and to
+ *     take the old one out first never does.
+ * A4. An answer says that the change is committed. When the leadership ends before that is known it says so, indefinite.
  */
 import { SluiceError } from '@sluice/base';
 import type { LogIndex, NodeId, Term } from '@sluice/base';
@@ -69,6 +71,8 @@ export class VoterChanges {
     const { voters, observers } = this.describe();
     const candidate = this.#newest(observers.filter(({ nodeId, state }) => nodeId === node && state === 'up'));
     if (candidate === undefined) throw this.#noCandidate(node, voters);
+    const other = voters.find(({ nodeId }) => nodeId === node);
+    if (other !== undefined) throw otherDirectoryVotes(other, candidate);
     const member = memberIdOf(candidate);
     const said = this.#options.announced(member);
     if (said?.isController !== true) throw new SluiceError('WRONG_ROLE');
@@ -175,6 +179,14 @@ export class VoterChanges {
 
 const memberIdOf = ({ nodeId, directoryId }: ControllerMember): MemberId =>
   memberOf({ nodeId, directoryId } as Parameters<typeof memberOf>[0]);
+
+function otherDirectoryVotes(voter: ControllerMember, candidate: ControllerMember): SluiceError {
+  const { nodeId, directoryId } = voter;
+  return new SluiceError('OTHER_DIRECTORY_VOTES', {
+    message: `Node ${nodeId} votes with directory ${directoryId}, and follows with ${candidate.directoryId}: run "sluice node remove ${nodeId} --directory ${directoryId}" first, then add it again.`,
+    details: { voting: directoryId, following: candidate.directoryId },
+  });
+}
 
 function chosen(found: readonly ControllerMember[]): ControllerMember {
   const [first, ...others] = found;
