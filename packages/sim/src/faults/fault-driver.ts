@@ -2,8 +2,9 @@
  * Makes the faults of a plan happen to a cluster, each at its time, and takes them back; starts again whatever ended, as
  * a supervisor does. Owned by the scenario.
  *
- * F1. What happens depends on the plan and on the cluster alone: a fault that finds nothing to do (the node is dead, the
- *     link is cut) does not happen, and is not counted.
+ * F1. What happens depends on the plan and on the cluster alone: a fault that finds nothing to do does not happen, and
+ *     one that lasts is counted once somebody is there whom it strikes: a cut between nodes of which one is dead counts
+ *     when both run before it ends.
  * F2. After `heal` nothing is wrong any more but that some are gone, and no fault happens; the supervisor goes on.
  */
 import type { Random } from '@sluice/base';
@@ -11,6 +12,7 @@ import type { CrashOptions, DiskFault, DiskOperationKind } from '@sluice/storage
 import { diskBytes, type SimCluster } from '../sim-cluster.ts';
 import type { BitFlip, Crash, Cut, FailedDisk, Fault, FaultKind, LeaderStruck, Wipe } from './fault.ts';
 import { calmRaftMessages } from './network-conditions.ts';
+import { type Condition, Overlaps } from './overlaps.ts';
 
 export interface FaultDriverOptions {
   readonly cluster: SimCluster;
@@ -35,6 +37,9 @@ export class FaultDriver {
   /** Down on purpose until then. */
   readonly #downUntilMs = new Map<number, number>();
   readonly #stopping = new Set<number>();
+  readonly #overlaps = new Overlaps();
+  /** In force, and nobody was there yet (F1). */
+  readonly #unmet = new Set<Fault>();
   #healed = false;
 
   constructor({ cluster, random, onFault }: FaultDriverOptions) {
@@ -57,31 +62,14 @@ export class FaultDriver {
   /** F2. Those that are absent lose power now, for good. */
   heal(absent: readonly number[]): void {
     this.#healed = true;
-    const { conditions, ids } = this.#cluster;
-    conditions.extraMeanMs = 0;
-    conditions.lossPercent = 0;
-    conditions.raftMessages = calmRaftMessages;
-    for (const id of ids) this.#healNode(id);
-    for (const from of ids) {
-      for (const to of ids) {
-        this.#unlink(from, to);
-        conditions.unclog(this.#cluster.name(from), this.#cluster.name(to));
-      }
+    this.#overlaps.calmAll();
+    this.#unmet.clear();
+    for (const id of this.#cluster.ids) {
+      this.#cluster.resume(id);
+      this.#cluster.diskConditions(id).clear();
     }
     this.#downUntilMs.clear();
     for (const id of absent) this.#lose(id, Number.POSITIVE_INFINITY, { keep: 'nothing' }, true);
-  }
-
-  #healNode(id: number): void {
-    const cluster = this.#cluster;
-    cluster.resume(id);
-    cluster.time(id).setRate(1);
-    cluster.network.setRefusing(cluster.name(id), false);
-    const conditions = cluster.diskConditions(id);
-    conditions.clear();
-    conditions.extraMeanMs = 0;
-    cluster.disk(id).releaseSyncs();
-    cluster.disk(id).setCapacity(diskBytes);
   }
 
   #after(delayMs: number, label: string, run: () => void): void {
@@ -112,10 +100,40 @@ export class FaultDriver {
     void this.#cluster.boot(id).then((isUp) => {
       this.failedStarts.set(id, isUp ? 0 : (this.failedStarts.get(id) ?? 0) + 1);
     });
+    for (const fault of this.#unmet) if (this.#strikes(fault)) this.#count(fault);
   }
 
   #begin(fault: Fault): void {
     if (this.#healed || !this.#do(fault)) return;
+    if (this.#strikes(fault)) return this.#count(fault);
+    this.#unmet.add(fault);
+    if ('forMs' in fault) this.#after(fault.forMs, `${fault.kind} over`, () => this.#unmet.delete(fault));
+  }
+
+  /** F1 */
+  #strikes(fault: Fault): boolean {
+    const isThere = (id: number): boolean => this.#cluster.isRunning(id);
+    switch (fault.kind) {
+      case 'partition':
+      case 'isolate':
+      case 'ring':
+      case 'one-way':
+        return fault.links.some((link) => link.every(isThere));
+      case 'clog':
+        return isThere(fault.from) && isThere(fault.to);
+      case 'refuse':
+      case 'clock-drift':
+      case 'slow-disk':
+      case 'hung-disk':
+      case 'full-disk':
+        return isThere(fault.node);
+      default:
+        return true;
+    }
+  }
+
+  #count(fault: Fault): void {
+    this.#unmet.delete(fault);
     this.happened.set(fault.kind, (this.happened.get(fault.kind) ?? 0) + 1);
     const { atMs: _atMs, kind, ...rest } = fault;
     this.#onFault(kind, JSON.stringify(rest));
@@ -129,6 +147,7 @@ export class FaultDriver {
         return this.#crash(fault);
       case 'power-cut': {
         const keep = fault.keeps === 'nothing' ? 'nothing' : this.#random.fork(`power cut ${fault.atMs}`);
+        if (!cluster.ids.some((id) => cluster.isRunning(id))) return false;
         for (const id of cluster.ids) this.#lose(id, fault.forMs, { keep }, false);
         return true;
       }
@@ -145,10 +164,13 @@ export class FaultDriver {
       case 'clock-jump':
         cluster.time(fault.node).jumpWall(fault.byMs);
         return true;
-      case 'clock-drift':
-        cluster.time(fault.node).setRate(fault.ratePercent / 100);
-        this.#after(fault.forMs, 'clock in step', () => cluster.time(fault.node).setRate(1));
-        return true;
+      case 'clock-drift': {
+        const time = cluster.time(fault.node);
+        return this.#over(fault, `clock ${fault.node}`, {
+          apply: () => time.setRate(fault.ratePercent / 100),
+          calm: () => time.setRate(1),
+        });
+      }
       case 'partition':
       case 'isolate':
       case 'ring':
@@ -157,13 +179,15 @@ export class FaultDriver {
       case 'leader-struck':
         return this.#strikeLeader(fault);
       case 'reset':
+        if (!cluster.isRunning(fault.one) || !cluster.isRunning(fault.other)) return false;
         cluster.network.disconnect(cluster.name(fault.one), cluster.name(fault.other));
         return true;
       case 'refuse': {
         const name = cluster.name(fault.node);
-        cluster.network.setRefusing(name, true);
-        this.#after(fault.forMs, 'refuses no more', () => cluster.network.setRefusing(name, false));
-        return true;
+        return this.#over(fault, `refuse ${name}`, {
+          apply: () => cluster.network.setRefusing(name, true),
+          calm: () => cluster.network.setRefusing(name, false),
+        });
       }
       case 'slow-disk':
       case 'hung-disk':
@@ -175,30 +199,37 @@ export class FaultDriver {
     }
   }
 
+  /** Holds for as long as the fault lasts, and while another one asks for the same. */
+  #over({ kind, forMs }: Extract<Fault, { forMs: number }>, what: string, condition: Condition): true {
+    this.#after(forMs, `${kind} over`, this.#overlaps.begin(what, condition));
+    return true;
+  }
+
   #conditions(fault: Extract<Fault, { kind: 'clog' | 'delay' | 'loss' | 'raft-messages' }>): boolean {
     const { conditions, simulation } = this.#cluster;
-    const over = (run: () => void): boolean => {
-      this.#after(fault.forMs, `${fault.kind} over`, run);
-      return true;
-    };
     switch (fault.kind) {
-      case 'clog':
-        conditions.clog(this.#cluster.name(fault.from), this.#cluster.name(fault.to), simulation.nowMs + fault.forMs);
-        return true;
+      case 'clog': {
+        const names = [this.#cluster.name(fault.from), this.#cluster.name(fault.to)] as const;
+        const untilMs = simulation.nowMs + fault.forMs;
+        return this.#over(fault, `clog ${names.join('>')}`, {
+          apply: () => conditions.clog(...names, untilMs),
+          calm: () => conditions.unclog(...names),
+        });
+      }
       case 'delay':
-        conditions.extraMeanMs = fault.meanMs;
-        return over(() => {
-          conditions.extraMeanMs = 0;
+        return this.#over(fault, 'delay', {
+          apply: () => (conditions.extraMeanMs = fault.meanMs),
+          calm: () => (conditions.extraMeanMs = 0),
         });
       case 'loss':
-        conditions.lossPercent = fault.percent;
-        return over(() => {
-          conditions.lossPercent = 0;
+        return this.#over(fault, 'loss', {
+          apply: () => (conditions.lossPercent = fault.percent),
+          calm: () => (conditions.lossPercent = 0),
         });
       case 'raft-messages':
-        conditions.raftMessages = fault;
-        return over(() => {
-          conditions.raftMessages = calmRaftMessages;
+        return this.#over(fault, 'raft messages', {
+          apply: () => (conditions.raftMessages = fault),
+          calm: () => (conditions.raftMessages = calmRaftMessages),
         });
     }
   }
@@ -295,13 +326,15 @@ export class FaultDriver {
     return true;
   }
 
-  #cut({ links, forMs }: Cut): boolean {
+  #cut(fault: Cut): boolean {
     const { network } = this.#cluster;
-    const names = links.map(([from, to]) => [this.#cluster.name(from), this.#cluster.name(to)] as const);
-    for (const [from, to] of names) network.cutOneWay(from, to);
-    this.#after(forMs, 'link back', () => {
-      for (const [from, to] of links) this.#unlink(from, to);
-    });
+    for (const [from, to] of fault.links) {
+      const names = [this.#cluster.name(from), this.#cluster.name(to)] as const;
+      this.#over(fault, `cut ${names.join('>')}`, {
+        apply: () => network.cutOneWay(...names),
+        calm: () => network.healOneWay(...names),
+      });
+    }
     return true;
   }
 
@@ -322,29 +355,26 @@ export class FaultDriver {
     return this.#cut({ kind: 'isolate', atMs, forMs, links: [...outward, ...inward] });
   }
 
-  #unlink(from: number, to: number): void {
-    this.#cluster.network.healOneWay(this.#cluster.name(from), this.#cluster.name(to));
-  }
-
   #disk(fault: Extract<Fault, { kind: 'slow-disk' | 'hung-disk' | 'disk-error' | 'full-disk' }>): boolean {
     const { node } = fault;
     const cluster = this.#cluster;
     const conditions = cluster.diskConditions(node);
     switch (fault.kind) {
       case 'slow-disk':
-        conditions.extraMeanMs = fault.meanMs;
-        this.#after(fault.forMs, 'disk not slow', () => {
-          conditions.extraMeanMs = 0;
+        return this.#over(fault, `slow disk ${node}`, {
+          apply: () => (conditions.extraMeanMs = fault.meanMs),
+          calm: () => (conditions.extraMeanMs = 0),
         });
-        return true;
       case 'hung-disk':
-        cluster.disk(node).holdSyncs();
-        this.#after(fault.forMs, 'disk answers', () => cluster.disk(node).releaseSyncs());
-        return true;
+        return this.#over(fault, `hung disk ${node}`, {
+          apply: () => cluster.disk(node).holdSyncs(),
+          calm: () => cluster.disk(node).releaseSyncs(),
+        });
       case 'full-disk':
-        cluster.disk(node).leaveRoom(fault.roomBytes);
-        this.#after(fault.forMs, 'room on disk', () => cluster.disk(node).setCapacity(diskBytes));
-        return true;
+        return this.#over(fault, `full disk ${node}`, {
+          apply: () => cluster.disk(node).leaveRoom(fault.roomBytes),
+          calm: () => cluster.disk(node).setCapacity(diskBytes),
+        });
       case 'disk-error':
         if (!cluster.isRunning(node)) return false;
         conditions.arm(failing(fault));

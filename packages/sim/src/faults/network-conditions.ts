@@ -45,7 +45,8 @@ export class NetworkConditions {
   }
 
   clog(from: string, to: string, untilMs: number): void {
-    this.#cloggedUntilMs.set(`${from}>${to}`, untilMs);
+    const link = `${from}>${to}`;
+    this.#cloggedUntilMs.set(link, Math.max(untilMs, this.#cloggedUntilMs.get(link) ?? 0));
   }
 
   unclog(from: string, to: string): void {
