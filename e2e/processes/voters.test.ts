@@ -23,13 +23,15 @@ interface Member {
   readonly id: number;
   readonly directory: string;
   readonly state: string;
-  readonly mayVote: boolean;
+  readonly mayVote: boolean | null;
+  readonly lag: number | null;
 }
 
 interface NodeList {
-  readonly controllerLeader: number;
+  readonly controllerLeader: number | null;
+  readonly membersCurrent: boolean;
   readonly voters: readonly Member[];
-  readonly observers: readonly Member[];
+  readonly observers: readonly Member[] | null;
   readonly nodes: readonly { readonly id: number; readonly state: string }[];
 }
 
@@ -60,12 +62,12 @@ async function leader(): Promise<number> {
 
 test('each does what its roles say, and is shown so', async () => {
   const { voters, observers, nodes } = await command<NodeList>('node', 'list');
-  expect([ids(voters), ids(observers), ids(nodes)]).toEqual([
+  expect([ids(voters), ids(observers ?? []), ids(nodes)]).toEqual([
     [1, 2, 3],
     [4, 5, 6],
     [4, 5, 6],
   ]);
-  expect(observers.map(({ mayVote }) => mayVote)).toEqual([true, true, false]);
+  expect(observers?.map(({ mayVote }) => mayVote)).toEqual([true, true, false]);
   const votes = await Promise.all(group.nodes.map((node) => metric(node, 'sluice_controller_voter')));
   expect(votes).toEqual([1, 1, 1, 0, 0, 0]);
   const created = await client.admin.createTopic({ name: 'spread', partitions: 6, replication: 3 });
@@ -117,4 +119,20 @@ test('voters are replaced one by one until none of the first is left, while one 
   }
   expect(leaders.size).toBeGreaterThan(1);
   expect([...leaders.values()].filter(({ size }) => size > 1)).toEqual([]);
+});
+
+test('without a majority the commands say that nobody knows who votes, and whom the asked node knew last', async () => {
+  for (const id of [4, 5]) await group.kill(id);
+  const unknown = async (): Promise<NodeList | undefined> => {
+    const list = await command<NodeList>('node', 'list');
+    return list.membersCurrent ? undefined : list;
+  };
+  const { voters, observers } = await until(unknown, { what: 'the end of the leader', timeoutMs: 30_000 });
+  expect(observers).toBeNull();
+  const sorted = voters.toSorted((one, other) => one.id - other.id);
+  expect(sorted.map(({ id, state, lag, mayVote }) => [id, state, lag, mayVote])).toEqual(
+    [3, 4, 5].map((id) => [id, 'unknown', null, null]),
+  );
+  const { exit, out } = await sluice(['cluster', 'status'], { bootstrap: group.bootstrap });
+  expect([exit, out]).toEqual([0, expect.stringMatching(/voters unknown: no controller leader answers/)]);
 });

@@ -12,7 +12,6 @@ import type {
   CreateTopicRequest,
   CreateTopicResponse,
   DescribeClusterResponse,
-  DescribeQuorumResponse,
   Dispatcher,
   Identity,
   NodeStatus,
@@ -32,6 +31,15 @@ export interface AdminServiceOptions {
   readonly link: ControllerLink;
   readonly diskBytes: () => Promise<number>;
 }
+
+type Members = Pick<DescribeClusterResponse, 'voters' | 'observers' | 'membersCurrent'>;
+
+/** Of how they are, and of who observes, only a leader knows. */
+const lastKnown = ({ voters }: MetadataFeed): Members => ({
+  voters: voters.map((voter) => ({ ...voter, state: 'unknown', lag: 0, mayVote: false })),
+  observers: [],
+  membersCurrent: false,
+});
 
 /** How long another node is waited for in `DescribeCluster`. */
 const peerTimeoutMs = 1000;
@@ -134,14 +142,16 @@ export class AdminService {
         message: 'The cluster is not born yet: not all voters have met.',
       });
     }
-    const [quorum, ...nodes] = await Promise.all([this.#quorum(), ...view.nodes.map((node) => this.#nodeStatus(node))]);
+    const [members, ...nodes] = await Promise.all([
+      this.#members(),
+      ...view.nodes.map((node) => this.#nodeStatus(node)),
+    ]);
     return {
       clusterId: view.clusterId,
       controllerLeader: feed.controller?.nodeId ?? 0,
       metadataOffset: view.metadataOffset,
       nodes,
-      voters: quorum.voters,
-      observers: quorum.observers,
+      ...members,
       topics: view.topics,
       partitions: view.partitions,
       underReplicated: view.underReplicated,
@@ -150,16 +160,19 @@ export class AdminService {
     };
   }
 
-  async #quorum(): Promise<DescribeQuorumResponse> {
+  async #members(): Promise<Members> {
     const { identity, rpc, feed } = this.#options;
     const address = feed.controller?.address;
-    if (address === undefined) return { voters: [], observers: [] };
+    if (address === undefined) return lastKnown(feed);
     try {
       const request = { identity: identityMessage(identity) };
-      return await rpc.unary(methods.controller.describeQuorum, address, request, { timeoutMs: peerTimeoutMs });
+      const members = await rpc.unary(methods.controller.describeQuorum, address, request, {
+        timeoutMs: peerTimeoutMs,
+      });
+      return { ...members, membersCurrent: true };
     } catch {
       // Not answering is the answer: nobody leads.
-      return { voters: [], observers: [] };
+      return lastKnown(feed);
     }
   }
 

@@ -9,6 +9,7 @@ import { decide, defaultNamespace, MetadataImage } from '@sluice/metadata';
 import type {
   AlterPartitionResult,
   ControllerAddress,
+  KnownVoter,
   MetadataFeed,
   MetadataListener,
   MetadataRecord,
@@ -65,6 +66,7 @@ export class TestFeed implements MetadataFeed {
   readonly image = new MetadataImage();
   held = false;
   controller: ControllerAddress | undefined = { nodeId: nodeId(9), address: controllerAddress };
+  voters: readonly KnownVoter[] = [];
   readonly #entries: readonly TestEntry[];
   readonly #listeners = new Set<MetadataListener>();
 

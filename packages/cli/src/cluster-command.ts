@@ -108,11 +108,15 @@ async function watch(context: CommandContext, sluice: Sluice): Promise<ExitCode>
   return exitCodes.done;
 }
 
-function votersLine({ voters }: ClusterDescription): string {
+function votersLine({ voters, membersCurrent }: ClusterDescription): string {
+  if (!membersCurrent) {
+    const known = voters.map(({ id }) => id).join(', ');
+    return `voters unknown: no controller leader answers; the node that was asked knew ${known || 'none'} last`;
+  }
   const shown = voters.map(({ id, state, lag }) =>
-    state === 'up' && lag > 0 ? `${id} (lag ${lag})` : `${id} (${state})`,
+    state === 'up' && lag !== null && lag > 0 ? `${id} (lag ${lag})` : `${id} (${state})`,
   );
-  return `voters ${shown.length === 0 ? 'unknown: no controller leader answers' : shown.join(', ')}`;
+  return `voters ${shown.join(', ')}`;
 }
 
 function print({ output }: CommandContext, status: ClusterDescription): Promise<void> {

@@ -94,13 +94,15 @@ function print({ output }: CommandContext, what: 'added' | 'removed', change: Vo
 
 async function list(context: CommandContext): Promise<0> {
   await using sluice = connect(context);
-  const { nodes, voters, observers, controllerLeader } = await sluice.admin.describeCluster();
-  const status = { controllerLeader, voters, observers, nodes };
+  const { nodes, voters, observers, membersCurrent, controllerLeader } = await sluice.admin.describeCluster();
+  const status = { controllerLeader, membersCurrent, voters, observers, nodes };
+  if (!membersCurrent)
+    context.output.note('no controller leader answers: voters are those that the asked node knew last');
   await context.output.result(status, () => {
-    const known = new Set([...voters, ...observers].map(({ id }) => id));
+    const known = new Set([...voters, ...(observers ?? [])].map(({ id }) => id));
     const rows = [
       ...voters.map((member) => row(member, member.state === 'leader' ? 'leader' : 'voter', nodes)),
-      ...observers.map((member) => row(member, 'observer', nodes)),
+      ...(observers ?? []).map((member) => row(member, 'observer', nodes)),
       ...nodes.filter(({ id }) => !known.has(id)).map(({ id, state, peer }) => [id, state, '?', '?', '-', peer, '-']),
     ];
     const byId = rows.toSorted((one, other) => Number(one[0]) - Number(other[0]));
@@ -115,12 +117,14 @@ function row(
   nodes: ClusterDescription['nodes'],
 ): (string | number)[] {
   const broker = nodes.find((node) => node.id === id);
+  if (state === 'unknown')
+    return [id, broker?.state ?? '?', 'voter?', '?', broker?.replicas ?? '-', address || '?', directory];
   const stands = state === 'leader' ? 'up' : state;
   return [
     id,
     stands,
-    mayVote || vote === 'observer' ? vote : `${vote}, revoked`,
-    stands === 'up' ? lag : '?',
+    mayVote === true || vote === 'observer' ? vote : `${vote}, revoked`,
+    stands === 'up' && lag !== null ? lag : '?',
     broker?.replicas ?? '-',
     address || '?',
     directory,

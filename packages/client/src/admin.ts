@@ -146,7 +146,7 @@ export class Admin {
       controllerLeader: controllerLeader || null,
       nodes: nodes.map(describeNode),
       voters: voters.map(describeMember),
-      observers: observers.map(describeMember),
+      observers: figures.membersCurrent ? observers.map(describeMember) : null,
     };
   }
 
@@ -398,10 +398,13 @@ function describe(topic: TopicMetadata, bounds: readonly Bounds[]): TopicDescrip
 const voterWaits: ReadonlySet<ErrorCode> = new Set(['VOTER_NOT_CAUGHT_UP', 'VOTER_CHANGE_UNDER_WAY']);
 const voterWaitMs = 200;
 
-const describeMember = ({ nodeId, directoryId, ...member }: WireMember): ControllerMember => ({
+const describeMember = ({ nodeId, directoryId, address, state, lag, mayVote }: WireMember): ControllerMember => ({
   id: nodeId,
   directory: directoryId,
-  ...member,
+  address,
+  state,
+  lag: state === 'unknown' ? null : lag,
+  mayVote: state === 'unknown' ? null : mayVote,
 });
 
 function voterChange({ changed, voters, metadataOffset }: VoterChangeResponse): VoterChange {

@@ -68,24 +68,26 @@ export interface ClusterDescription {
   readonly underReplicated: number;
   readonly underMinIsr: number;
   readonly leaderless: number;
-  /** Who votes on the metadata; empty when no controller leader answers. */
+  /** False when no controller leader answers: `voters` is what the asked node knew last then. */
+  readonly membersCurrent: boolean;
+  /** Who votes on the metadata. */
   readonly voters: readonly ControllerMember[];
-  /** Who follows the metadata without a vote. */
-  readonly observers: readonly ControllerMember[];
+  /** Who follows the metadata without a vote; null when no controller leader answers. */
+  readonly observers: readonly ControllerMember[] | null;
 }
 
-/** A directory on a node, as the controller leader sees it. */
+/** A directory on a node, as the controller leader sees it. Without one `state` is `unknown`, and `lag` and `mayVote` null. */
 export interface ControllerMember {
   readonly id: number;
   readonly directory: string;
   /** Empty when unknown. */
   readonly address: string;
-  /** `leader`, `up`, or `down`: it has not answered of late. */
+  /** `leader`, `up`, `down`: it has not answered of late, or `unknown`. */
   readonly state: string;
   /** Entries of the metadata that it is not known to have on disk. */
-  readonly lag: number;
+  readonly lag: number | null;
   /** False when the node has not the role controller, or its directory may have lost votes. */
-  readonly mayVote: boolean;
+  readonly mayVote: boolean | null;
 }
 
 export interface VoterChange {

@@ -15,7 +15,7 @@ const birth = encodeRecords([{ type: 'featureLevel', version: 1, level: 1, clust
 
 function subject() {
   const halts: Error[] = [];
-  const metadata = new CommittedMetadata({ halt: (reason) => void halts.push(reason) });
+  const metadata = new CommittedMetadata({ halt: (reason) => void halts.push(reason) }, () => []);
   const heard: string[] = [];
   const stop = metadata.subscribe({
     onApplied: (index) => void heard.push(`applied ${index}, image at ${metadata.image.appliedIndex}`),

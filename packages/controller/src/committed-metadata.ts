@@ -5,18 +5,20 @@
 import { SluiceError } from '@sluice/base';
 import type { Halt } from '@sluice/base';
 import { decodeImage, decodeRecords, MetadataImage } from '@sluice/metadata';
-import type { ControllerAddress, MetadataFeed, MetadataListener, RecordFailure } from '@sluice/metadata';
+import type { ControllerAddress, KnownVoter, MetadataFeed, MetadataListener, RecordFailure } from '@sluice/metadata';
 import type { Entry, Snapshot } from '@sluice/raft';
 
 export class CommittedMetadata implements MetadataFeed {
   readonly image: MetadataImage = new MetadataImage();
   readonly #halt: Halt;
+  readonly #voters: () => readonly KnownVoter[];
   readonly #listeners = new Set<MetadataListener>();
   #controller: ControllerAddress | undefined;
   #broken = false;
 
-  constructor(halt: Halt) {
+  constructor(halt: Halt, voters: () => readonly KnownVoter[]) {
     this.#halt = halt;
+    this.#voters = voters;
   }
 
   /** An entry or a snapshot could not be read: the image says nothing any more, and nothing may be decided on it. */
@@ -26,6 +28,10 @@ export class CommittedMetadata implements MetadataFeed {
 
   get controller(): ControllerAddress | undefined {
     return this.#controller;
+  }
+
+  get voters(): readonly KnownVoter[] {
+    return this.#voters();
   }
 
   subscribe(listener: MetadataListener): () => void {

@@ -6,11 +6,11 @@
 import { toSluiceError } from '@sluice/base';
 import type { Clock, Halt, Logger, NodeId, Random, Transport } from '@sluice/base';
 import { featureLevelMax, imageDigest } from '@sluice/metadata';
-import type { MetadataFeed, MetadataImage } from '@sluice/metadata';
+import type { KnownVoter, MetadataFeed, MetadataImage } from '@sluice/metadata';
 import { memberId, Raft } from '@sluice/raft';
 import type { Entry, Leadership, MemberId, Membership, RaftConfig, Snapshot } from '@sluice/raft';
 import type { DirectoryIdentity, IdentityKeeper, RaftState, RaftStore } from '@sluice/storage';
-import type { Dispatcher, PeerSelf, RpcClient, VoterAddress } from '@sluice/wire';
+import type { Dispatcher, PeerSelf, RpcClient } from '@sluice/wire';
 import { BirthProcess } from './birth-process.ts';
 import type { ConfiguredVoter } from './birth-process.ts';
 import { BrokerSessions } from './broker-sessions.ts';
@@ -97,7 +97,7 @@ export class ControllerNode {
   constructor(options: ControllerOptions) {
     this.#options = options;
     const { self, keeper, rpc, transport, clock, random, logger, halt, config } = options;
-    this.#metadata = new CommittedMetadata(halt);
+    this.#metadata = new CommittedMetadata(halt, () => this.#voterAddresses());
     this.#birth = new BirthProcess({
       self,
       keeper,
@@ -386,7 +386,7 @@ export class ControllerNode {
     };
   }
 
-  #voterAddresses(): readonly VoterAddress[] {
+  #voterAddresses(): readonly KnownVoter[] {
     const voters = this.raft?.voters ?? [];
     return voters.map((voter) => ({ ...parseMember(voter), address: this.#peers.addressesOf(voter)[0] ?? '' }));
   }

@@ -6,13 +6,21 @@
  * F2. A listener sees every change after its subscription, in order, once. Usually a change is one entry; a node that
  *     was given a snapshot instead of entries sees all that lies between as one, `imageDifference`.
  */
-import type { LogIndex, NodeId } from '@sluice/base';
+import type { DirectoryId, LogIndex, NodeId } from '@sluice/base';
 import type { MetadataImage } from './image.ts';
 import type { ImageChange } from './state.ts';
 
 export interface ControllerAddress {
   readonly nodeId: NodeId;
   /** Peer address, `host:port`. */
+  readonly address: string;
+}
+
+/** A member of the controller with a vote: a directory on a node. */
+export interface KnownVoter {
+  readonly nodeId: NodeId;
+  readonly directoryId: DirectoryId;
+  /** Peer address, empty when unknown. */
   readonly address: string;
 }
 
@@ -25,6 +33,8 @@ export interface MetadataListener {
 export interface MetadataFeed {
   readonly image: MetadataImage;
   readonly controller: ControllerAddress | undefined;
+  /** Who votes as far as this node knows, whether anybody leads or not. */
+  readonly voters: readonly KnownVoter[];
   /** Returns the function that ends the subscription. */
   subscribe(listener: MetadataListener): () => void;
 }

@@ -58,9 +58,9 @@ export class VoterClient {
   async #change(): Promise<void> {
     const { admin } = this.#sluice;
     try {
-      const { voters, observers } = await admin.describeCluster({ timeoutMs });
+      const { voters, observers, membersCurrent } = await admin.describeCluster({ timeoutMs });
       // Nobody leads: who votes is not known, and not that nobody does.
-      if (voters.length === 0) return;
+      if (!membersCurrent || observers === null) return;
       const isThere = (node: number): boolean => observers.some((each) => each.id === node);
       // Its directory is gone when another one of the node follows.
       const replaced = voters.find(({ id }) => isThere(id));

@@ -32,7 +32,7 @@ const failure = (promise: Promise<unknown>): Promise<SluiceError> =>
     (error: unknown) => toSluiceError(error),
   );
 
-const leadsRaft = (cluster: SimCluster, id: number): boolean => cluster.node(id).inspect()?.raft?.isLeader === true;
+const leadsRaft = (cluster: SimCluster, id: number): boolean => cluster.inspect(id)?.raft?.isLeader === true;
 
 const leaderOf = (cluster: SimCluster, ids: readonly number[]): number => {
   const leader = ids.find((id) => leadsRaft(cluster, id));
@@ -173,7 +173,7 @@ test('what may not be done is refused with a code, and changes nothing', async (
     id === 5 ? { roles: ['broker'] } : {},
   );
   const before = await settle(admin.describeCluster());
-  expect(ids(before.observers)).toEqual([4, 5]);
+  expect([before.membersCurrent, ids(before.observers ?? [])]).toEqual([true, [4, 5]]);
   const code = async (promise: Promise<unknown>): Promise<unknown> => (await settle(failure(promise))).code;
   expect(await code(admin.addVoter(2))).toBe('ALREADY_A_VOTER');
   expect(await code(admin.addVoter(9))).toBe('UNKNOWN_NODE');
@@ -236,4 +236,20 @@ test('a leader that removes itself answers, and another goes on', async () => {
   await settle(change(admin, 'later'));
   expect(votes(cluster, leader)).toBe(0);
   oneLeaderATerm(cluster);
+});
+
+test('with no leader a node says whom it knew to vote last, and that the rest is unknown', async () => {
+  const { cluster, simulation, admin, settle } = await born(4, 4);
+  await settle(admin.addVoter(4));
+  await settle(admin.removeVoter(1));
+  const status = await settle(admin.describeCluster());
+  expect([status.membersCurrent, ids(status.voters), ids(status.observers ?? [])]).toEqual([true, [2, 3, 4], [1]]);
+  for (const id of [2, 4]) cluster.kill(id);
+  await simulation.until('none leads', 20_000, () => cluster.ids.every((id) => !leadsRaft(cluster, id)));
+  const { voters, ...rest } = await settle(admin.describeCluster());
+  const directories = new Map(status.voters.map(({ id, directory, address }) => [id, { directory, address }]));
+  expect(rest).toMatchObject({ membersCurrent: false, observers: null });
+  expect(voters.toSorted((one, other) => one.id - other.id)).toEqual(
+    [2, 3, 4].map((id) => ({ id, ...directories.get(id), state: 'unknown', lag: null, mayVote: null })),
+  );
 });

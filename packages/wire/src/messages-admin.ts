@@ -73,6 +73,7 @@ export interface DescribeClusterResponse {
   readonly leaderless: number;
   readonly voters: readonly ControllerMember[];
   readonly observers: readonly ControllerMember[];
+  readonly membersCurrent: boolean;
 }
 
 export interface ControllerMember {
