@@ -8,7 +8,7 @@ import type { Clock, Halt, Logger, NodeId, Random, Transport } from '@sluice/bas
 import { featureLevelMax, imageDigest } from '@sluice/metadata';
 import type { KnownVoter, MetadataFeed, MetadataImage } from '@sluice/metadata';
 import { memberId, Raft } from '@sluice/raft';
-import type { Entry, Leadership, MemberId, Membership, RaftConfig, Snapshot } from '@sluice/raft';
+import type { Entry, Leadership, MemberId, Membership, RaftConfig, Snapshot, TransferOutcome } from '@sluice/raft';
 import type { DirectoryIdentity, IdentityKeeper, RaftState, RaftStore } from '@sluice/storage';
 import type { Dispatcher, PeerSelf, RpcClient } from '@sluice/wire';
 import { BirthProcess } from './birth-process.ts';
@@ -209,6 +209,22 @@ export class ControllerNode {
       .run()
       .then(() => this.#startRaft())
       .catch((thrown: unknown) => this.#options.halt.halt(toError(thrown)));
+  }
+
+  /**
+   * Lets that node's voter lead the controller. Begun is not done: `standing` and the feed say who leads, and after an
+   * election timeout it is given up. Of a node that votes with two directories the one that has more of the log.
+   */
+  transferLeadership(to: NodeId): TransferOutcome {
+    const raft = this.raft;
+    if (raft?.isLeader !== true) return { outcome: 'refused', reason: 'not-leader' };
+    const ofNode = (member: MemberId): boolean => parseMember(member).nodeId === to;
+    if (ofNode(raft.self)) return { outcome: 'refused', reason: 'already-leader' };
+    const [voter] = raft.peers
+      .filter(({ peer, isVoter }) => isVoter && ofNode(peer))
+      .toSorted((one, other) => other.matchIndex - one.matchIndex);
+    if (voter === undefined) return { outcome: 'refused', reason: 'not-a-voter' };
+    return this.#runner?.transfer(voter.peer) ?? { outcome: 'refused', reason: 'not-leader' };
   }
 
   stop(): void {

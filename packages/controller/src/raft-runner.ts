@@ -24,6 +24,7 @@ import type {
   RaftEvent,
   ReadOutcome,
   Snapshot,
+  TransferOutcome,
 } from '@sluice/raft';
 import type { RaftCompaction, RaftStore, RaftWrite } from '@sluice/storage';
 import type { RaftPeers, Remembered } from './raft-peers.ts';
@@ -80,6 +81,10 @@ export class RaftRunner {
 
   changeMembership(change: MembershipChange): MembershipChangeOutcome | undefined {
     return this.#step({ kind: 'change-membership', change })?.membershipChange;
+  }
+
+  transfer(to: MemberId): TransferOutcome | undefined {
+    return this.#step({ kind: 'transfer', to })?.transfer;
   }
 
   #step(event: TimelessEvent): RaftEffects | undefined {

@@ -9,12 +9,12 @@
  *    controller must have heard of it.
  */
 import { DiskError } from '@sluice/base';
-import type { BrokerEpoch, Clock, Disk, Halt, Listening, Logger, Random, Transport } from '@sluice/base';
+import type { BrokerEpoch, Clock, Disk, Halt, Listening, Logger, NodeId, Random, Transport } from '@sluice/base';
 import { BrokerNode } from '@sluice/broker';
 import type { StageTimes } from '@sluice/broker';
 import { ControllerNode } from '@sluice/controller';
 import { defaultRaftConfig } from '@sluice/raft';
-import type { Raft } from '@sluice/raft';
+import type { Raft, TransferOutcome } from '@sluice/raft';
 import { compressionOver, crc32c } from '@sluice/record';
 import type { PlatformCodecs } from '@sluice/record';
 import {
@@ -57,6 +57,8 @@ export interface Node {
   stop(): Promise<void>;
   readiness(): Readiness;
   figures(): NodeFigures;
+  /** Asks this node, as the controller leader, to let another one lead; undefined until it is open. */
+  transferController(to: NodeId): TransferOutcome | undefined;
   /** Live parts, for the invariants of tests and the simulator, which only read them; undefined until the node is open. */
   inspect(): NodeInspection | undefined;
 }
@@ -177,6 +179,10 @@ class AssembledNode implements Node {
       sluice_compaction_records_total: broker?.compaction.records ?? 0,
       sluice_log_oldest_unsynced_seconds: nodeLog.oldestUnsyncedMs(this.#ports.clock.monotonicMs()) / 1000,
     };
+  }
+
+  transferController(to: NodeId): TransferOutcome | undefined {
+    return this.#parts?.controller.transferLeadership(to);
   }
 
   inspect(): NodeInspection | undefined {

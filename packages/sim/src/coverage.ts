@@ -2,6 +2,7 @@
  * How often what a run is for really happened: counted from what the nodes say of themselves. A set of runs in which one
  * of these never did proves nothing about it.
  */
+import type { LogFields } from '@sluice/base';
 import { faultKinds } from './faults/swarm.ts';
 import type { LogLine } from './sim-cluster.ts';
 
@@ -12,6 +13,8 @@ const raftEvents = {
   truncated: 'truncations',
   'append-refused': 'appendsRefused',
   'vote-refused': 'votesRefused',
+  'transfer-begun': 'transfersBegun',
+  'transfer-given-up': 'transfersGivenUp',
   'follower-lost-entries': 'followersLostEntries',
   'leader-refused': 'leadersRefused',
   voting: 'votesWithdrawn',
@@ -32,6 +35,7 @@ export const requiredCoverage: readonly string[] = [
   'elections',
   'votesSeen',
   'stepDowns',
+  'transfersDone',
   'truncations',
   'compactions',
   'snapshotsInstalled',
@@ -51,13 +55,17 @@ export type Coverage = Readonly<Record<string, number>>;
 
 export class CoverageCounter {
   readonly #counts = new Map<string, number>();
+  /** Who is to lead in which term, as the last leader that hands over wants it. */
+  #transfer = '';
 
   add(name: string, count = 1): void {
     if (count > 0) this.#counts.set(name, (this.#counts.get(name) ?? 0) + count);
   }
 
-  onLine({ phrase, fields }: LogLine): void {
+  onLine({ phrase, fields, node }: LogLine): void {
     if (phrase === 'raft event') {
+      if (fields['kind'] === 'transfer-begun') this.#transfer = transferOf(fields);
+      if (fields['kind'] === 'leading' && this.#transfer === `${node} ${fields['term']}`) this.add('transfersDone');
       const name = raftEvents[fields['kind'] as keyof typeof raftEvents];
       if (name !== undefined) this.add(name);
       return;
@@ -70,6 +78,8 @@ export class CoverageCounter {
     return Object.fromEntries([...this.#counts].toSorted(([one], [other]) => (one < other ? -1 : 1)));
   }
 }
+
+const transferOf = ({ to, term }: LogFields): string => `node${Number.parseInt(String(to), 10)} ${Number(term) + 1}`;
 
 /** What a set of runs should have seen and did not: rare events, and kinds of faults; too small a set lacks nothing. */
 export function missingIn(set: {

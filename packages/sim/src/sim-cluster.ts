@@ -228,6 +228,13 @@ export class SimCluster {
     return this.node(id).figures().sluice_node_controller_leader === 1;
   }
 
+  /** Who leads the controller, by its own account; of two the newer one: the other is about to learn that it was replaced. */
+  get leader(): number | undefined {
+    const term = (id: number): number => this.inspect(id)?.raft?.term ?? 0;
+    const leading = this.ids.filter((id) => this.inspect(id)?.raft?.isLeader === true);
+    return leading.toSorted((one, other) => term(other) - term(one))[0];
+  }
+
   /** Every partition is led and all its replicas are in sync; topics here have a replica on every node. */
   isWhole(): boolean {
     const figures = this.#machines.map(({ process }) => process?.node.figures());

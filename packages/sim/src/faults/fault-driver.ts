@@ -7,10 +7,11 @@
  *     when both run before it ends.
  * F2. After `heal` nothing is wrong any more but that some are gone, and no fault happens; the supervisor goes on.
  */
+import { nodeId } from '@sluice/base';
 import type { Random } from '@sluice/base';
 import type { CrashOptions, DiskFault, DiskOperationKind } from '@sluice/storage';
 import { diskBytes, type SimCluster } from '../sim-cluster.ts';
-import type { BitFlip, Crash, Cut, FailedDisk, Fault, FaultKind, LeaderStruck, Wipe } from './fault.ts';
+import type { BitFlip, Crash, Cut, FailedDisk, Fault, FaultKind, LeaderStruck, LeaderTransfer, Wipe } from './fault.ts';
 import { calmRaftMessages } from './network-conditions.ts';
 import { type Condition, Overlaps } from './overlaps.ts';
 
@@ -178,6 +179,8 @@ export class FaultDriver {
         return this.#cut(fault);
       case 'leader-struck':
         return this.#strikeLeader(fault);
+      case 'leader-transfer':
+        return this.#transfer(fault);
       case 'reset':
         if (!cluster.isRunning(fault.one) || !cluster.isRunning(fault.other)) return false;
         cluster.network.disconnect(cluster.name(fault.one), cluster.name(fault.other));
@@ -338,12 +341,18 @@ export class FaultDriver {
     return true;
   }
 
+  #transfer({ draw }: LeaderTransfer): boolean {
+    const cluster = this.#cluster;
+    const { leader } = cluster;
+    const { voters = [], self } = leader === undefined ? {} : (cluster.inspect(leader)?.raft ?? {});
+    const others = voters.filter((voter) => voter !== self);
+    const to = Number.parseInt(others[draw % others.length] ?? '', 10);
+    if (leader === undefined || !cluster.ids.includes(to)) return false;
+    return cluster.node(leader).transferController(nodeId(to))?.outcome === 'begun';
+  }
+
   #strikeLeader({ by, atMs, forMs }: LeaderStruck): boolean {
-    const { ids } = this.#cluster;
-    // Of two the newer one: the other is about to learn that it was replaced.
-    const term = (id: number): number => this.#cluster.inspect(id)?.raft?.term ?? 0;
-    const leaders = ids.filter((id) => this.#cluster.inspect(id)?.raft?.isLeader === true);
-    const [node] = leaders.toSorted((one, other) => term(other) - term(one));
+    const { ids, leader: node } = this.#cluster;
     if (node === undefined) return false;
     if (by === 'pause') return this.#pause(node, forMs);
     if (by === 'crash') {

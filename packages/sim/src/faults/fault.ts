@@ -83,6 +83,13 @@ export interface LeaderStruck extends Lasting {
   readonly by: 'isolation' | 'deafness' | 'muteness' | 'pause' | 'crash';
 }
 
+/** Whoever leads the controller then is asked to let another voter lead. */
+export interface LeaderTransfer extends At {
+  readonly kind: 'leader-transfer';
+  /** Which of the others, as the driver finds them. */
+  readonly draw: number;
+}
+
 export interface Clog extends Lasting {
   readonly kind: 'clog';
   readonly from: number;
@@ -151,6 +158,7 @@ export type Fault =
   | ClockDrift
   | Cut
   | LeaderStruck
+  | LeaderTransfer
   | Clog
   | Slow
   | Lossy

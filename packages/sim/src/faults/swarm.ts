@@ -188,6 +188,7 @@ const draws: Readonly<Record<FaultKind, Draw>> = {
     const by = draw.one(['isolation', 'isolation', 'deafness', 'muteness', 'pause', 'crash'] as const);
     return { atMs, kind: 'leader-struck', by, forMs: draw.ms(100, 4000) };
   },
+  'leader-transfer': (draw, atMs) => ({ atMs, kind: 'leader-transfer', draw: draw.below(2 ** 30) }),
   ring: drawRing,
   'one-way': drawOneWay,
   clog: (draw, atMs) => {
