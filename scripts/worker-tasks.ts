@@ -22,6 +22,8 @@ export interface Workers {
   readonly count?: number;
   readonly silentMsMax: number;
   readonly nodeOptions?: readonly string[];
+  /** Until a process is replaced by a fresh one; default 1. */
+  readonly tasksEach?: number;
 }
 
 type FromWorker = { readonly progress: number; readonly part?: unknown } | { readonly result: unknown };
@@ -31,6 +33,7 @@ export async function runTasks<Task, Result>(tasks: Tasks<Task, Result>, workers
   const idle = new Set<() => void>();
   let busy = 0;
   const worker = async (): Promise<void> => {
+    let worked: WorkerProcess | undefined;
     for (;;) {
       const task = tasks.next();
       if (task === undefined) {
@@ -39,60 +42,87 @@ export async function runTasks<Task, Result>(tasks: Tasks<Task, Result>, workers
         continue;
       }
       busy += 1;
-      await inWorker(task, tasks, workers);
+      worked ??= new WorkerProcess(workers);
+      await worked.run(task, tasks);
+      if (worked.isOver) worked = undefined;
       busy -= 1;
       for (const wake of idle) wake();
       idle.clear();
     }
+    await worked?.end();
   };
   await Promise.all(Array.from({ length: workers.count ?? availableParallelism() }, worker));
 }
 
-/** A process of its own for each task: what one leaves in memory is no matter for the next. */
-function inWorker<Task, Result>(task: Task, tasks: Tasks<Task, Result>, workers: Workers): Promise<void> {
-  const child: ChildProcess = fork(fileURLToPath(workers.script), ['--worker'], {
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    execArgv: [...process.execArgv, ...(workers.nodeOptions ?? [])],
-  });
-  return new Promise((resolve) => {
-    let isDone = false;
-    let why: string | undefined;
+/** What one task leaves in the memory of its process is there for the next, up to `tasksEach`. */
+class WorkerProcess {
+  readonly #workers: Workers;
+  readonly #child: ChildProcess;
+  readonly #exited: Promise<string>;
+  #tasks = 0;
+  #isOver = false;
+  #failure: string | undefined;
+
+  constructor(workers: Workers) {
+    this.#workers = workers;
+    this.#child = fork(fileURLToPath(workers.script), ['--worker'], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      execArgv: [...process.execArgv, ...(workers.nodeOptions ?? [])],
+    });
+    this.#exited = new Promise((resolve) => {
+      const over = (why: string): void => {
+        this.#isOver = true;
+        resolve(this.#failure ?? why);
+      };
+      // Not `close`: it does not come once this side has disconnected.
+      this.#child.once('exit', (code, signal) => over(`the worker ended with ${signal ?? `code ${code}`}`));
+      // It could not be started, or not be reached.
+      this.#child.on('error', (error) => over(error.message));
+    });
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  async run<Task, Result>(task: Task, tasks: Tasks<Task, Result>): Promise<void> {
+    this.#tasks += 1;
+    const { silentMsMax, tasksEach = 1 } = this.#workers;
     const stuck = setTimeout(() => {
-      why = `nothing was heard of it for ${workers.silentMsMax} ms`;
-      child.kill('SIGKILL');
-    }, workers.silentMsMax);
-    child.on('message', (message: FromWorker) => {
-      stuck.refresh();
-      if ('progress' in message) tasks.progress(task, message.progress, message.part);
-      else {
-        isDone = true;
-        tasks.done(task, message.result as Result);
-      }
+      this.#failure = `nothing was heard of it for ${silentMsMax} ms`;
+      this.#child.kill('SIGKILL');
+    }, silentMsMax);
+    const result = new Promise<Result>((resolve) => {
+      this.#child.removeAllListeners('message');
+      this.#child.on('message', (message: FromWorker) => {
+        stuck.refresh();
+        if ('progress' in message) tasks.progress(task, message.progress, message.part);
+        else resolve(message.result as Result);
+      });
     });
-    child.once('error', (error) => {
-      why ??= error.message;
-    });
-    child.once('close', (code, signal) => {
-      clearTimeout(stuck);
-      if (!isDone) tasks.lost(task, why ?? `the worker ended with ${signal ?? `code ${code}`}`);
-      resolve();
-    });
-    child.send({ task });
-  });
+    this.#child.send({ task });
+    const ended = await Promise.race([result.then((value) => ({ value })), this.#exited]);
+    clearTimeout(stuck);
+    if (typeof ended === 'string') tasks.lost(task, ended);
+    else tasks.done(task, ended.value);
+    if (this.#tasks >= tasksEach) await this.end();
+  }
+
+  /** Resolves when the process is gone. */
+  async end(): Promise<void> {
+    if (this.#child.connected) this.#child.disconnect();
+    await this.#exited;
+  }
 }
 
-/** In the worker: answers with the result and ends. */
+/** In the worker: answers each task with its result, until nobody asks any more. */
 export function serveTasks<Task>(
   run: (task: Task, progress: (count: number, part?: unknown) => void) => Promise<unknown>,
 ): void {
   const send = (message: FromWorker): void => void process.send?.(message);
-  // A command that ends takes its workers with it.
-  process.once('disconnect', () => process.exit(1));
-  process.once('message', ({ task }: { task: Task }) => {
-    void run(task, (progress, part) => send({ progress, part })).then((result) => {
-      send({ result });
-      process.removeAllListeners('disconnect');
-      process.disconnect();
-    });
+  // Nothing more is asked of it, or the command ended.
+  process.once('disconnect', () => process.exit(0));
+  process.on('message', ({ task }: { task: Task }) => {
+    void run(task, (progress, part) => send({ progress, part })).then((result) => send({ result }));
   });
 }

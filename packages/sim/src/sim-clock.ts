@@ -113,13 +113,13 @@ export class ProcessGate {
 
 export class SimClock implements Clock {
   readonly #simulation: Simulation;
-  readonly #owner: string;
+  readonly #label: string;
   readonly #time: MachineTime;
   readonly #gate: ProcessGate;
 
   constructor(simulation: Simulation, owner: string, of: { time?: MachineTime; gate?: ProcessGate } = {}) {
     this.#simulation = simulation;
-    this.#owner = owner;
+    this.#label = `${owner} timer`;
     this.#time = of.time ?? new MachineTime(simulation);
     this.#gate = of.gate ?? new ProcessGate(simulation, owner);
   }
@@ -134,10 +134,13 @@ export class SimClock implements Clock {
 
   setTimer(delayMs: number, onFire: () => void): { cancel(): void } {
     let cancelled = false;
-    const cancelEvent = this.#schedule((delayMs * 1000) / this.#time.rate, 'timer', () => {
+    const fire = (): void => {
       // One that fell due in a pause can still be cancelled by what happens before it.
       if (!cancelled) onFire();
-    });
+    };
+    const cancelEvent = this.#simulation.schedule((delayMs * 1000) / this.#time.rate, this.#label, () =>
+      this.#gate.pass(fire),
+    );
     return {
       cancel: () => {
         cancelled = true;
@@ -147,15 +150,11 @@ export class SimClock implements Clock {
   }
 
   defer(run: () => void): void {
-    this.#schedule(0, 'defer', run);
+    this.#simulation.defer(() => this.#gate.pass(run));
   }
 
   /** The process is dead: nothing that it planned happens any more. */
   die(): void {
     this.#gate.die();
-  }
-
-  #schedule(delayUs: number, kind: string, run: () => void): () => void {
-    return this.#simulation.schedule(delayUs, `${this.#owner} ${kind}`, () => this.#gate.pass(run));
   }
 }

@@ -8,6 +8,8 @@
  * Z2. The same seed gives the same events in the same order: `traceHash` covers time and label of each, and whatever is
  *     given to `note`.
  * Z3. While an event and its promise reactions run, what is not simulated is out of reach (see `traps`).
+ * Z4. What an event defers belongs to it: it runs in the order in which it was deferred, each with its promise reactions,
+ *     before the event is looked at and the next one is taken.
  */
 import { SeededRandom } from '@sluice/base';
 import type { Random } from '@sluice/base';
@@ -18,6 +20,8 @@ import { arm, disarm, installTraps } from './traps.ts';
 const eventsPerTurn = 256;
 /** More at one moment is a loop. */
 const eventsAtOnceMax = 100_000;
+/** Of an event: in place of its label's characters. */
+const labelHashes = new Map<string, number>();
 const { setImmediate: nextTurn } = globalThis;
 
 interface Waiter {
@@ -32,6 +36,8 @@ interface Waiter {
 export class Simulation {
   readonly random: Random;
   readonly #queue = new EventQueue();
+  /** Of the event that runs (Z4). */
+  readonly #deferred: (() => void)[] = [];
   #waiters: Waiter[] = [];
   /** Immediates that are queued. */
   #turns = 0;
@@ -88,6 +94,11 @@ export class Simulation {
     };
   }
 
+  /** Runs once the promise reactions of the present event have run, at the same moment (Z4). */
+  defer(run: () => void): void {
+    this.#deferred.push(run);
+  }
+
   /** Runs until the condition holds after an event; rejects when simulated time passes `limitMs` more first. */
   until(what: string, limitMs: number, isDone: () => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -134,6 +145,7 @@ export class Simulation {
     this.#turns -= 1;
     try {
       disarm();
+      if (this.#deferred.length > 0) return this.#goOn();
       if (this.#unchecked) {
         this.#unchecked = false;
         this.#afterEvent?.();
@@ -142,8 +154,9 @@ export class Simulation {
       if (!this.#someAreDone() && this.#waiters.length > 0 && this.#turns > 0) this.#step();
     } catch (error) {
       this.fail(error as Error);
+    } finally {
+      if (this.#waiters.length > 0) this.#turnOver();
     }
-    if (this.#waiters.length > 0) this.#turnOver();
   };
 
   #someAreDone(): boolean {
@@ -161,18 +174,32 @@ export class Simulation {
     return false;
   }
 
+  /** The next of what was deferred. */
+  #goOn(): void {
+    if (this.#turns === 0 || this.#waiters.length === 0) return;
+    const run = this.#deferred.shift();
+    this.#countAtOnce('what was deferred');
+    arm();
+    run?.();
+  }
+
   #step(): void {
     const event = this.#queue.take();
     if (event === undefined) throw new Error('nothing is left to happen, and the run is not over');
-    this.#eventsNow = event.atUs === this.#nowUs ? this.#eventsNow + 1 : 0;
-    if (this.#eventsNow > eventsAtOnceMax) throw new Error(`time stands still at ${this.nowMs} ms: ${event.label}`);
+    if (event.atUs !== this.#nowUs) this.#eventsNow = 0;
+    this.#countAtOnce(event.label);
     this.#nowUs = event.atUs;
     this.#events += 1;
     this.note(event.atUs);
-    this.noteText(event.label);
+    this.#mix(labelHash(event.label));
     this.#unchecked = true;
     arm();
     event.run();
+  }
+
+  #countAtOnce(label: string): void {
+    this.#eventsNow += 1;
+    if (this.#eventsNow > eventsAtOnceMax) throw new Error(`time stands still at ${this.nowMs} ms: ${label}`);
   }
 
   /** Two hashes of 32 bits, as FNV-1a by words, with different primes. */
@@ -182,4 +209,15 @@ export class Simulation {
     this.#hashHigh = imul(((this.#hashHigh << 5) | (this.#hashHigh >>> 27)) ^ word, 0x0100_0193);
     this.#hashLow = imul(((this.#hashLow << 7) | (this.#hashLow >>> 25)) ^ word, 0x01b3_0f1d);
   }
+}
+
+/** Of the text alone; labels are few, and each is on thousands of events. */
+function labelHash(label: string): number {
+  let hash = labelHashes.get(label);
+  if (hash === undefined) {
+    hash = 0x811c_9dc5;
+    for (let at = 0; at < label.length; at += 1) hash = Math.imul(hash ^ label.charCodeAt(at), 0x0100_0193);
+    labelHashes.set(label, hash);
+  }
+  return hash;
 }
