@@ -45,6 +45,7 @@ const fieldsOf: Readonly<Record<RaftMessage['kind'], Fields>> = {
   },
   'snapshot-progress': { ...replication, index: 'position', receivedBytes: 'position' },
   observe: logEnd,
+  'leader-moved': { term: 'position' },
 };
 
 const entryKinds: readonly EntryKind[] = ['no-op', 'command', 'membership'];

@@ -51,6 +51,7 @@ export function messageText(message: RaftMessage): string {
     case 'heartbeat-reply':
       return `${head} ${sessionText(message.session)} matched=${message.matchedIndex} round=${message.round}`;
     case 'time-out-now':
+    case 'leader-moved':
       return head;
     case 'snapshot-chunk':
       return (

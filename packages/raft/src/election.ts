@@ -122,6 +122,7 @@ function becomeLeader(state: RaftState): void {
   state.leaderlessRounds = undefined;
   state.grants.clear();
   state.incoming = undefined;
+  state.observersLeft = [];
   const { lastIndex } = state.log;
   const inherited = state.log.range(nextIndex(state.commitIndex), lastIndex);
   state.uncommittedBytes = inherited.reduce((sum, entry) => sum + entryBytes(entry), 0);

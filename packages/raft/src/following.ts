@@ -2,6 +2,7 @@
 import { invariant, logIndex } from '@sluice/base';
 import { learnCommit } from './commit.ts';
 import type { Append, Heartbeat, MemberId } from './messages.ts';
+import { sendOffObservers } from './observing.ts';
 import { becomeFollower, drawElectionDeadline } from './role.ts';
 import type { RaftState } from './state.ts';
 
@@ -81,6 +82,7 @@ export function follow(state: RaftState, leader: MemberId): void {
   state.leaderlessRounds = undefined;
   drawElectionDeadline(state);
   state.out.trace({ kind: 'following', term: state.term, leader });
+  sendOffObservers(state);
 }
 
 /**

@@ -182,6 +182,12 @@ export interface Observe {
   readonly lastTerm: Term;
 }
 
+/** To an observer of the sender, which led until now: another member leads this term, ask the voters for it. */
+export interface LeaderMoved {
+  readonly kind: 'leader-moved';
+  readonly term: Term;
+}
+
 export type RaftMessage =
   | VoteRequest
   | VoteReply
@@ -193,7 +199,8 @@ export type RaftMessage =
   | TimeOutNow
   | SnapshotChunk
   | SnapshotProgress
-  | Observe;
+  | Observe
+  | LeaderMoved;
 
 export interface Envelope {
   readonly to: MemberId;

@@ -24,6 +24,23 @@ export function askToObserve(state: RaftState): void {
   }
 }
 
+/** The one that led until now follows another: whom it replicated to asks at once, instead of waiting for a silence. */
+export function sendOffObservers(state: RaftState): void {
+  const left = state.observersLeft;
+  state.observersLeft = [];
+  for (const observer of left) {
+    if (observer !== state.leader) state.sendWhenTermDurable(observer, { kind: 'leader-moved', term: state.term });
+  }
+}
+
+export function onLeaderMoved(state: RaftState, from: MemberId): void {
+  if (state.isVoter || state.leader !== undefined) {
+    state.out.trace({ kind: 'ignored', from, message: 'leader-moved', reason: 'not-observing' });
+    return;
+  }
+  askToObserve(state);
+}
+
 /** Leader: begins, or begins anew, to replicate to the one who asks. */
 export function onObserve(state: RaftState, from: MemberId, message: Observe): void {
   if (state.role !== 'leader') {

@@ -96,7 +96,7 @@ const sections: Readonly<Record<string, readonly string[]>> = {
   'P2 to P4: what reflects a write waits for it': ['persistence-order', 'acknowledgement-held', 'term-held'],
   'P9: votes that may be lost do not count': ['voting-not-allowed', 'lost-entries', 'snapshot-lost-entries'],
   'A leader whose machine refuses is gone': ['leader-refused', 'observer-leader-refused'],
-  Observers: ['observer', 'observer-leader-refused', 'membership-hint'],
+  Observers: ['observer', 'observer-leader-refused', 'observer-leader-moved', 'membership-hint'],
 };
 
 const transcripts = readdirSync(new URL('../testdata/', import.meta.url)).map((name) => name.replace(/\.txt$/, ''));

@@ -16,7 +16,7 @@ import type { RaftEvent } from './events.ts';
 import { onAppend, onHeartbeat, rejectAppend, replyToHeartbeat } from './following.ts';
 import type { Entry, MemberId, Membership, RaftMessage } from './messages.ts';
 import { leaveIfRemoved, onChangeMembership } from './membership-change.ts';
-import { askToObserve, forgetSilentObservers, onObserve } from './observing.ts';
+import { askToObserve, forgetSilentObservers, onLeaderMoved, onObserve } from './observing.ts';
 import { onPropose } from './proposing.ts';
 import { confirmReads, onRead } from './reading.ts';
 import {
@@ -313,6 +313,8 @@ function dispatch(state: RaftState, from: MemberId, message: RaftMessage): void 
       return onSnapshotProgress(state, from, message);
     case 'observe':
       return onObserve(state, from, message);
+    case 'leader-moved':
+      return onLeaderMoved(state, from);
     default:
       return unreachable(message);
   }

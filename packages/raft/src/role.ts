@@ -10,9 +10,13 @@ export function isLeaderAlive(state: RaftState): boolean {
   return state.leader !== undefined && state.nowMs - state.leaderContactMs < state.config.electionTimeoutMsMin;
 }
 
-/** A new random time to the next campaign (paper §5.2); much shorter while no leader is known that might live. */
+/**
+ * A new random time to the next campaign (paper §5.2); much shorter while no leader is known that might live. An observer
+ * campaigns in no case: it doubts its leader, and asks the voters, as soon as they might have another one.
+ */
 export function drawElectionDeadline(state: RaftState): void {
-  state.electionDeadlineMs = state.nowMs + electionDelayMs(state);
+  const delayMs = state.isObserver ? state.config.electionTimeoutMsMin : electionDelayMs(state);
+  state.electionDeadlineMs = state.nowMs + delayMs;
 }
 
 /**
@@ -49,7 +53,10 @@ export function becomeFollower(state: RaftState): void {
   state.leader = undefined;
   state.nextObserveMs = state.nowMs;
   if (state.role === 'follower') return;
-  if (state.role === 'leader') state.leaderContactMs = state.nowMs;
+  if (state.role === 'leader') {
+    state.leaderContactMs = state.nowMs;
+    state.observersLeft = [...state.peers.values()].filter(({ isVoter }) => !isVoter).map(({ peer }) => peer);
+  }
   state.role = 'follower';
   state.grants.clear();
   state.peers.clear();

@@ -107,6 +107,9 @@ export class RaftState {
   /** Leader: reads that are not confirmed yet. */
   reads: PendingRead[] = [];
 
+  /** Led until a moment ago: whom it replicated to besides the voters. They hear when it knows who leads now. */
+  observersLeft: readonly MemberId[] = [];
+
   nextObserveMs: number;
   /** Whom to ask for a leader besides the voters known here. */
   votersHint: readonly MemberId[] = [];

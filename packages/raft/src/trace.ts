@@ -20,6 +20,7 @@ export type IgnoreReason =
   | 'old-term'
   | 'old-session'
   | 'not-leading'
+  | 'not-observing'
   | 'not-campaigning'
   | 'not-a-member'
   | 'not-following'
