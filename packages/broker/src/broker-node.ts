@@ -100,6 +100,7 @@ export class BrokerNode {
     ack: (host, ack) => this.#replication.ack(host, ack),
     proposeIsr: (host, proposal) => this.#proposals.propose(host, proposal),
     reportDamage: (host) => this.#damageReports.report(host),
+    loaded: (host) => this.#replication.onLoaded(host),
   };
   readonly #refusal = (): ErrorCode | undefined => (this.#options.nodeLog.disk.isLow ? 'STORAGE_FULL' : undefined);
   #tick: Timer | undefined;

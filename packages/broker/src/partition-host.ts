@@ -50,6 +50,8 @@ export interface HostPorts {
   proposeIsr(host: PartitionHost, proposal: IsrProposal): void;
   /** Ask the controller to take this replica out of the ISR; answered by `damageReported`. */
   reportDamage(host: PartitionHost): void;
+  /** The replica is there, and knows what it was assigned. */
+  loaded(host: PartitionHost): void;
 }
 
 /** The open log lost something; `since` when the controller knows, from the epoch on at which this replica is out. */
@@ -338,6 +340,7 @@ export class PartitionHost {
         nowMs: clock.monotonicMs(),
       });
     if (this.#assignment !== undefined) this.assigned(this.#assignment);
+    this.#options.ports.loaded(this);
   }
 
   #read(): Promise<LogScan> {

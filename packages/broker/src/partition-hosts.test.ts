@@ -51,6 +51,7 @@ async function hostOfOldLog() {
       ack: () => undefined,
       proposeIsr: () => undefined,
       reportDamage: (damaged) => void reports.push(damaged.id),
+      loaded: () => undefined,
     },
     clock: cluster.clock,
     logger: silentLogger,

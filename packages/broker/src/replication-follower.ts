@@ -41,6 +41,7 @@ import type {
 } from '@sluice/wire';
 import { checkedFacts } from './batch-facts.ts';
 import type { NodeIdentity } from './node-identity.ts';
+import type { HeardStream } from './node-liveness.ts';
 import type { PartitionHost } from './partition-host.ts';
 
 export interface LeaderLinkOptions {
@@ -56,7 +57,8 @@ export interface LeaderLinkOptions {
   readonly heartbeatMs: number;
   /** A leader that is silent for longer is taken for gone, and the stream opened anew. */
   readonly sessionTimeoutMs: number;
-  readonly heard: () => void;
+  /** A stream to the leader begins, as far as this node's liveness is concerned. */
+  readonly openLiveness: () => HeardStream;
 }
 
 /** A batch of which parts are to come. */
@@ -77,6 +79,7 @@ export class LeaderLink {
   readonly #hosts = new Map<number, PartitionHost>();
   #slotCount = 0;
   #stream: StreamSender<ReplicateRequest> | undefined;
+  #liveness: HeardStream | undefined;
   /** The leader has said hello on the stream. */
   #open = false;
   #attempt = 0;
@@ -84,7 +87,8 @@ export class LeaderLink {
   #epoch: BrokerEpoch | undefined;
   #timer: Timer | undefined;
   #lastHeardMs = 0;
-  #positions: ReplicaPosition[] = [];
+  /** By slot. */
+  readonly #positions = new Map<number, ReplicaPosition>();
   readonly #acks = new Map<number, ReplicaAck>();
   #released: number[] = [];
   #creditBytes = 0;
@@ -113,7 +117,7 @@ export class LeaderLink {
     if (!this.#open) return;
     this.#void(slot);
     this.#acks.delete(slot);
-    this.#positions.push({
+    this.#positions.set(slot, {
       slot,
       topicId: host.id.topicId,
       partition: host.id.partition,
@@ -145,7 +149,7 @@ export class LeaderLink {
     this.#hosts.delete(slot);
     this.#acks.delete(slot);
     this.#void(slot);
-    this.#positions = this.#positions.filter((position) => position.slot !== slot);
+    this.#positions.delete(slot);
     if (this.#slots.size === 0) return this.#disconnect();
     if (!this.#open) return;
     this.#released.push(slot);
@@ -169,7 +173,7 @@ export class LeaderLink {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#open = false;
-    this.#positions = [];
+    this.#positions.clear();
     this.#acks.clear();
     this.#released = [];
     this.#creditBytes = 0;
@@ -177,6 +181,8 @@ export class LeaderLink {
     this.#apart = undefined;
     this.#stream?.close(new SluiceError('CANCELLED'));
     this.#stream = undefined;
+    this.#liveness?.closed();
+    this.#liveness = undefined;
   }
 
   #connectAfter(delayMs: number): void {
@@ -200,6 +206,7 @@ export class LeaderLink {
     const attempt = this.#attempt;
     this.#lastHeardMs = clock.monotonicMs();
     this.#epoch = identity.brokerEpoch;
+    this.#liveness = this.#options.openLiveness();
     this.#stream = rpc.stream(methods.replication.replicate, to, {
       onMessage: (response) => {
         if (attempt === this.#attempt) this.#onResponse(response);
@@ -231,7 +238,7 @@ export class LeaderLink {
     const problem = this.#open ? numberProblem(response) : this.#helloProblem(response);
     if (problem !== undefined) return this.#onProblem(problem);
     this.#lastHeardMs = this.#options.clock.monotonicMs();
-    this.#options.heard();
+    this.#liveness?.heard();
     if (!this.#open) {
       this.#open = true;
       for (const host of this.#slots.keys()) host.step({ kind: 'restate' });
@@ -402,12 +409,12 @@ export class LeaderLink {
   #flush(): void {
     if (this.#stream === undefined || !this.#open) return;
     const message = {
-      positions: this.#positions,
+      positions: [...this.#positions.values()],
       acks: [...this.#acks.values()],
       creditBytes: this.#creditBytes,
       releasedSlots: this.#released,
     };
-    this.#positions = [];
+    this.#positions.clear();
     this.#acks.clear();
     this.#creditBytes = 0;
     this.#released = [];

@@ -7,18 +7,10 @@
  * L3. A slot pushes only between the machine's `startPush` and `stopPush`, under the epoch and session given there.
  * L4. A large batch goes in parts, one push each, between which other slots have their turn; its credit is taken with the
  *     first, and a slot that stops forgets the rest.
+ * L5. A position whose replica is not here yet, or not loaded, waits for it unanswered.
  */
-import {
-  invariant,
-  isIdentity,
-  isSmallPosition,
-  leaderEpoch,
-  LogKind,
-  logKey,
-  offset,
-  OncePerTurn,
-} from '@sluice/base';
-import { partitionEpoch, partitionIndex, sessionNumber, SluiceError, topicId, toSluiceError } from '@sluice/base';
+import { invariant, isIdentity, isSmallPosition, leaderEpoch, logKey, offset, OncePerTurn } from '@sluice/base';
+import { partitionEpoch, sessionNumber, SluiceError, toSluiceError } from '@sluice/base';
 import type { BrokerEpoch, Clock, LogId, Logger, NodeId, Offset } from '@sluice/base';
 import type { ReplicationMessage, StartPush } from '@sluice/partition';
 import type { ReadResult } from '@sluice/storage';
@@ -33,6 +25,7 @@ import type {
   StreamSender,
 } from '@sluice/wire';
 import { batchesFrom } from './batches-from.ts';
+import { EarlyPositions, logOf } from './early-positions.ts';
 import type { LogWatcher, PartitionHost } from './partition-host.ts';
 
 /** Most bytes of one partition in one push, so that others are not stuck behind it. */
@@ -41,6 +34,8 @@ const runBytesMax = 256 * 1024;
 const messageBytesMax = 512 * 1024;
 /** A moved high watermark or log start waits this long for a push to ride on. */
 const marksDelayMs = 5;
+/** Positions of one stream that wait for their replica; what comes beyond them is refused, and stated again. */
+const earlyPositionsMax = 20_000;
 
 export interface FollowerSessionOptions {
   readonly nodeId: NodeId;
@@ -57,6 +52,7 @@ export class FollowerSession {
   readonly #options: FollowerSessionOptions;
   readonly #slots = new Map<number, Slot>();
   readonly #byHost = new Map<PartitionHost, Slot>();
+  readonly #early = new EarlyPositions(earlyPositionsMax);
   readonly #credit = new SendCredit();
   readonly #pacing = new PartPacing();
   /** Slots with something to push, each once. */
@@ -79,7 +75,10 @@ export class FollowerSession {
   /** Throws `INVALID_REQUEST`, which ends the stream. */
   onRequest(request: ReplicateRequest): void {
     checkNumbers(request);
-    for (const slot of request.releasedSlots) this.#release(slot);
+    for (const slot of request.releasedSlots) {
+      this.#early.release(slot);
+      this.#release(slot);
+    }
     for (const position of request.positions) this.#onPosition(position);
     for (const ack of request.acks) {
       const slot = this.#slots.get(ack.slot);
@@ -99,6 +98,12 @@ export class FollowerSession {
       this.#credit.grant(request.creditBytes);
       this.#pumping.soon();
     }
+  }
+
+  /** The replica can be asked now. */
+  onLoaded(host: PartitionHost): void {
+    const position = this.#early.take(host.id);
+    if (position !== undefined && !this.#closed) this.#onPosition(position);
   }
 
   startPush(host: PartitionHost, push: StartPush): void {
@@ -161,6 +166,7 @@ export class FollowerSession {
   close(error?: SluiceError): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#early.clear();
     for (const number of this.#slots.keys()) this.#release(number);
     this.#options.sender.close(error);
   }
@@ -168,9 +174,10 @@ export class FollowerSession {
   #onPosition(position: ReplicaPosition): void {
     const slot = this.#slotOf(position);
     if (slot === undefined) {
-      this.#refuseUnknown(position);
+      if (!this.#early.keep(position)) this.#refuseEarly(position);
       return;
     }
+    this.#early.release(position.slot);
     this.#stop(slot);
     slot.session = position.session;
     slot.host.step({
@@ -190,11 +197,7 @@ export class FollowerSession {
 
   #slotOf(position: ReplicaPosition): Slot | undefined {
     const known = this.#slots.get(position.slot);
-    const id: LogId = {
-      topicId: topicId(position.topicId),
-      partition: partitionIndex(position.partition),
-      kind: LogKind.data,
-    };
+    const id = logOf(position);
     if (known !== undefined) {
       if (logKey(known.host.id) === logKey(id)) return known;
       this.#release(position.slot);
@@ -210,8 +213,8 @@ export class FollowerSession {
     return slot;
   }
 
-  /** This node does not hold the partition, or has not loaded it: the follower asks again when metadata has moved on. */
-  #refuseUnknown(position: ReplicaPosition): void {
+  /** The follower asks again at its next tick. */
+  #refuseEarly(position: ReplicaPosition): void {
     const error = encodeError(new SluiceError('UNKNOWN_LEADER_EPOCH'));
     const { slot, leaderEpoch: epoch, session } = position;
     this.#outgoing.refusals.push({ slot, leaderEpoch: epoch, session, error, logStart: 0 });

@@ -16,7 +16,7 @@ import type {
   StreamReceiver,
   StreamSender,
 } from '@sluice/wire';
-import type { NodeLiveness } from './node-liveness.ts';
+import type { HeardStream, NodeLiveness } from './node-liveness.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import type { PartitionHost } from './partition-host.ts';
 import { LeaderLink } from './replication-follower.ts';
@@ -92,6 +92,10 @@ export class ReplicationService {
     this.#followers.get(to)?.stopPush(host);
   }
 
+  onLoaded(host: PartitionHost): void {
+    for (const session of this.#followers.values()) session.onLoaded(host);
+  }
+
   /** This broker has a new epoch: its streams to leaders spoke for the old one. */
   onRegistered(): void {
     for (const link of this.#leaders.values()) link.onRegistered();
@@ -119,7 +123,7 @@ export class ReplicationService {
       sessionTimeoutMs,
       leader,
       address: () => feed.image.node(leader)?.peerAddress,
-      heard: () => liveness.heard(leader),
+      openLiveness: () => liveness.open(leader),
     });
     this.#leaders.set(leader, link);
     return link;
@@ -128,19 +132,20 @@ export class ReplicationService {
   #accept(sender: StreamSender<ReplicateResponse>): StreamReceiver<ReplicateRequest> {
     const { liveness } = this.#options;
     let session: FollowerSession | undefined;
+    let stream: HeardStream | undefined;
     return {
       onMessage: (request) => {
         session ??= this.#hello(request, sender);
-        liveness.heard(session.nodeId);
+        stream ??= liveness.open(session.nodeId);
+        stream.heard();
         session.onRequest(request);
       },
       onEnd: () => (session === undefined ? sender.end() : session.close()),
       onClose: () => {
+        stream?.closed();
         if (session === undefined) return;
         session.close();
-        if (this.#followers.get(session.nodeId) !== session) return;
-        this.#followers.delete(session.nodeId);
-        liveness.lost(session.nodeId);
+        if (this.#followers.get(session.nodeId) === session) this.#followers.delete(session.nodeId);
       },
     };
   }

@@ -99,6 +99,28 @@ test('a leader that is fenced loses what only it had, and follows the new one', 
   for (const { halts } of it.cluster.brokers.values()) expect(halts).toEqual([]);
 });
 
+test.each([0, 60, 120, 180])(
+  'a position that comes before the leader knows of its partition is judged then, not at the next tick (L5), %d ms',
+  async (laterMs) => {
+    const cluster = new BrokerCluster();
+    await cluster.start(1, 2);
+    await cluster.clock.pass(1_000 + laterMs);
+    for (const { feed } of cluster.brokers.values()) feed.held = true;
+    const topic = cluster.createTopic();
+    const leader = cluster.image.topic(topic)?.partitions[0]?.leader ?? 0;
+    const [early, late] = [cluster.at(3 - leader).feed, cluster.at(leader).feed];
+    early.held = false;
+    early.catchUp();
+    await cluster.clock.pass(30);
+    late.held = false;
+    late.catchUp();
+    const sinceMs = cluster.clock.monotonicMs();
+    await cluster.clock.settle();
+    await produce({ cluster, topic, leader, follower: 3 - leader }, leader, [producedBatch()]);
+    expect(cluster.clock.monotonicMs() - sinceMs).toBeLessThan(10);
+  },
+);
+
 /** A follower node that the test plays, on a stream of its own. */
 class PlayedFollower {
   readonly heard: ReplicateResponse[] = [];
