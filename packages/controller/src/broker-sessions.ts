@@ -10,7 +10,7 @@
  */
 import { brokerEpoch, logIndex, nodeId, SluiceError, toSluiceError } from '@sluice/base';
 import type { Clock, Logger, NodeId, ProbeResult, Timer, Transport } from '@sluice/base';
-import { SessionBook } from '@sluice/metadata';
+import { clusterPartitionsMax, SessionBook } from '@sluice/metadata';
 import type { MetadataImage, NodeIdentity } from '@sluice/metadata';
 import { encodeError } from '@sluice/wire';
 import type { HeartbeatRequest, HeartbeatResponse, Partially, StreamReceiver, StreamSender } from '@sluice/wire';
@@ -127,7 +127,11 @@ export class BrokerSessions {
     };
     if (request.draining) {
       this.#askOnce(`drain ${node}`, async () => {
-        const { leading } = await this.#options.decisions.ask({ type: 'drainNode', ...identity });
+        const { leading } = await this.#options.decisions.ask({
+          type: 'drainNode',
+          ...identity,
+          partitionsMax: clusterPartitionsMax,
+        });
         answer({ up: true, mayStop: leading === 0 });
       });
       return;

@@ -44,5 +44,5 @@ function withRefilling(
   refilling: readonly Refilling[],
 ): PartitionChangedRecord {
   const epochs = { leaderEpoch, partitionEpoch: nextPartitionEpoch(partitionEpoch) };
-  return { ...(change ?? { type: 'partitionChanged', version: 2, topicId, partition, ...epochs }), refilling };
+  return { ...(change ?? { type: 'partitionChanged', version: 3, topicId, partition, ...epochs }), refilling };
 }

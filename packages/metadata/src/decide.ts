@@ -18,9 +18,11 @@ import {
 } from './nodes.ts';
 import { decideReportDamage } from './damage.ts';
 import { decideElectPreferred } from './preferred.ts';
+import { decideRecoverPartition } from './recovery.ts';
 import { decideAllocateProducerIds } from './producer-ids.ts';
 import { featureLevelMax } from './records.ts';
 import type { Decision, DecisionFor, InitializeRequest, MetadataRequest, ResponseValues } from './requests.ts';
+import { decideStallNode } from './stalls.ts';
 import { decideCreateTopic, decideDeleteTopic } from './topics.ts';
 
 /** Errors of every request but `initialize`: `NOT_CONTROLLER` while the cluster is not born. */
@@ -42,6 +44,8 @@ export function decide(image: MetadataImage, request: MetadataRequest): Decision
       return decideFenceNodes(image, request);
     case 'drainNode':
       return decideDrainNode(image, request);
+    case 'stallNode':
+      return decideStallNode(image, request);
     case 'createTopic':
       return decideCreateTopic(image, request);
     case 'deleteTopic':
@@ -54,6 +58,8 @@ export function decide(image: MetadataImage, request: MetadataRequest): Decision
       return decideAllocateProducerIds(image, request);
     case 'electPreferred':
       return decideElectPreferred(image, request);
+    case 'recoverPartition':
+      return decideRecoverPartition(image, request);
     default:
       return unreachable(request);
   }

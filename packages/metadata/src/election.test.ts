@@ -134,6 +134,7 @@ test('M4: a change counts its epochs, no change is no record', () => {
     replicas: ids(1, 2),
     isr: ids(1, 2),
     elr: [],
+    lastKnownElr: [],
     lossy: [],
     refilling: [],
     leader: nodeId(1),

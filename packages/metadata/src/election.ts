@@ -76,7 +76,7 @@ export function partitionChange(before: PartitionState, after: Membership): Part
   if (!leaderChanged && !isrChanged && !lossyChanged) return undefined;
   return {
     type: 'partitionChanged',
-    version: 2,
+    version: 3,
     topicId: before.topicId,
     partition: before.partition,
     ...(leaderChanged && { leader: after.leader }),

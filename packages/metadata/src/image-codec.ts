@@ -36,13 +36,13 @@ export type DecodedImage =
   | { readonly ok: false; readonly failure: RecordFailure };
 
 /** Raise it with every change of what is written, a new key of the topic configuration included. */
-const formatVersion = 1;
+const formatVersion = 2;
 
 /** Each at least; what is counted beyond them is not there. */
-const nodeBytesMin = 71;
+const nodeBytesMin = 72;
 const listenerBytesMin = 6;
 const topicBytesMin = 74;
-const partitionBytesMin = 30;
+const partitionBytesMin = 32;
 const noLeader = 0;
 const phases: readonly NodePhase[] = ['fenced', 'up', 'draining'];
 
@@ -132,6 +132,7 @@ function writeNode(writer: ByteWriter, node: NodeState): void {
   // Broker epochs are indexes of entries, which begin at 1.
   writer.u64(node.confirmedEpoch ?? 0);
   writer.u8(phases.indexOf(node.state));
+  writer.u8(node.stalled ? 1 : 0);
   writer.u64(node.stateIndex);
 }
 
@@ -154,6 +155,7 @@ function writePartition(writer: ByteWriter, state: PartitionState): void {
   writeNodeIds(writer, state.replicas);
   writeNodeIds(writer, state.isr);
   writeNodeIds(writer, state.elr);
+  writeNodeIds(writer, state.lastKnownElr);
   writeNodeIds(writer, state.lossy);
   writer.u16(state.refilling.length);
   for (const { nodeId: id, since } of state.refilling) {
@@ -199,6 +201,7 @@ function readNode(reader: ByteReader): NodeState {
     brokerEpoch: epoch,
     confirmedEpoch: confirmed === 0 ? null : brokerEpoch(confirmed),
     state: readChoice(reader, phases),
+    stalled: readChoice(reader, [false, true]),
     stateIndex: logIndex(reader.u64()),
   };
 }
@@ -231,6 +234,7 @@ function readPartition(reader: ByteReader, topic: TopicId, at: number): Partitio
   const replicas = readNodeIds(reader);
   const isr = readNodeIds(reader);
   const elr = readNodeIds(reader);
+  const lastKnownElr = readNodeIds(reader);
   const lossy = readNodeIds(reader);
   const refilling = readList(reader, reader.u16(), 8, readRefilling);
   const leader = readNumber(reader, 0);
@@ -240,6 +244,7 @@ function readPartition(reader: ByteReader, topic: TopicId, at: number): Partitio
     replicas,
     isr,
     elr,
+    lastKnownElr,
     lossy,
     refilling,
     leader: leader === noLeader ? null : nodeId(leader),

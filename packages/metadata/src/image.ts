@@ -239,6 +239,9 @@ export class MetadataImage {
       case 'nodeDraining':
         change.nodes.add(record.nodeId);
         return this.#setNodeState(record.nodeId, 'draining', index);
+      case 'nodeStalled':
+        change.nodes.add(record.nodeId);
+        return this.#setNodeStalled(record.nodeId, record.stalled, index);
       case 'topicCreated':
         change.topicsCreated.add(record.topicId);
         return this.#createTopic(record);
@@ -270,6 +273,7 @@ export class MetadataImage {
       brokerEpoch: brokerEpoch(index),
       confirmedEpoch,
       state: 'fenced',
+      stalled: false,
       stateIndex: index,
     });
   }
@@ -279,6 +283,12 @@ export class MetadataImage {
     invariant(node !== undefined, 'a node is registered before it changes', { id, state });
     const confirmedEpoch = state === 'up' ? node.brokerEpoch : node.confirmedEpoch;
     this.#nodes.set(id, { ...node, state, confirmedEpoch, stateIndex: index });
+  }
+
+  #setNodeStalled(id: NodeId, stalled: boolean, index: LogIndex): void {
+    const node = this.#nodes.get(id);
+    invariant(node !== undefined, 'a node is registered before it changes', { id, stalled });
+    this.#nodes.set(id, { ...node, stalled, stateIndex: index });
   }
 
   #createTopic(record: TopicCreatedRecord): void {
@@ -293,7 +303,7 @@ export class MetadataImage {
     const { type: _type, version: _version, ...state } = record;
     const topic = this.#topics.get(record.topicId);
     invariant(topic?.partitions.length === record.partition, 'partitions are created in order', { record });
-    topic.partitions.push(this.#index(undefined, { ...state, elr: [], lossy: [], refilling: [] }));
+    topic.partitions.push(this.#index(undefined, { ...state, elr: [], lastKnownElr: [], lossy: [], refilling: [] }));
     this.#partitionCount += 1;
   }
 

@@ -175,7 +175,7 @@ export function decideDrainNode(image: MetadataImage, request: DrainNodeRequest)
   const { nodeId } = request;
   const node = liveNode(image, nodeId, request.brokerEpoch);
   if (!node.ok) return { records: [], response: node };
-  if (node.value.state === 'fenced') return { records: [], response: { ok: true, value: { leading: 0 } } };
+  if (node.value.state === 'fenced') return { records: [], response: { ok: true, value: { leading: 0, moved: 0 } } };
   const phaseOf = phases(image, new Map([[nodeId, 'draining']]));
   const isGone = (id: NodeId): boolean => id === nodeId;
   const after = (partition: PartitionState): Membership => withoutMembers(image, partition, { isGone, phaseOf });
@@ -184,7 +184,7 @@ export function decideDrainNode(image: MetadataImage, request: DrainNodeRequest)
   const leading = ledOn.filter(hasAnotherReplica).length;
   const begin: readonly MetadataRecord[] =
     node.value.state === 'draining' ? [] : [{ type: 'nodeDraining', version: 1, nodeId }];
-  return { records: [...begin, ...moved], response: { ok: true, value: { leading } } };
+  return { records: [...begin, ...moved], response: { ok: true, value: { leading, moved: moved.length } } };
 }
 
 /**

@@ -38,6 +38,7 @@ const samples: { readonly [Type in MetadataRecord['type']]: Extract<MetadataReco
   nodeFenced: { type: 'nodeFenced', version: 1, nodeId: one },
   nodeUnfenced: { type: 'nodeUnfenced', version: 1, nodeId: one },
   nodeDraining: { type: 'nodeDraining', version: 1, nodeId: one },
+  nodeStalled: { type: 'nodeStalled', version: 1, nodeId: one, stalled: true },
   topicCreated: {
     type: 'topicCreated',
     version: 3,
@@ -68,12 +69,13 @@ const samples: { readonly [Type in MetadataRecord['type']]: Extract<MetadataReco
   },
   partitionChanged: {
     type: 'partitionChanged',
-    version: 2,
+    version: 3,
     topicId: topic,
     partition: partitionIndex(0),
     leader: null,
     isr: [two],
     elr: [one],
+    lastKnownElr: [],
     replicas: [two, one],
     lossy: [two],
     leaderEpoch: leaderEpoch(1),
@@ -103,7 +105,7 @@ test.each([
   ['a newer version', entry('[{"type":"nodeFenced","version":2,"nodeId":1}]')],
   ['an older version', entry('[{"type":"topicCreated","version":1}]')],
   ['version 0', entry('[{"type":"nodeFenced","version":0,"nodeId":1}]')],
-  ['a newer feature level', entry(`[{"type":"featureLevel","version":1,"level":2,"clusterId":"${'a'.repeat(32)}"}]`)],
+  ['a newer feature level', entry(`[{"type":"featureLevel","version":1,"level":3,"clusterId":"${'a'.repeat(32)}"}]`)],
   ['a newer format', entry('[]', 2)],
   ['one bad record among good ones', entry('[{"type":"nodeFenced","version":1,"nodeId":1},{"type":"x","version":1}]')],
 ])('R2: %s is a version failure', (_what, bytes) => {

@@ -20,7 +20,7 @@ import type {
 import type { TopicConfig } from './topic-config.ts';
 
 /** The newest feature level that this build understands. */
-export const featureLevelMax = 1;
+export const featureLevelMax = 2;
 
 /** The namespace of every name that does not say another one. */
 export const defaultNamespace = 'default';
@@ -77,6 +77,14 @@ export interface NodeDrainingRecord {
   readonly nodeId: NodeId;
 }
 
+/** Whether the node's disk hangs (`diskStallMs`). Registering anew ends it, too. */
+export interface NodeStalledRecord {
+  readonly type: 'nodeStalled';
+  readonly version: 1;
+  readonly nodeId: NodeId;
+  readonly stalled: boolean;
+}
+
 /** The partitions follow in the same entry, from 0 without a gap. */
 export interface TopicCreatedRecord {
   readonly type: 'topicCreated';
@@ -109,12 +117,13 @@ export interface Refilling {
 /** Absent fields keep their value. `leaderEpoch` grows exactly when the leader changes, `partitionEpoch` always by one. */
 export interface PartitionChangedRecord {
   readonly type: 'partitionChanged';
-  readonly version: 2;
+  readonly version: 3;
   readonly topicId: TopicId;
   readonly partition: PartitionIndex;
   readonly leader?: NodeId | null;
   readonly isr?: readonly NodeId[];
   readonly elr?: readonly NodeId[];
+  readonly lastKnownElr?: readonly NodeId[];
   readonly replicas?: readonly NodeId[];
   /** Members of `isr` that may have lost acked records; see `lossy` of `PartitionState`. */
   readonly lossy?: readonly NodeId[];
@@ -143,6 +152,7 @@ export type MetadataRecord =
   | NodeFencedRecord
   | NodeUnfencedRecord
   | NodeDrainingRecord
+  | NodeStalledRecord
   | TopicCreatedRecord
   | PartitionCreatedRecord
   | PartitionChangedRecord
@@ -167,9 +177,10 @@ const versions: Readonly<Record<MetadataRecord['type'], number>> = {
   nodeFenced: 1,
   nodeUnfenced: 1,
   nodeDraining: 1,
+  nodeStalled: 1,
   topicCreated: 3,
   partitionCreated: 1,
-  partitionChanged: 2,
+  partitionChanged: 3,
   topicDeleted: 1,
   producerIdsAllocated: 1,
 };

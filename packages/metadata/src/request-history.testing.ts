@@ -328,7 +328,7 @@ export const action: fc.Arbitrary<(cluster: Cluster) => void> = fc.oneof(
     weight: 1,
     arbitrary: id.map((node) => (cluster: Cluster) => {
       const epoch = cluster.image.node(node)?.brokerEpoch ?? brokerEpoch(0);
-      cluster.ask({ type: 'drainNode', nodeId: node, brokerEpoch: epoch });
+      cluster.ask({ type: 'drainNode', nodeId: node, brokerEpoch: epoch, partitionsMax: 100 });
     }),
   },
   {

@@ -9,6 +9,7 @@ import type {
   LeaderEpoch,
   LogIndex,
   NodeId,
+  Offset,
   PartitionEpoch,
   PartitionIndex,
   ProducerId,
@@ -79,11 +80,39 @@ export interface FenceEarlierLifeRequest {
   readonly node: NodeIdentity;
 }
 
-/** Controlled shutdown (D20): leaders move off, the node leaves the ISRs. May be repeated to see how many are left. */
+/** Controlled shutdown (D20): leaders move off, the node leaves the ISRs. To be repeated while it moves any. */
 export interface DrainNodeRequest {
   readonly type: 'drainNode';
   readonly nodeId: NodeId;
   readonly brokerEpoch: BrokerEpoch;
+  /** At most so many partitions change in one decision. */
+  readonly partitionsMax: number;
+}
+
+/** The disk of the node hangs, or does so no more. What it led moves, and it leaves the ISRs that it would hold up. */
+export interface StallNodeRequest {
+  readonly type: 'stallNode';
+  readonly nodeId: NodeId;
+  readonly brokerEpoch: BrokerEpoch;
+  readonly stalled: boolean;
+}
+
+/**
+ * Nobody is left who is known to be complete (D17b): the longest of the logs that were found leads, and what it lacks is
+ * lost. Errors: `UNKNOWN_TOPIC`, `UNKNOWN_PARTITION`.
+ */
+export interface RecoverPartitionRequest {
+  readonly type: 'recoverPartition';
+  readonly topicId: TopicId;
+  readonly partition: PartitionIndex;
+  readonly found: readonly FoundLog[];
+}
+
+/** The log of a replica as it is now, after what was damaged in it was cut. */
+export interface FoundLog extends NodeIdentity {
+  /** The leader epoch of its last batch; null when it holds none. */
+  readonly lastEpoch: LeaderEpoch | null;
+  readonly logEnd: Offset;
 }
 
 /** Errors: `TOPIC_EXISTS`, `INVALID_TOPIC`, `INVALID_CONFIG`, `NOT_ENOUGH_NODES`. */
@@ -163,12 +192,14 @@ export type MetadataRequest =
   | FenceNodesRequest
   | FenceEarlierLifeRequest
   | DrainNodeRequest
+  | StallNodeRequest
   | CreateTopicRequest
   | DeleteTopicRequest
   | AlterPartitionsRequest
   | ReportDamageRequest
   | AllocateProducerIdsRequest
-  | ElectPreferredRequest;
+  | ElectPreferredRequest
+  | RecoverPartitionRequest;
 
 /** A node in one of its lives. */
 export interface NodeIdentity {
@@ -212,11 +243,24 @@ export interface FenceNodesValue {
 }
 
 export interface DrainNodeValue {
-  /**
-   * Partitions that the node leads on because no other replica is in sync yet; those without another replica do not
-   * count. It may stop at 0, or when it gives up.
-   */
+  /** Partitions that the node leads on; those without another replica do not count. */
   readonly leading: number;
+  /** Partitions that this decision changed. At 0 nothing more can move now: it may stop if it leads nothing. */
+  readonly moved: number;
+}
+
+export interface StallNodeValue {
+  /** Partitions that the node leads on because no other replica can; those without another replica do not count. */
+  readonly leading: number;
+}
+
+export interface RecoverPartitionValue {
+  /** Null: nobody could be elected yet. */
+  readonly leader: NodeId | null;
+  /** The leader was elected for having the longest log that was found. */
+  readonly mayHaveLost: boolean;
+  /** Whose log must be found first. */
+  readonly missing: readonly NodeId[];
 }
 
 export interface CreateTopicValue {
@@ -264,12 +308,14 @@ export interface ResponseValues {
   readonly fenceNodes: FenceNodesValue;
   readonly fenceEarlierLife: FenceNodesValue;
   readonly drainNode: DrainNodeValue;
+  readonly stallNode: StallNodeValue;
   readonly createTopic: CreateTopicValue;
   readonly deleteTopic: DeleteTopicValue;
   readonly alterPartitions: AlterPartitionsValue;
   readonly reportDamage: ReportDamageValue;
   readonly allocateProducerIds: AllocateProducerIdsValue;
   readonly electPreferred: ElectPreferredValue;
+  readonly recoverPartition: RecoverPartitionValue;
 }
 
 /** The decision of a request of this type. */

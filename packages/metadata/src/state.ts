@@ -33,7 +33,9 @@ export interface NodeState {
   /** The newest broker epoch under which the node was unfenced, hence that its directory held durably. */
   readonly confirmedEpoch: BrokerEpoch | null;
   readonly state: NodePhase;
-  /** The index of the entry that put the node into this state. */
+  /** Its disk hangs: it is not elected and joins no ISR; it leads on only where nobody else can. */
+  readonly stalled: boolean;
+  /** The index of the entry that put the node into this state, `stalled` included. */
   readonly stateIndex: LogIndex;
 }
 
@@ -42,8 +44,12 @@ export interface PartitionState {
   readonly partition: PartitionIndex;
   /** In assignment order; the first is the preferred leader. */
   readonly replicas: readonly NodeId[];
+  /** Who counts for what is committed. May be empty. */
   readonly isr: readonly NodeId[];
+  /** Eligible leader replicas (D16): out of the ISR since it is below `minIsr`, and complete, since nothing commits there. */
   readonly elr: readonly NodeId[];
+  /** Who was in one of the two since the ISR is below `minIsr`, and may lack records now. */
+  readonly lastKnownElr: readonly NodeId[];
   /**
    * ISR members that may have lost acked records and stay members only because nobody else is left: they are never
    * elected. A member leaves it by leaving the ISR; while it stays the partition has no leader.

@@ -125,7 +125,7 @@ class Session {
           nodes: words.map((word) => ({ nodeId: nodeId(+word), brokerEpoch: this.#epochOf(+word, options) })),
         };
       case 'drain':
-        return { type: 'drainNode', ...node() };
+        return { type: 'drainNode', ...node(), partitionsMax: +(options.get('max') ?? 100) };
       case 'create':
         return this.#create(first, options);
       case 'delete':
