@@ -18,8 +18,7 @@ export class EventQueue {
   add(atUs: number, label: string, run: () => void): QueuedEvent {
     const event: QueuedEvent = { atUs, number: this.#added, label, run, cancelled: false };
     this.#added += 1;
-    this.#heap.push(event);
-    this.#siftUp(this.#heap.length - 1);
+    this.#siftUp(event, this.#heap.length);
     return event;
   }
 
@@ -29,46 +28,44 @@ export class EventQueue {
       const first = this.#heap[0];
       if (first === undefined) return undefined;
       const last = this.#heap.pop();
-      if (last !== undefined && this.#heap.length > 0) {
-        this.#heap[0] = last;
-        this.#siftDown();
-      }
+      if (last !== undefined && this.#heap.length > 0) this.#siftDown(last);
       if (!first.cancelled) return first;
     }
   }
 
-  #siftUp(from: number): void {
+  /** The hole at `from` moves up until the event fits. */
+  #siftUp(event: QueuedEvent, from: number): void {
+    const heap = this.#heap;
     let at = from;
     while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (!this.#swapIfBefore(at, parent)) return;
-      at = parent;
+      const above = (at - 1) >> 1;
+      const parent = heap[above];
+      if (parent === undefined || !isBefore(event, parent)) break;
+      heap[at] = parent;
+      at = above;
     }
+    heap[at] = event;
   }
 
-  #siftDown(): void {
+  /** The hole at the top moves down until the event fits. */
+  #siftDown(event: QueuedEvent): void {
+    const heap = this.#heap;
     let at = 0;
     for (;;) {
-      const left = 2 * at + 1;
-      const right = left + 1;
-      if (left >= this.#heap.length) return;
-      const smaller = right < this.#heap.length && isBefore(this.#heap[right], this.#heap[left]) ? right : left;
-      if (!this.#swapIfBefore(smaller, at)) return;
-      at = smaller;
+      let below = 2 * at + 1;
+      let child = heap[below];
+      const right = heap[below + 1];
+      if (child !== undefined && right !== undefined && isBefore(right, child)) {
+        below += 1;
+        child = right;
+      }
+      if (child === undefined || !isBefore(child, event)) break;
+      heap[at] = child;
+      at = below;
     }
-  }
-
-  #swapIfBefore(one: number, other: number): boolean {
-    const first = this.#heap[one];
-    const second = this.#heap[other];
-    if (first === undefined || second === undefined || !isBefore(first, second)) return false;
-    this.#heap[one] = second;
-    this.#heap[other] = first;
-    return true;
+    heap[at] = event;
   }
 }
 
-const isBefore = (one: QueuedEvent | undefined, other: QueuedEvent | undefined): boolean =>
-  one !== undefined &&
-  other !== undefined &&
-  (one.atUs < other.atUs || (one.atUs === other.atUs && one.number < other.number));
+const isBefore = (one: QueuedEvent, other: QueuedEvent): boolean =>
+  one.atUs < other.atUs || (one.atUs === other.atUs && one.number < other.number);

@@ -88,8 +88,9 @@ export class RaftInvariants {
     this.#lives.delete(member);
   }
 
-  afterEvent(members: readonly ObservedMember[]): void {
-    for (const member of members) this.#observe(member, members);
+  /** `changed`: those of whom anything may be new; `all`: with them whoever else is alive. */
+  afterEvent(changed: readonly ObservedMember[], all: () => readonly ObservedMember[] = () => changed): void {
+    for (const member of changed) this.#observe(member, all);
   }
 
   /** A granted vote left `voter`. */
@@ -106,7 +107,7 @@ export class RaftInvariants {
     this.#votedIn.set(voter, Math.max(term, this.#votedIn.get(voter) ?? 0));
   }
 
-  #observe(member: ObservedMember, all: readonly ObservedMember[]): void {
+  #observe(member: ObservedMember, all: () => readonly ObservedMember[]): void {
     const { raft } = member;
     if (!raft.votingAllowed) {
       const isExplained = member.isDamaged === true || !raft.isVoter;
@@ -288,7 +289,7 @@ export class RaftInvariants {
     });
   }
 
-  #onCommitted({ raft }: ObservedMember, life: Life, all: readonly ObservedMember[]): void {
+  #onCommitted({ raft }: ObservedMember, life: Life, all: () => readonly ObservedMember[]): void {
     const from = Math.max(life.commitIndex, raft.firstIndex - 1) + 1;
     for (let index = from; index <= raft.commitIndex; index += 1) {
       const entry = raft.entryAt(logIndex(index));
@@ -309,7 +310,7 @@ export class RaftInvariants {
     );
   }
 
-  #firstKnown(raft: Raft, entry: Entry, all: readonly ObservedMember[]): void {
+  #firstKnown(raft: Raft, entry: Entry, all: () => readonly ObservedMember[]): void {
     // Nobody was seen to commit what lies between: it came in a snapshot, whose maker is dead.
     while (this.#committed.length < entry.index - 1)
       this.#committed.push({ term: 0, inTerm: raft.term, payload: undefined });
@@ -318,10 +319,11 @@ export class RaftInvariants {
   }
 
   /** V6. A dead member's disk holds what it held when it was last seen. */
-  #assertOnQuorum(raft: Raft, entry: Entry, all: readonly ObservedMember[]): void {
+  #assertOnQuorum(raft: Raft, entry: Entry, all: () => readonly ObservedMember[]): void {
     const { voters } = raft;
+    const members = all();
     const having = voters.filter((voter) => {
-      const live = all.find((other) => other.raft.self === voter)?.raft;
+      const live = members.find((other) => other.raft.self === voter)?.raft;
       if (live === undefined) return (this.#durable.get(voter) ?? 0) >= entry.index;
       return live.durableIndex >= entry.index && holds(live, entry.index, entry.term);
     });

@@ -278,16 +278,22 @@ class Run {
 
   #afterEvent(): void {
     this.#noteStanding();
+    const touched = this.#cluster.takeTouched();
+    if (touched.size > 0)
+      this.#invariants.afterEvent(this.#membersOf(touched), () => this.#membersOf(this.#cluster.ids));
+    this.#assertNoneBroken();
+  }
+
+  #membersOf(ids: Iterable<number>): readonly ObservedMember[] {
     const members: ObservedMember[] = [];
-    for (const node of this.#cluster.ids) {
+    for (const node of ids) {
       const seen = this.#cluster.inspect(node);
       if (seen?.raft === undefined) continue;
       const { raft, image } = seen;
       const isDamaged = this.#driver.damaged.has(node);
       members.push({ node, raft, appliedIndex: image.appliedIndex, digest: () => imageDigest(image), isDamaged });
     }
-    this.#invariants.afterEvent(members);
-    this.#assertNoneBroken();
+    return members;
   }
 
   /** A node stops itself when its disk fails; one that finds itself in a state that cannot be is a violation. */

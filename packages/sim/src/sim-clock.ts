@@ -55,12 +55,15 @@ interface Held {
 export class ProcessGate {
   readonly #simulation: Simulation;
   readonly #owner: string;
+  readonly #onRun: () => void;
   #held: Held[] | undefined;
   #alive = true;
 
-  constructor(simulation: Simulation, owner: string) {
+  /** `onRun`: before anything that the process does. */
+  constructor(simulation: Simulation, owner: string, onRun: () => void = () => undefined) {
     this.#simulation = simulation;
     this.#owner = owner;
+    this.#onRun = onRun;
   }
 
   get isAlive(): boolean {
@@ -97,8 +100,12 @@ export class ProcessGate {
   }
 
   #take(held: Held): void {
-    if (this.#held === undefined) held.run();
-    else this.#held.push(held);
+    if (this.#held !== undefined) {
+      this.#held.push(held);
+      return;
+    }
+    this.#onRun();
+    held.run();
   }
 
   #release(held: readonly Held[]): void {

@@ -74,6 +74,10 @@ export class SimCluster {
   onVote: (id: number, vote: GivenVote) => void = () => undefined;
   readonly #machines: readonly Machine[];
   readonly #byName = new Map<string, Machine>();
+  /** Of events, by who sends and who receives. */
+  readonly #labels = new Map<string, Map<string, string>>();
+  /** Nodes that may have changed since they were last asked for. */
+  #touched = new Set<number>();
   readonly #settingsOf: (id: number) => Settings;
   readonly #voters: readonly number[];
 
@@ -96,7 +100,7 @@ export class SimCluster {
         const { from, to } = link;
         for (const chunk of bytes) simulation.note(crc32(chunk));
         const delayUs = this.conditions.delayUs(link, simulation.nowMs, messageBytes(bytes));
-        simulation.schedule(delayUs, `${from}>${to}`, () => {
+        simulation.schedule(delayUs, this.#labelOf(from, to), () => {
           const gate = link.kernel === true ? undefined : this.#machineNamed(to)?.process?.gate;
           if (gate === undefined) deliver();
           else gate.passOrAtDeath(deliver);
@@ -200,6 +204,13 @@ export class SimCluster {
     return this.#at(id).name;
   }
 
+  /** Nodes of whose processes anything ran since this was last asked: what the others know is as it was. */
+  takeTouched(): ReadonlySet<number> {
+    const touched = this.#touched;
+    if (touched.size > 0) this.#touched = new Set();
+    return touched;
+  }
+
   /** Undefined while it does not run. */
   inspect(id: number): NodeInspection | undefined {
     return this.#at(id).process?.node.inspect();
@@ -216,6 +227,7 @@ export class SimCluster {
   node(id: number): Node {
     const { process } = this.#at(id);
     if (process === undefined) throw new Error(`node ${id} is not running`);
+    this.#touched.add(id);
     return process.node;
   }
 
@@ -260,6 +272,14 @@ export class SimCluster {
     return machine;
   }
 
+  #labelOf(from: string, to: string): string {
+    let labels = this.#labels.get(from);
+    if (labels === undefined) this.#labels.set(from, (labels = new Map()));
+    let label = labels.get(to);
+    if (label === undefined) labels.set(to, (label = `${from}>${to}`));
+    return label;
+  }
+
   #machineNamed(name: string): Machine | undefined {
     return this.#byName.get(name);
   }
@@ -292,7 +312,8 @@ export class SimCluster {
 
   #startProcess(machine: Machine): Promise<void> {
     machine.lives += 1;
-    const gate = new ProcessGate(this.simulation, machine.name);
+    this.#touched.add(machine.id);
+    const gate = new ProcessGate(this.simulation, machine.name, () => this.#touched.add(machine.id));
     const clock = new SimClock(this.simulation, machine.name, { time: machine.time, gate });
     this.network.powerOn(machine.name);
     const halt: Halt = {
