@@ -274,7 +274,7 @@ export class SimCluster {
 
   #labelOf(from: string, to: string): string {
     let labels = this.#labels.get(from);
-    if (labels === undefined) this.#labels.set(from, (labels = new Map()));
+    if (labels === undefined) this.#labels.set(from, (labels = new Map<string, string>()));
     let label = labels.get(to);
     if (label === undefined) labels.set(to, (label = `${from}>${to}`));
     return label;
