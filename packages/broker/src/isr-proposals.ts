@@ -4,7 +4,7 @@
  * replica decides whether to propose again. One that proposes again before that has given up what waits: the controller
  * would refuse the later one of two in a request, and nothing would ever tell the replica that it may propose.
  */
-import { isErrorCode, nodeId, partitionEpoch, SluiceError, toSluiceError } from '@sluice/base';
+import { isErrorCode, leaderEpoch, nodeId, partitionEpoch, SluiceError, toSluiceError } from '@sluice/base';
 import type { Clock, ErrorCode } from '@sluice/base';
 import type { IsrChangeOutcome, IsrProposal } from '@sluice/partition';
 import { decodeError, identityMessage, methods } from '@sluice/wire';
@@ -91,6 +91,7 @@ function outcomeOf(result: PartitionAlterationResult): IsrChangeOutcome {
   }
   return {
     kind: 'applied',
+    leaderEpoch: leaderEpoch(result.leaderEpoch),
     partitionEpoch: partitionEpoch(result.partitionEpoch),
     isr: result.isr.map((id) => nodeId(id)),
   };

@@ -67,6 +67,7 @@ const assignedTo = (leader: number, epoch: number) => ({
   partitionEpoch: partitionEpoch(epoch),
   replicas: [1, 2].map((node) => ({ nodeId: nodeId(node), brokerEpoch: brokerEpoch(5), eligible: true })),
   isr: [nodeId(1)],
+  elr: [],
   durability: 'fsync' as const,
   minIsr: 1,
   selfBrokerEpoch: brokerEpoch(5),

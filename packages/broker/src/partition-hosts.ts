@@ -116,6 +116,7 @@ export class PartitionHosts {
         return { nodeId, brokerEpoch: node?.brokerEpoch, eligible: node?.state === 'up' };
       }),
       isr: state.isr,
+      elr: state.elr,
       minIsr: topic.config.minIsr,
       durability: topic.config.durability,
       selfBrokerEpoch: epoch,

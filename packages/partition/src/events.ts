@@ -90,6 +90,8 @@ export interface AssignedEvent {
   /** In assignment order, this node among them. */
   readonly replicas: readonly AssignedReplica[];
   readonly isr: readonly NodeId[];
+  /** Who left the ISR below `minIsr`, and holds all that is committed (D16). Nobody while the ISR has `minIsr` members. */
+  readonly elr: readonly NodeId[];
   readonly minIsr: number;
   /** Of the topic; the same for all replicas and for ever, as long as topics cannot be altered. */
   readonly durability: Durability;
@@ -203,7 +205,13 @@ export interface IsrChangeResultEvent {
 }
 
 export type IsrChangeOutcome =
-  | { readonly kind: 'applied'; readonly partitionEpoch: PartitionEpoch; readonly isr: readonly NodeId[] }
+  | {
+      readonly kind: 'applied';
+      /** After the change: another one than that of the proposal when leadership moved with it. */
+      readonly leaderEpoch: LeaderEpoch;
+      readonly partitionEpoch: PartitionEpoch;
+      readonly isr: readonly NodeId[];
+    }
   /** A code of the error table; TIMEOUT, UNREACHABLE and CONNECTION_LOST when no answer came. */
   | { readonly kind: 'failed'; readonly error: ErrorCode };
 

@@ -21,6 +21,7 @@ function leaderOf(isr: readonly number[], durability: Durability = 'fsync'): Par
     partitionEpoch: partitionEpoch(1),
     replicas: [1, 2, 3].map((id) => ({ nodeId: nodeId(id), brokerEpoch: life, eligible: isr.includes(id) })),
     isr: isr.map(nodeId),
+    elr: [],
     minIsr: 2,
     durability,
     selfBrokerEpoch: life,

@@ -11,6 +11,12 @@ import type { FollowerProgressState, LeaderRole, PendingIsrChange, ReplicaState 
 export const inMaximalIsr = (state: ReplicaState, leader: LeaderRole, nodeId: NodeId): boolean =>
   assignmentOf(state).isr.includes(nodeId) || (leader.pendingIsr?.isr.includes(nodeId) ?? false);
 
+/** Everybody who counts for the high watermark, in assignment order. */
+export const maximalIsr = (state: ReplicaState, leader: LeaderRole): readonly NodeId[] =>
+  assignmentOf(state)
+    .replicas.map((replica) => replica.nodeId)
+    .filter((nodeId) => inMaximalIsr(state, leader, nodeId));
+
 /** The conditions of D9 that are not about offsets; the same broker epoch keeps out an earlier life of the node. */
 export const mayJoin = (replica: AssignedReplica, follower: FollowerProgressState): boolean =>
   follower.streaming && replica.eligible && replica.brokerEpoch === follower.brokerEpoch;
@@ -74,15 +80,13 @@ export function onIsrChangeResult(
     fx.dropped('isrChangeResult', 'no such proposal');
     return 'unchanged';
   }
-  if (outcome.kind === 'applied') {
-    const assignment = assignmentOf(state);
-    // Metadata that came first has ended the proposal already, so the answer is newer than what is known.
-    state.assignment = { ...assignment, isr: outcome.isr, partitionEpoch: outcome.partitionEpoch };
+  if (outcome.kind === 'applied' && outcome.leaderEpoch === leader.epoch) {
+    adopt(state, outcome, fx);
     leader.pendingIsr = undefined;
-    fx.note({ kind: 'isr', isr: outcome.isr, partitionEpoch: outcome.partitionEpoch });
     return 'applied';
   }
-  const verdict = verdictOn(outcome);
+  // Leadership moved with the change: what follows from it is for the next leader, and metadata says so.
+  const verdict = outcome.kind === 'applied' ? 'awaitingMetadata' : verdictOn(outcome);
   if (verdict === 'rolledBack') {
     leader.pendingIsr = undefined;
     leader.expandNotBeforeMs = state.nowMs + state.config.replicaLagMsMax / 2;
@@ -91,6 +95,20 @@ export function onIsrChangeResult(
   }
   fx.note({ kind: 'isrProposalEnded', outcome: verdict });
   return 'unchanged';
+}
+
+/** Metadata that came first has ended the proposal already, so the answer is newer than what is known. */
+function adopt(
+  state: ReplicaState,
+  { isr, partitionEpoch }: IsrChangeOutcome & { kind: 'applied' },
+  fx: EffectsDraft,
+): void {
+  const assignment = assignmentOf(state);
+  // As the controller does (D16).
+  const left = [...assignment.elr, ...assignment.isr].filter((nodeId) => !isr.includes(nodeId));
+  const elr = isr.length < assignment.minIsr ? left : [];
+  state.assignment = { ...assignment, isr, elr, partitionEpoch };
+  fx.note({ kind: 'isr', isr, partitionEpoch });
 }
 
 /**

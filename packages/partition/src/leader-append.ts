@@ -5,7 +5,7 @@ import { ackAppended } from './ack-end.ts';
 import type { EffectsDraft } from './effects-draft.ts';
 import type { AppendEvent, ProducerBatch } from './events.ts';
 import { onLeaderAck } from './high-watermark.ts';
-import { inMaximalIsr } from './isr.ts';
+import { maximalIsr } from './isr.ts';
 import { assignmentOf } from './replica-state.ts';
 import type { LeaderRole, ReplicaState } from './replica-state.ts';
 
@@ -78,8 +78,7 @@ function awaitAck(
 }
 
 function maximalIsrBelowMin(state: ReplicaState, leader: LeaderRole): boolean {
-  const { replicas, minIsr } = assignmentOf(state);
-  return replicas.filter((replica) => inMaximalIsr(state, leader, replica.nodeId)).length < minIsr;
+  return maximalIsr(state, leader).length < assignmentOf(state).minIsr;
 }
 
 /** D2: the ISR fell below the minimum while requests wait. They may still be committed, so the answer is indefinite. */

@@ -10,12 +10,24 @@ import { assignmentOf, smaller } from './replica-state.ts';
 import type { FollowerProgressState, LeaderRole, ReplicaState } from './replica-state.ts';
 import { maybeAnswerTrims } from './trim.ts';
 
-/** The checks are in the order of §2.2; a position that is not on this log changes no follower state but its session. */
 export function onFollowerPosition(state: ReplicaState, event: FollowerPositionEvent, fx: EffectsDraft): void {
+  const { assignment, earlyPositions } = state;
+  if (!earlyPositions.replace(event)) return fx.dropped('followerPosition', 'an older session');
+  // §2.2 would answer UNKNOWN_LEADER_EPOCH.
+  if (assignment === undefined || event.leaderEpoch > assignment.leaderEpoch) earlyPositions.keep(event);
+  else judge(state, event, fx);
+}
+
+/** Metadata has come: what waited for it is answered, by whatever this replica is now. */
+export function judgeEarlyPositions(state: ReplicaState, fx: EffectsDraft): void {
+  for (const event of state.earlyPositions.take(assignmentOf(state).leaderEpoch)) judge(state, event, fx);
+}
+
+/** The checks are in the order of §2.2; a position that is not on this log changes no follower state but its session. */
+function judge(state: ReplicaState, event: FollowerPositionEvent, fx: EffectsDraft): void {
   const leader = state.role;
   if (leader.kind !== 'leader') return refuse(state, event, 'NOT_LEADER', fx);
   if (event.leaderEpoch < leader.epoch) return refuse(state, event, 'FENCED_LEADER_EPOCH', fx);
-  if (event.leaderEpoch > leader.epoch) return refuse(state, event, 'UNKNOWN_LEADER_EPOCH', fx);
   const replica = assignmentOf(state).replicas.find((one) => one.nodeId === event.replica);
   if (replica === undefined || event.replica === state.self) return refuse(state, event, 'UNKNOWN_LEADER_EPOCH', fx);
   if (event.brokerEpoch < (replica.brokerEpoch ?? 0)) return refuse(state, event, 'STALE_BROKER_EPOCH', fx);
@@ -32,7 +44,7 @@ export function onFollowerPosition(state: ReplicaState, event: FollowerPositionE
     const isUnknown = event.fetchOffset === state.logStart && event.lastEpoch < (state.epochs.oldest ?? 0);
     if (isUnknown) return refuse(state, event, 'OFFSET_OUT_OF_RANGE', fx);
     const here = state.epochs.endOffsetFor(event.lastEpoch, state.logEnd);
-    if (here === undefined) return refuse(state, event, 'UNKNOWN_LEADER_EPOCH', fx);
+    if (here === undefined) return refuse(state, event, 'OFFSET_OUT_OF_RANGE', fx);
     if (here.epoch < event.lastEpoch || here.endOffset < event.fetchOffset) {
       fx.note({
         kind: 'diverged',
@@ -77,6 +89,7 @@ export function onFollowerAck(state: ReplicaState, event: FollowerAckEvent, fx: 
 
 /** What it acked stays true; that it is gone shows in its lag. */
 export function onFollowerGone(state: ReplicaState, event: FollowerGoneEvent, fx: EffectsDraft): void {
+  state.earlyPositions.forget(event);
   const leader = state.role;
   if (leader.kind !== 'leader') return;
   const follower = leader.followers.get(event.replica);

@@ -7,6 +7,7 @@ import { cutDamaged, statePosition } from './follower.ts';
 import { maybeAdvanceHighWatermark } from './high-watermark.ts';
 import { maybeExpandAny } from './isr.ts';
 import { failWaitingBelowMinIsr } from './leader-append.ts';
+import { judgeEarlyPositions } from './leader-replication.ts';
 import type { Assignment, LeaderRole, ReplicaState } from './replica-state.ts';
 import { maybeAnswerTrims } from './trim.ts';
 import { WaitingReplies } from './waiting-replies.ts';
@@ -24,11 +25,25 @@ export function onAssigned(state: ReplicaState, event: AssignedEvent, fx: Effect
     'a leader epoch has one leader',
     { leaderEpoch: event.leaderEpoch, leader: event.leader, known: known?.leader },
   );
-  const { leader, leaderEpoch, partitionEpoch, replicas, isr, minIsr, durability, selfBrokerEpoch } = event;
-  state.assignment = { leader, leaderEpoch, partitionEpoch, replicas, isr, minIsr, durability, selfBrokerEpoch };
+  const { leader, leaderEpoch, partitionEpoch, replicas, isr, elr, minIsr, durability, selfBrokerEpoch } = event;
+  invariant(isr.length < minIsr || elr.length === 0, 'D16: nobody is eligible beside an ISR of minIsr members', {
+    isr,
+    elr,
+    minIsr,
+  });
+  state.assignment = { leader, leaderEpoch, partitionEpoch, replicas, isr, elr, minIsr, durability, selfBrokerEpoch };
   if (known === undefined || partitionEpoch > known.partitionEpoch) fx.note({ kind: 'isr', isr, partitionEpoch });
+  if (state.role.kind !== 'failed') takeRole(state, { event, known }, fx);
+  judgeEarlyPositions(state, fx);
+}
+
+function takeRole(
+  state: ReplicaState,
+  { event, known }: { readonly event: AssignedEvent; readonly known: Assignment | undefined },
+  fx: EffectsDraft,
+): void {
   const { role } = state;
-  if (role.kind === 'failed') return;
+  const { leaderEpoch } = event;
   const next = roleIn(state, event);
   const same = role.kind === next && (role.kind === 'idle' || role.epoch === leaderEpoch);
   if (!same && role.kind === 'leader') leaveLeadership(state, role, fx);

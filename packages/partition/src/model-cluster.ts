@@ -428,6 +428,7 @@ export class ModelCluster {
   #step(node: ModelNode, event: PartitionEvent, bytes: readonly ModelBatch[] = []): void {
     const { replica } = node;
     if (replica === undefined) return;
+    if (event.kind === 'followerPosition' && event.leaderEpoch > (replica.leaderEpoch ?? 0)) this.#count('early');
     const before = replica.highWatermark;
     const fx = replica.step(event);
     this.#carryOut(node, event, { fx, bytes, generation: replica.generation });

@@ -9,6 +9,7 @@ export interface ModelMetadata {
   readonly leaderEpoch: LeaderEpoch;
   readonly partitionEpoch: PartitionEpoch;
   readonly isr: readonly NodeId[];
+  readonly elr: readonly NodeId[];
   readonly replicas: readonly AssignedReplica[];
 }
 
@@ -37,6 +38,7 @@ export class ModelController {
       leaderEpoch: this.#leaderEpoch,
       partitionEpoch: this.#partitionEpoch,
       isr: this.#isr,
+      elr: [],
       replicas: [...this.#nodes].map(([nodeId, node]) => ({
         nodeId,
         brokerEpoch: node.brokerEpoch,
@@ -115,7 +117,12 @@ export class ModelController {
     this.#refilling = new Map([...this.#refilling].filter(([id]) => !this.#isr.includes(id)));
     this.#partitionEpoch = nextPartitionEpoch(this.#partitionEpoch);
     this.#onChange(this.metadata);
-    return { kind: 'applied', partitionEpoch: this.#partitionEpoch, isr: this.#isr };
+    return {
+      kind: 'applied',
+      leaderEpoch: this.#leaderEpoch,
+      partitionEpoch: this.#partitionEpoch,
+      isr: this.#isr,
+    };
   }
 
   /** The last member stays: nobody else is known to be complete. */

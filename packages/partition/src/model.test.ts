@@ -32,7 +32,18 @@ function runAll(options: ModelOptions): Runs {
 /** What happened too seldom: a run without its faults would prove nothing. */
 function tooSeldom({ seen }: Runs, ...more: readonly string[]): readonly string[] {
   if (seeds.length < 100) return [];
-  const faults = ['crash', 'damage', 'wipe', 'elected', 'truncated', 'restarted', 'diverged', 'reload', 'dropped'];
+  const faults = [
+    'crash',
+    'damage',
+    'wipe',
+    'elected',
+    'truncated',
+    'restarted',
+    'diverged',
+    'reload',
+    'dropped',
+    'early',
+  ];
   const trims = ['trim answered', 'trim TIMEOUT', 'trim LEADERSHIP_LOST', 'trim NOT_ENOUGH_REPLICAS'];
   const answers = [...trims, 'LEADERSHIP_LOST', 'NOT_ENOUGH_REPLICAS', 'OUT_OF_ORDER_SEQUENCE', 'TIMEOUT'];
   return [...faults, ...answers, ...more].filter((what) => (seen.get(what) ?? 0) <= 10);

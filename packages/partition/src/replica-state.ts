@@ -11,6 +11,7 @@ import { invariant } from '@sluice/base';
 import type { BrokerEpoch, Durability, LeaderEpoch, NodeId, Offset, PartitionEpoch, SessionNumber } from '@sluice/base';
 import type { CaughtUpMarks } from './caught-up-marks.ts';
 import type { PartitionConfig, ReplicaLiveness } from './config.ts';
+import type { EarlyPositions } from './early-positions.ts';
 import type { IsrMember } from './effects.ts';
 import type { EpochCache } from './epoch-cache.ts';
 import type { AssignedReplica } from './events.ts';
@@ -29,6 +30,7 @@ export interface Assignment {
   readonly partitionEpoch: PartitionEpoch;
   /** Committed by the controller. */
   readonly isr: readonly NodeId[];
+  readonly elr: readonly NodeId[];
 }
 
 /** What a leader knows of one follower, since the leader epoch began. */
@@ -109,6 +111,7 @@ export interface ReplicaState {
   readonly producers: ProducerStates;
   readonly holders: Map<string, Offset>;
   readonly unsynced: Unsynced;
+  readonly earlyPositions: EarlyPositions;
   logStart: Offset;
   logEnd: Offset;
   durableStart: Offset;

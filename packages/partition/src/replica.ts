@@ -8,13 +8,14 @@ import { invariant, sessionNumber, unreachable } from '@sluice/base';
 import type { BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset, PartitionEpoch } from '@sluice/base';
 import { ackDurable } from './ack-end.ts';
 import type { PartitionConfig, ReplicaLiveness } from './config.ts';
+import { EarlyPositions } from './early-positions.ts';
 import { EffectsDraft } from './effects-draft.ts';
 import type { PartitionEffects, PartitionRole } from './effects.ts';
 import { EpochCache } from './epoch-cache.ts';
 import type { DurableEvent, LoadedLog, PartitionEvent, ProducersReloadedEvent, TickEvent } from './events.ts';
 import { onDiverged, onPositionRefused, onPushed, sendAck, statePosition } from './follower.ts';
 import { knowsCommittedEnd, maybeAdvanceHighWatermark, onLeaderAck } from './high-watermark.ts';
-import { lagMs, maybeExpandAny, maybeRetryProposal, maybeShrink, onIsrChangeResult } from './isr.ts';
+import { lagMs, maximalIsr, maybeExpandAny, maybeRetryProposal, maybeShrink, onIsrChangeResult } from './isr.ts';
 import { enoughReplicas, expireWaiting, onAppend } from './leader-append.ts';
 import { onFollowerAck, onFollowerGone, onFollowerPosition } from './leader-replication.ts';
 import { onAssigned, onMetadataAtLeader } from './leadership.ts';
@@ -59,6 +60,7 @@ export class PartitionReplica {
       producers,
       holders: new Map(),
       unsynced: new Unsynced(),
+      earlyPositions: new EarlyPositions(),
       logStart: loaded.logStart,
       logEnd: loaded.logEnd,
       durableStart: loaded.logStart,
@@ -144,6 +146,17 @@ export class PartitionReplica {
   /** As committed by the controller. */
   get isr(): readonly NodeId[] {
     return this.#state.assignment?.isr ?? [];
+  }
+
+  /** Who left the ISR below `minIsr` and may still lead, as committed by the controller. */
+  get elr(): readonly NodeId[] {
+    return this.#state.assignment?.elr ?? [];
+  }
+
+  /** At a leader: who counts for the high watermark, the members of a proposed ISR among them. Empty elsewhere. */
+  get maximalIsr(): readonly NodeId[] {
+    const { role } = this.#state;
+    return role.kind === 'leader' ? maximalIsr(this.#state, role) : [];
   }
 
   get logStart(): Offset {

@@ -148,7 +148,12 @@ function eventOf(name: string, args: Arguments): PartitionEvent {
     case 'result': {
       const outcome = args.has('error')
         ? { kind: 'failed' as const, error: args.error('error') }
-        : { kind: 'applied' as const, partitionEpoch: partitionEpoch(args.number('now')), isr: args.nodes('isr') };
+        : {
+            kind: 'applied' as const,
+            leaderEpoch: leaderEpoch(args.number('led', leadership)),
+            partitionEpoch: partitionEpoch(args.number('now')),
+            isr: args.nodes('isr'),
+          };
       const asked = { leaderEpoch: leadership, partitionEpoch: partitionEpoch(args.number('pe')) };
       return { kind: 'isrChangeResult', ...asked, outcome, nowMs };
     }
@@ -217,6 +222,7 @@ function assigned(args: Arguments, nowMs: number): PartitionEvent {
         eligible: !out.includes(String(at + 1)),
       })),
     isr: args.nodes('isr'),
+    elr: args.nodes('elr'),
     minIsr: args.number('min', 2),
     durability: args.text('durability', 'fsync') as Durability,
     selfBrokerEpoch: brokerEpoch(args.number('life', 10)),
@@ -273,6 +279,13 @@ function describeEffects(fx: PartitionEffects): string {
 
 const describeReplica = (replica: PartitionReplica): string =>
   `${replica.role} log=${replica.logStart}..${replica.logEnd} durable=${replica.durableEnd} ` +
-  `hw=${replica.highWatermark} isr=${replica.isr.join(',')} parked=${replica.parkedCount}`;
+  `hw=${replica.highWatermark} ${describeMembers(replica)} parked=${replica.parkedCount}`;
+
+/** The ELR, and the maximal ISR where it is more than the ISR, only when there is something to see. */
+function describeMembers({ isr, elr, maximalIsr }: PartitionReplica): string {
+  const eligible = elr.length > 0 ? ` elr=${elr.join(',')}` : '';
+  const counted = maximalIsr.length > isr.length ? ` counted=${maximalIsr.join(',')}` : '';
+  return `isr=${isr.join(',')}${eligible}${counted}`;
+}
 
 const bare = (value: unknown): string => JSON.stringify(value).replaceAll('"', '').replaceAll(',', ' ');
