@@ -26,6 +26,8 @@ const phrases: Readonly<Record<string, string>> = {
   'torn group cut from the journal': 'tornGroups',
   'last stop was not in order': 'uncleanStarts',
   'this directory may have lost votes and does not vote': 'nonVotingStarts',
+  'data directory is an older copy of itself and votes no more': 'olderCopiesFound',
+  'another node refuses this one': 'copiesRefused',
   'nodes fenced': 'fenced',
   'log cut to match its leader': 'logTruncations',
 };
@@ -45,6 +47,8 @@ export const requiredCoverage: readonly string[] = [
   'unsyncedLosses',
   'tornGroups',
   'halts',
+  'olderCopiesFound',
+  'copiesRefused',
   'voterChanges',
   'requestsInDoubt',
   'recordsAcked',

@@ -45,8 +45,8 @@ test.each([1, 2, 3])(
     await cluster.start(...all);
     await simulation.until('all nodes ready', 30_000, () => cluster.isReady(...all));
     cluster.kill(2, 'everything');
-    const files = await directoryOf(cluster, 2);
-    await putDirectory(cluster, 4, files);
+    const files = directoryOf(cluster, 2);
+    putDirectory(cluster, 4, files);
     await cluster.start(2);
     await simulation.until('the original is back', 30_000, () => cluster.isReady(...all));
     await cluster.start(4);
@@ -82,12 +82,12 @@ test.each([1, 2, 3])(
     const { simulation } = cluster;
     await cluster.start();
     await simulation.until('all nodes ready', 30_000, () => cluster.isReady());
-    const files = await directoryOf(cluster, 2);
+    const files = directoryOf(cluster, 2);
     const { admin } = simClient(cluster, 'admin');
     await simulation.settle('a change', 10_000, admin.createTopic({ name: 'later', partitions: 3, replication: 3 }));
     await simulation.until('all have it', 10_000, () => cluster.isWhole());
     cluster.kill(2);
-    await putDirectory(cluster, 2, files);
+    putDirectory(cluster, 2, files);
     await cluster.start(2);
     await simulation.until('it says so', 20_000, () => said(cluster, 'node2', older).length > 0);
     await simulation.until('it follows', 30_000, () => cluster.isReady() && cluster.isWhole());
@@ -120,8 +120,8 @@ test.each([
   await simulation.until('all nodes ready', 30_000, () => cluster.isReady());
   // Nobody is left who remembers what it has promised.
   for (const id of cluster.ids) cluster.kill(id);
-  const files = await directoryOf(cluster, 2);
-  await putDirectory(cluster, 2, new Map([...files].filter(([name]) => name === 'identity')));
+  const files = directoryOf(cluster, 2);
+  putDirectory(cluster, 2, new Map([...files].filter(([name]) => name === 'identity')));
   const votes = (): unknown => cluster.node(2).figures().sluice_controller_voter;
   await cluster.start();
   await simulation.until('it follows', 30_000, () => cluster.isReady());

@@ -64,6 +64,7 @@ export interface SeedRun {
 
 /** Ample: an election, a session and every back-off many times over. */
 const livenessMs = 120_000;
+const topic = 'orders';
 const partitions = 3;
 const notedEvery = 64;
 /** Little: one of three brokers and a single voter may be what a seed has for long. */
@@ -122,6 +123,8 @@ class Run {
     this.#driver = new FaultDriver({
       cluster: this.#cluster,
       random: simulation.random.fork('faults'),
+      topic,
+      onRolledBack: (member) => this.#invariants.forgive(member),
       onFault: (kind, text) => {
         this.timeline.add(simulation.nowMs, 'FAULT', `${kind} ${text}`);
         this.#recorder.fault(kind, text);
@@ -140,10 +143,10 @@ class Run {
     await simulation.settle(
       'first topic',
       30_000,
-      client.admin.createTopic({ name: 'orders', partitions, replication: Math.min(3, brokers.length) }),
+      client.admin.createTopic({ name: topic, partitions, replication: Math.min(3, brokers.length) }),
     );
     this.#records = new RecordClients(cluster, this.#recorder, {
-      topic: 'orders',
+      topic,
       partitions,
       producers: 1,
       consumers: 1,
@@ -279,8 +282,10 @@ class Run {
   #afterEvent(): void {
     this.#noteStanding();
     const touched = this.#cluster.takeTouched();
-    if (touched.size > 0)
+    if (touched.size > 0) {
       this.#invariants.afterEvent(this.#membersOf(touched), () => this.#membersOf(this.#cluster.ids));
+      this.#assertTwinsFollow(touched);
+    }
     this.#assertNoneBroken();
   }
 
@@ -294,6 +299,14 @@ class Run {
       members.push({ node, raft, appliedIndex: image.appliedIndex, digest: () => imageDigest(image), isDamaged });
     }
     return members;
+  }
+
+  /** A member is the process at its address (N6): another one with a copy of its directory leads nothing. */
+  #assertTwinsFollow(touched: Iterable<number>): void {
+    for (const node of touched) {
+      const isLeader = this.#cluster.inspectTwin(node)?.raft?.isLeader === true;
+      mustHold(!isLeader, 'one-process-a-member', 'a copy of a directory leads the controller', { node });
+    }
   }
 
   /** A node stops itself when its disk fails; one that finds itself in a state that cannot be is a violation. */
@@ -346,8 +359,8 @@ class Run {
   #isWhole(): boolean {
     const present = this.#present;
     return present.every((id) => {
-      const topic = this.#cluster.inspect(id)?.image.topicNamed('default', 'orders');
-      return topic?.partitions.every(
+      const orders = this.#cluster.inspect(id)?.image.topicNamed('default', topic);
+      return orders?.partitions.every(
         ({ leader, isr, replicas }) =>
           leader !== null && replicas.every((each) => isr.includes(each) === present.includes(each)),
       );

@@ -4,7 +4,7 @@
  */
 import { SeededRandom } from '@sluice/base';
 import type { Random } from '@sluice/base';
-import type { Fault } from './faults/fault.ts';
+import { damagingKinds, type Fault } from './faults/fault.ts';
 import { drawFaults } from './faults/swarm.ts';
 
 export type Role = 'controller' | 'broker';
@@ -45,7 +45,7 @@ export function drawScenario(seed: number): Scenario {
   const shape = drawShape(random.fork('shape'));
   const size = random.fork('size');
   const safetyMs = 6000 + size.below(8000);
-  const count = faultsMin + 4 + size.below(30);
+  const count = faultsMin + 8 + size.below(30);
   const targets = targetsOf(shape, random.fork('targets'));
   const faults = drawFaults(random.fork('faults'), { targets, forMs: safetyMs, count });
   const load = random.fork('load');
@@ -68,8 +68,7 @@ export function drawScenario(seed: number): Scenario {
 /** One node, where no disk is lost beside it: both would be more than `minIsr` 2 promises to survive. */
 function drawAbsent(random: Random, { roles, voters }: Shape, faults: readonly Fault[]): readonly number[] {
   const brokers = roles.filter((each) => each.includes('broker')).length;
-  const isSpared =
-    voters.length < 3 || brokers < 3 || faults.some(({ kind }) => kind === 'wipe' || kind === 'bit-flip');
+  const isSpared = voters.length < 3 || brokers < 3 || faults.some(({ kind }) => damagingKinds.has(kind));
   return isSpared || random.below(2) === 0 ? [] : [1 + random.below(roles.length)];
 }
 
@@ -112,5 +111,10 @@ function targetsOf({ roles, voters }: Shape, random: Random) {
   const [only] = voters;
   const losable = voters.length === 1 ? nodes.filter((node) => node !== only) : nodes;
   const expendable = losable[random.below(losable.length)];
-  return { nodes, expendable: expendable === undefined ? [] : [expendable] };
+  // Without damage a machine may be gone in the end, and each of the others counts.
+  const isDamaged = random.below(100) < 65;
+  // Where a voter that no configuration names is, only the voters say: a copy that was added as one is none.
+  const isNamed = (node: number): boolean => voters.includes(node) || !(roles[node - 1] ?? []).includes('controller');
+  const chosen = expendable === undefined || !isDamaged ? [] : [expendable];
+  return { nodes, expendable: chosen, copyable: chosen.filter(isNamed) };
 }

@@ -8,6 +8,7 @@ import { assembleNode, loadConfig } from '@sluice/server';
 import type { Node, NodeConfig, NodeInspection } from '@sluice/server';
 import { type CrashOptions, MemoryDisk } from '@sluice/storage';
 import { inlineZlib, MemoryNetwork, MemoryTransport, messageBytes, readContract } from '@sluice/wire';
+import { type Directory, plantDirectory } from './directory-files.ts';
 import { DiskConditions } from './faults/disk-conditions.ts';
 import { NetworkConditions } from './faults/network-conditions.ts';
 import { withRaftFaults } from './faults/raft-messages.ts';
@@ -35,6 +36,10 @@ interface Process {
 interface Machine {
   readonly id: number;
   readonly name: string;
+  /** Last part of its addresses. */
+  readonly host: number;
+  /** Of the peer address that it says it has. */
+  advertised: number;
   readonly time: MachineTime;
   readonly diskConditions: DiskConditions;
   disk: MemoryDisk;
@@ -52,7 +57,9 @@ export interface Loss {
 /** Room that no test fills by chance. */
 export const diskBytes = 1024 ** 4;
 const portBase = 7650;
-const address = (id: number, port: number): string => `10.0.0.${id}:${portBase + port}`;
+const address = (host: number, port: number): string => `10.0.0.${host}:${portBase + port}`;
+/** Added to a node's id for the host of its twin. */
+const twinHosts = 100;
 
 export const nodeAddress = (id: number, listener: 'client' | 'peer'): string =>
   address(id, listener === 'client' ? 0 : 1);
@@ -73,6 +80,8 @@ export class SimCluster {
   /** A vote leaves node `id`. */
   onVote: (id: number, vote: GivenVote) => void = () => undefined;
   readonly #machines: readonly Machine[];
+  /** By the node whose directory they have a copy of. */
+  readonly #twins = new Map<number, Machine>();
   readonly #byName = new Map<string, Machine>();
   /** Of events, by who sends and who receives. */
   readonly #labels = new Map<string, Map<string, string>>();
@@ -130,8 +139,11 @@ export class SimCluster {
   }
 
   /** Resolves when it runs, false when it could not: its process is gone again then. */
-  async boot(id: number): Promise<boolean> {
-    const machine = this.#at(id);
+  boot(id: number): Promise<boolean> {
+    return this.#boot(this.#at(id));
+  }
+
+  async #boot(machine: Machine): Promise<boolean> {
     if (machine.process !== undefined) return true;
     const life = machine.lives + 1;
     try {
@@ -140,7 +152,7 @@ export class SimCluster {
     } catch (error) {
       if (machine.lives === life && machine.process !== undefined) {
         this.halted.push({ node: machine.name, reason: error as Error });
-        this.lose(id, { disk: 'kept' });
+        this.#lose(machine, { disk: 'kept' });
       }
       return false;
     }
@@ -151,8 +163,11 @@ export class SimCluster {
     this.lose(id, { disk: tearLastWrite === undefined ? { keep } : { keep, tearLastWrite } });
   }
 
-  lose(id: number, { disk = { keep: 'nothing' }, silent = false }: Loss): void {
-    const machine = this.#at(id);
+  lose(id: number, loss: Loss): void {
+    this.#lose(this.#at(id), loss);
+  }
+
+  #lose(machine: Machine, { disk = { keep: 'nothing' }, silent = false }: Loss): void {
     const { process } = machine;
     machine.process = undefined;
     process?.gate.die();
@@ -164,6 +179,39 @@ export class SimCluster {
       machine.disk.crash(disk);
     }
     machine.diskConditions.clear();
+  }
+
+  /**
+   * Starts a node on a copy of another one's directory, on a machine of its own, which answers at its own addresses alone,
+   * and says so, or says what the original's configuration does. Resolves as `boot`. It is none of `ids`.
+   */
+  bootTwin(id: number, files: Directory, says: 'its-address' | 'the-original'): Promise<boolean> {
+    const name = `${this.name(id)}-twin`;
+    const host = twinHosts + id;
+    const twin = this.#twins.get(id) ?? this.#machine(id, { name, host });
+    this.#twins.set(id, twin);
+    twin.advertised = says === 'its-address' ? host : id;
+    this.#byName.set(name, twin);
+    this.#lose(twin, { disk: 'kept' });
+    twin.disk = this.#newDisk(name, twin.diskConditions);
+    plantDirectory(twin.disk, files);
+    return this.#boot(twin);
+  }
+
+  /** For good: its machine is gone. */
+  loseTwin(id: number): void {
+    const twin = this.#twins.get(id);
+    if (twin !== undefined) this.#lose(twin, {});
+  }
+
+  /** Nodes that were copied. */
+  get twins(): Iterable<number> {
+    return this.#twins.keys();
+  }
+
+  /** Undefined while it does not run. */
+  inspectTwin(id: number): NodeInspection | undefined {
+    return this.#twins.get(id)?.process?.node.inspect();
   }
 
   /** SIGSTOP: timers and deliveries wait. */
@@ -284,12 +332,11 @@ export class SimCluster {
     return this.#byName.get(name);
   }
 
-  #machine(id: number): Machine {
-    const name = `node${id}`;
+  #machine(id: number, { name, host } = { name: `node${id}`, host: id }): Machine {
     const diskConditions = new DiskConditions(this.simulation.random.fork(`${name} disk`));
     const time = new MachineTime(this.simulation);
     const disk = this.#newDisk(name, diskConditions);
-    return { id, name, time, diskConditions, disk, process: undefined, lives: 0 };
+    return { id, name, host, advertised: host, time, diskConditions, disk, process: undefined, lives: 0 };
   }
 
   /** A disk keeps its own time: it outlives the processes that use it. */
@@ -321,16 +368,19 @@ export class SimCluster {
         // One that is dead already has nothing to end.
         if (machine.process?.gate !== gate) return;
         this.halted.push({ node: machine.name, reason });
-        this.kill(machine.id);
+        this.#lose(machine, {});
       },
     };
     const unreliable = withRaftFaults(new MemoryTransport(this.network, machine.name, clock), this.conditions, clock);
-    const node = assembleNode(this.#config(machine.id), {
+    const node = assembleNode(this.#config(machine), {
       disk: ofProcess(
         lyingAboutLogSyncs(machine.disk, () => this.disksLie),
         () => gate.isAlive,
       ),
-      transport: observingVotes(unreliable, (vote) => this.onVote(machine.id, vote)),
+      transport: observingVotes(unreliable, (vote) => {
+        // What a twin says is to be heard by nobody (N6).
+        if (machine.host === machine.id) this.onVote(machine.id, vote);
+      }),
       clock,
       random: this.simulation.random.fork(`${machine.name} life ${machine.lives}`),
       logger: this.#logger(machine.name, {}),
@@ -343,11 +393,11 @@ export class SimCluster {
     return node.start();
   }
 
-  #config(id: number): NodeConfig {
+  #config({ id, name, host, advertised }: Machine): NodeConfig {
     const voters = this.#voters.map((voter) => ({ nodeId: voter, peerAddress: address(voter, 1) }));
     return loadConfig({
       file: {
-        name: `node${id}`,
+        name,
         text: JSON.stringify({
           nodeId: id,
           dataDirectory: '/data',
@@ -355,9 +405,9 @@ export class SimCluster {
           security: { insecure: true },
           cluster: { voters },
           listeners: {
-            client: [{ name: 'client', protocol: 'grpc', bind: address(id, 0) }],
-            peer: { bind: address(id, 1) },
-            admin: { bind: address(id, 2) },
+            client: [{ name: 'client', protocol: 'grpc', bind: address(host, 0) }],
+            peer: { bind: address(host, 1), advertise: address(advertised, 1) },
+            admin: { bind: address(host, 2) },
           },
           ...this.#settingsOf(id),
         }),

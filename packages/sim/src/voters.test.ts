@@ -207,10 +207,10 @@ test('a directory that may have lost votes is never made a voter again; an empty
   const { cluster, simulation, admin, settle } = await born(2, 3);
   const leader = leaderOf(cluster, founders);
   const victim = founders.find((id) => id !== leader) ?? 0;
-  const older = await directoryOf(cluster, victim);
+  const older = directoryOf(cluster, victim);
   await settle(change(admin, 'later'));
   cluster.kill(victim);
-  await putDirectory(cluster, victim, older);
+  putDirectory(cluster, victim, older);
   await cluster.start(victim);
   await simulation.until('it votes no more', 20_000, () => cluster.isReady() && votes(cluster, victim) === 0);
   await settle(admin.removeVoter(victim));

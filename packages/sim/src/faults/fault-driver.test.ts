@@ -9,7 +9,13 @@ async function clusterWith(...faults: readonly Fault[]): Promise<{ cluster: SimC
   const { simulation } = cluster;
   await cluster.start();
   await simulation.until('all nodes ready', 30_000, () => cluster.isReady());
-  const driver = new FaultDriver({ cluster, random: simulation.random.fork('faults'), onFault: () => undefined });
+  const driver = new FaultDriver({
+    cluster,
+    random: simulation.random.fork('faults'),
+    topic: 'orders',
+    onFault: () => undefined,
+    onRolledBack: () => undefined,
+  });
   driver.plan(faults);
   return { cluster, driver };
 }

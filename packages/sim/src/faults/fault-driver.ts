@@ -9,9 +9,23 @@
  */
 import { nodeId } from '@sluice/base';
 import type { Random } from '@sluice/base';
+import type { MemberId } from '@sluice/raft';
 import type { CrashOptions, DiskFault, DiskOperationKind } from '@sluice/storage';
 import { diskBytes, type SimCluster } from '../sim-cluster.ts';
-import type { BitFlip, Crash, Cut, FailedDisk, Fault, FaultKind, LeaderStruck, LeaderTransfer, Wipe } from './fault.ts';
+import { DirectoryCopies } from './directory-copies.ts';
+import type {
+  BitFlip,
+  Crash,
+  Cut,
+  FailedDisk,
+  Fault,
+  FaultKind,
+  LeaderStruck,
+  LeaderTransfer,
+  RolledBackDirectory,
+  CopiedDirectory,
+  Wipe,
+} from './fault.ts';
 import { calmRaftMessages } from './network-conditions.ts';
 import { type Condition, Overlaps } from './overlaps.ts';
 
@@ -19,6 +33,10 @@ export interface FaultDriverOptions {
   readonly cluster: SimCluster;
   readonly random: Random;
   readonly onFault: (kind: FaultKind, text: string) => void;
+  /** Of which records are acked. */
+  readonly topic: string;
+  /** This member's disk is older than it was. */
+  readonly onRolledBack: (member: MemberId) => void;
 }
 
 /** A supervisor waits this long before it starts again what ended by itself. */
@@ -39,14 +57,27 @@ export class FaultDriver {
   readonly #downUntilMs = new Map<number, number>();
   readonly #stopping = new Set<number>();
   readonly #overlaps = new Overlaps();
+  readonly #copies: DirectoryCopies;
   /** In force, and nobody was there yet (F1). */
   readonly #unmet = new Set<Fault>();
   #healed = false;
 
-  constructor({ cluster, random, onFault }: FaultDriverOptions) {
+  constructor({ cluster, random, onFault, topic, onRolledBack }: FaultDriverOptions) {
     this.#cluster = cluster;
     this.#random = random;
     this.#onFault = onFault;
+    this.#copies = new DirectoryCopies({
+      cluster,
+      topic,
+      lose: (id, forMs, disk) => this.#lose(id, forMs, disk, false),
+      boot: (id) => this.#boot(id),
+      after: (delayMs, label, run) => this.#afterUnlessHealed(delayMs, label, run),
+      onHappened: (fault) => {
+        if ('node' in fault) this.damaged.add(fault.node);
+        this.#count(fault);
+      },
+      onRolledBack,
+    });
     this.#supervise();
   }
 
@@ -57,13 +88,20 @@ export class FaultDriver {
   }
 
   plan(faults: readonly Fault[]): void {
-    for (const fault of faults) this.#after(fault.atMs, `fault ${fault.kind}`, () => this.#begin(fault));
+    for (const fault of faults) {
+      if (fault.kind === 'rolled-back-directory') {
+        const takenMs = Math.max(0, fault.atMs - fault.ageMs);
+        this.#after(takenMs, 'directory copied', () => this.#copies.take(fault));
+      }
+      this.#after(fault.atMs, `fault ${fault.kind}`, () => this.#begin(fault));
+    }
   }
 
   /** F2. Those that are absent lose power now, for good. */
   heal(absent: readonly number[]): void {
     this.#healed = true;
     this.#overlaps.calmAll();
+    this.#copies.heal();
     this.#unmet.clear();
     for (const id of this.#cluster.ids) {
       this.#cluster.resume(id);
@@ -105,7 +143,9 @@ export class FaultDriver {
   }
 
   #begin(fault: Fault): void {
-    if (this.#healed || !this.#do(fault)) return;
+    if (this.#healed) return;
+    if (fault.kind === 'rolled-back-directory' || fault.kind === 'copied-directory') return this.#copy(fault);
+    if (!this.#do(fault)) return;
     if (this.#strikes(fault)) return this.#count(fault);
     this.#unmet.add(fault);
     if ('forMs' in fault) this.#after(fault.forMs, `${fault.kind} over`, () => this.#unmet.delete(fault));
@@ -140,8 +180,15 @@ export class FaultDriver {
     this.#onFault(kind, JSON.stringify(rest));
   }
 
+  /** Counted when it happens, which it may later. */
+  #copy(fault: RolledBackDirectory | CopiedDirectory): void {
+    if (this.#votesTwice(fault.node)) return;
+    if (fault.kind === 'copied-directory') this.#copies.runTwice(fault);
+    else this.#copies.rollBack(fault);
+  }
+
   /** Whether it happened. */
-  #do(fault: Fault): boolean {
+  #do(fault: Exclude<Fault, RolledBackDirectory | CopiedDirectory>): boolean {
     const cluster = this.#cluster;
     switch (fault.kind) {
       case 'crash':

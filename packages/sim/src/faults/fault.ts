@@ -52,6 +52,20 @@ export interface Wipe extends Lasting, OfNode {
   readonly kind: 'wipe';
 }
 
+/** It comes back on a copy of its directory that was made a while before. */
+export interface RolledBackDirectory extends Lasting, OfNode {
+  readonly kind: 'rolled-back-directory';
+  /** Of the copy, when the machine stops. */
+  readonly ageMs: number;
+}
+
+/** A copy of its directory runs on another machine, under its name, for `forMs`. */
+export interface CopiedDirectory extends Lasting, OfNode {
+  readonly kind: 'copied-directory';
+  /** It runs beside the copy, or the copy takes its place for half of the time. */
+  readonly original: 'restarts' | 'stays-away';
+}
+
 export interface BitFlip extends At, OfNode {
   readonly kind: 'bit-flip';
   /** Which file and which bit, as the driver finds them. */
@@ -153,6 +167,8 @@ export type Fault =
   | Stop
   | Pause
   | Wipe
+  | RolledBackDirectory
+  | CopiedDirectory
   | BitFlip
   | ClockJump
   | ClockDrift
@@ -171,6 +187,14 @@ export type Fault =
   | FullDisk;
 
 export type FaultKind = Fault['kind'];
+
+/** Those that take something from a disk for good. */
+export const damagingKinds: ReadonlySet<FaultKind> = new Set([
+  'wipe',
+  'bit-flip',
+  'rolled-back-directory',
+  'copied-directory',
+]);
 
 export const faultText = ({ atMs, kind, ...rest }: Fault): string =>
   `${String(atMs).padStart(6)} ms  ${kind}  ${Object.entries(rest)

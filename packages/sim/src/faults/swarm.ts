@@ -10,6 +10,8 @@ export interface Targets {
   readonly nodes: readonly number[];
   /** Whose disk may be lost or damaged: a good copy of everything promised stays without it. */
   readonly expendable: readonly number[];
+  /** Of those, whose directory may run twice. */
+  readonly copyable: readonly number[];
 }
 
 export interface SwarmOptions {
@@ -162,6 +164,17 @@ const draws: Readonly<Record<FaultKind, Draw>> = {
     return node === undefined
       ? undefined
       : { atMs, kind: 'bit-flip', node, draw: draw.below(2 ** 30), restarts: draw.chance(50) };
+  },
+  'rolled-back-directory': (draw, atMs) => {
+    const node = draw.expendable();
+    const [ageMs, forMs] = [draw.ms(100, 8000), draw.ms(1000, 6000)];
+    return node === undefined ? undefined : { atMs, kind: 'rolled-back-directory', node, ageMs, forMs };
+  },
+  'copied-directory': (draw, atMs) => {
+    const { copyable } = draw.targets;
+    if (draw.chance(50) || copyable.length === 0) return undefined;
+    const original = draw.one(['restarts', 'stays-away'] as const);
+    return { atMs, kind: 'copied-directory', node: draw.one(copyable), original, forMs: draw.ms(500, 8000) };
   },
   'clock-jump': (draw, atMs) => {
     const byMs = draw.ms(10, 400 * 86_400_000);
