@@ -73,7 +73,7 @@ test('any kind of operation can fail, and without an effect nothing happened', a
 });
 
 test('what fails may have taken effect, in part or as a whole', async () => {
-  const contents = async (kind: DiskOperationKind, effect: 'none' | 'part' | 'whole') => {
+  const contents = async (kind: DiskOperationKind, effect: 'none' | 'part' | 'whole' | 'cached') => {
     const { disk, file } = await prepared(first(kind, { fail: 'EIO', effect }));
     if (kind === 'sync') {
       await file.write([bytes(2)], 0);
@@ -98,9 +98,45 @@ test('what fails may have taken effect, in part or as a whole', async () => {
   expect(await contents('sync', 'none')).toEqual([old, old]);
   expect(await contents('sync', 'part')).toEqual([half, half]);
   expect(await contents('sync', 'whole')).toEqual([whole, whole]);
+  for (const kind of ['writeDurable', 'sync'] as const) expect(await contents(kind, 'cached')).toEqual([whole, old]);
   const { disk } = await prepared(first('rename', { fail: 'EIO', effect: 'whole' }));
   expect(await codeOf(disk.rename('/d/f', '/d/h'))).toBe('EIO');
   expect(await disk.list('/d')).toEqual(['g', 'h']);
+});
+
+test('what a failed sync left in the page cache is read until the power goes, and no later sync covers it', async () => {
+  for (const kind of ['sync', 'writeDurable'] as const) {
+    const { disk, file } = await prepared(first(kind, { fail: 'EIO', effect: 'cached' }));
+    const written = kind === 'sync' ? file.write([bytes(2, 2, 2)], 0).then(() => file.sync()) : undefined;
+    expect(await codeOf(written ?? file.writeDurable([bytes(2, 2, 2)], 0))).toBe('EIO');
+    disk.killProcess();
+    const again = await disk.open('/d/f', 'existing');
+    await again.sync();
+    expect(await read(again)).toEqual(bytes(2, 2, 2, 1));
+    expect(disk.unsyncedChanges).toBe(1);
+    // What is written over it is a change like any other, and so is a new end.
+    await again.write([bytes(3)], 1);
+    await again.truncate(3);
+    expect(await read(again)).toEqual(bytes(2, 3, 2));
+    await again.sync();
+    expect(await read(again)).toEqual(bytes(2, 3, 2));
+    disk.crash({ keep: 'everything' });
+    expect(disk.durableBytes('/d/f')).toEqual(bytes(1, 3, 1));
+  }
+});
+
+test('what was written meanwhile over pages that stay cached lies over them, and is synced by itself', async () => {
+  const { disk, file } = await prepared(first('sync', { fail: 'EIO', effect: 'cached' }));
+  await file.write([bytes(2, 2, 2, 2, 2)], 0);
+  const failing = codeOf(file.sync());
+  const later = file.write([bytes(4, 4)], 1);
+  expect([await failing, await later]).toEqual(['EIO', undefined]);
+  expect(await read(file)).toEqual(bytes(2, 4, 4, 2, 2));
+  await file.writeDurable([bytes(5)], 3);
+  await file.sync();
+  expect(await read(file)).toEqual(bytes(2, 4, 4, 5, 2));
+  disk.crash({ keep: 'everything' });
+  expect(disk.durableBytes('/d/f')).toEqual(bytes(1, 4, 4, 5));
 });
 
 test('a lost write is said to be done, and is nowhere', async () => {
@@ -144,8 +180,14 @@ test('a stale read shows what was there before the last write that became durabl
 });
 
 test('a fault that the operation cannot have stops the test that asked for it', async () => {
-  const { file } = await prepared(first('sync', 'stale'), first('truncate', { flipBit: 1 }), first('read', 'lost'));
+  const { file } = await prepared(
+    first('sync', 'stale'),
+    first('truncate', { flipBit: 1 }),
+    first('read', 'lost'),
+    first('size', { fail: 'EIO', effect: 'cached' }),
+  );
   expect(() => file.sync()).toThrow('cannot have this fault');
   expect(() => file.truncate(0)).toThrow('cannot have this fault');
   expect(() => file.read(bytes(0), 0)).toThrow('cannot have this fault');
+  expect(() => file.size()).toThrow('cannot have this fault');
 });

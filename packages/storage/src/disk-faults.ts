@@ -38,9 +38,10 @@ export interface FailedOperation {
   readonly fail: string;
   /**
    * What it did all the same: of a write the bytes that are there, unsynced, of a sync the writes that are durable, the rest
-   * of which is gone (S2). Anything else is done or not, and `part` of it is nothing. Default: `none`.
+   * of which is gone (S2). Anything else is done or not, and `part` of it is nothing. `cached`, of a sync or a durable
+   * write: nothing is durable, nothing is dirty any more, and readers see the writes until the power goes. Default: `none`.
    */
-  readonly effect?: 'none' | 'part' | 'whole';
+  readonly effect?: 'none' | 'part' | 'whole' | 'cached';
 }
 
 export type DiskFault =
@@ -86,6 +87,9 @@ export function faultsAt(faults: readonly PlannedFault[]): FaultPlan {
 
 const writes: ReadonlySet<DiskOperationKind> = new Set(['write', 'writeDurable']);
 
+/** What can fail with the effect `cached`. */
+export const flushes: ReadonlySet<DiskOperationKind> = new Set(['sync', 'writeDurable']);
+
 /** A plan that asks for what cannot be is a mistake in the test, and shows nothing. */
 export function assertFits(fault: DiskFault, { kind }: DiskOperation): void {
   if (fault === 'run' || fault === 'hang') return;
@@ -94,7 +98,9 @@ export function assertFits(fault: DiskFault, { kind }: DiskOperation): void {
       ? kind === 'read'
       : fault === 'lost' || 'misdirect' in fault
         ? writes.has(kind)
-        : 'fail' in fault || writes.has(kind) || kind === 'read';
+        : 'fail' in fault
+          ? fault.effect !== 'cached' || flushes.has(kind)
+          : writes.has(kind) || kind === 'read';
   invariant(fits, 'the operation cannot have this fault', { kind, fault: JSON.stringify(fault) });
 }
 

@@ -5,14 +5,14 @@
  */
 import { DiskError, isSluiceError, SeededRandom } from '@sluice/base';
 import { Scene, stateOf, type Workload } from './crash-history.testing.ts';
-import { nameOf, type Point, turn, type Verdict } from './crash-points.testing.ts';
-import type { DiskOperation, DiskOperationKind, FailedOperation } from './disk-faults.ts';
+import { nameOf, type Point, recoveredState, turn, type Verdict } from './crash-points.testing.ts';
+import { type DiskOperation, type DiskOperationKind, type FailedOperation, flushes } from './disk-faults.ts';
 import { MemoryDisk } from './memory-disk.ts';
 import { TestClock } from './test-clock.ts';
 import { openTestNode } from './test-node-log.ts';
 
 /** The code, and what the operation did all the same. */
-export const failureModes = ['EIO-none', 'EIO-part', 'EIO-whole', 'ENOSPC-none', 'ENOSPC-part'] as const;
+export const failureModes = ['EIO-none', 'EIO-part', 'EIO-whole', 'EIO-cached', 'ENOSPC-none', 'ENOSPC-part'] as const;
 export type FailureMode = (typeof failureModes)[number];
 
 const faultOf = (mode: FailureMode): FailedOperation => {
@@ -21,8 +21,12 @@ const faultOf = (mode: FailureMode): FailedOperation => {
 };
 
 const changes: ReadonlySet<DiskOperationKind> = new Set(['write', 'writeDurable', 'sync', 'truncate']);
-/** A part of anything else is nothing. */
-const inParts: ReadonlySet<DiskOperationKind> = new Set(['write', 'writeDurable', 'sync']);
+/** Of anything else a part is nothing, and nothing is cached. */
+const kindsOf = { part: new Set(['write', 'writeDurable', 'sync']), cached: flushes } as const;
+
+const fits = ({ effect }: FailedOperation, { kind }: DiskOperation): boolean =>
+  effect !== 'part' && effect !== 'cached' ? true : kindsOf[effect].has(kind);
+
 const waits: ReadonlySet<DiskOperationKind> = new Set(['open', 'write', 'truncate', 'rename']);
 const looks: ReadonlySet<DiskOperationKind> = new Set(['open', 'read', 'size', 'close']);
 const isOfJournal = ({ path }: DiskOperation): boolean => path.includes('/journal-');
@@ -64,7 +68,7 @@ class FailingDisk {
         this.onOperation(operation);
         if (operation.number !== this.#at) return 'run';
         this.failed = operation;
-        return this.#fault;
+        return fits(this.#fault, operation) ? this.#fault : 'run';
       },
     });
   }
@@ -118,7 +122,7 @@ export async function failureAt(workload: Workload, point: Point<FailureMode>): 
   const hasHalted = (): boolean => scene.nodes.some((node) => node.halts.length > 0);
   const ended = await outcomeOf(workload.run(scene), scene.clock, hasHalted);
   if (failing.failed === undefined) return 'beyond';
-  if (fault.effect === 'part' && !inParts.has(failing.failed.kind)) return 'same';
+  if (!fits(fault, failing.failed)) return 'same';
   const problem =
     (ended !== 'waits' || hasHalted()
       ? undefined
@@ -168,7 +172,9 @@ async function problemAfterwards(
   const { disk } = failing;
   const { limits, logNumbers } = workload;
   const random = new SeededRandom(point.at);
-  const isKilled = (point.at + failureModes.indexOf(point.mode)) % 2 === 0;
+  // What is cached is gone with the power, as though it had been dropped.
+  const isCached = point.mode === 'EIO-cached';
+  const isKilled = isCached || (point.at + failureModes.indexOf(point.mode)) % 2 === 0;
   const end = (): void => (isKilled ? disk.killProcess() : disk.crash({ keep: 'nothing' }));
   end();
   failing.arm(random.below(workload.recoveryOperations));
@@ -189,6 +195,14 @@ async function problemAfterwards(
   const { history } = scene;
   if (!history.mayBe(state)) return `durable ${history.durable}, recovered ${state}`;
   const dead = await history.readableDead(node.log, logNumbers);
-  await node.close();
-  return dead;
+  if (!isCached) await node.close();
+  return dead ?? (isCached ? problemAfterPowerCut(disk, workload, state) : undefined);
+}
+
+/** What a process found, and said, must still be found when the page cache is gone. */
+async function problemAfterPowerCut(disk: MemoryDisk, workload: Workload, state: string): Promise<string | undefined> {
+  await turn();
+  disk.crash({ keep: 'nothing' });
+  const again = await recoveredState(disk, workload);
+  return again === state ? undefined : `${state} was found, then ${again}`;
 }

@@ -247,7 +247,7 @@ export class MemoryDisk implements Disk {
   /** How many changes of files and names a crash may take. */
   get unsyncedChanges(): number {
     let changes = this.#names.unsyncedChanges;
-    for (const file of this.#names.files()) changes += file.unsynced.length;
+    for (const file of this.#names.files()) changes += file.unsyncedChanges;
     return changes;
   }
 
@@ -327,7 +327,7 @@ export class MemoryDisk implements Disk {
       const landing = this.#landing({ ...place, bytes: joined(buffers) }, fault);
       if (landing === undefined) return;
       file = landing.file;
-      if (this.#writeFailure === undefined && effectOf(fault) === 'whole' && this.#fitting(landing) === landing) {
+      if (this.#writeFailure === undefined && isWritten(fault) && this.#fitting(landing) === landing) {
         covered = file.writeAlone(landing.bytes, landing.position);
         return;
       }
@@ -357,8 +357,7 @@ export class MemoryDisk implements Disk {
     if (fault === 'lost') return undefined;
     const half = bytes.subarray(0, bytes.length >>> 1);
     if (this.#writeFailure !== undefined) return { file, bytes: half, position };
-    const effect = effectOf(fault);
-    if (effect !== 'whole') return effect === 'part' ? { file, bytes: half, position } : undefined;
+    if (!isWritten(fault)) return effectOf(fault) === 'part' ? { file, bytes: half, position } : undefined;
     if (isFlip(fault)) return { file, bytes: withFlippedBit(bytes, fault.flipBit), position };
     if (typeof fault === 'string' || !('misdirect' in fault)) return wanted;
     const { path, position: elsewhere } = fault.misdirect;
@@ -367,7 +366,7 @@ export class MemoryDisk implements Disk {
     return { file: other, bytes, position: elsewhere };
   }
 
-  /** These changes are durable now, or, when the disk is made to fail, gone. */
+  /** These changes are durable now, or, when the disk is made to fail, gone or left in the page cache. */
   #land(path: string, file: MemoryFile, what: { covered: ReadonlySet<FileChange>; fault: DiskFault }): void {
     const { covered, fault } = what;
     if (this.#syncFailures > 0) {
@@ -377,6 +376,7 @@ export class MemoryDisk implements Disk {
     }
     const effect = effectOf(fault);
     if (effect === 'whole') file.land(covered);
+    else if (effect === 'cached') file.leaveCached(covered);
     else {
       if (effect === 'part') file.land(new Set([...covered].slice(0, covered.size >>> 1)));
       file.drop(covered);
@@ -446,6 +446,9 @@ const isFlip = (fault: DiskFault): fault is Extract<DiskFault, { flipBit: number
 
 const effectOf = (fault: DiskFault): NonNullable<FailedOperation['effect']> =>
   isFailure(fault) ? (fault.effect ?? 'none') : 'whole';
+
+/** Readers see all of it, durable or not. */
+const isWritten = (fault: DiskFault): boolean => ['whole', 'cached'].includes(effectOf(fault));
 
 const failed = (what: string, path: string, code: string): DiskError =>
   new DiskError(code, path, `${what} ${path}: ${code}`);

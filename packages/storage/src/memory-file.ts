@@ -18,13 +18,18 @@ export type FileChange =
   | { readonly kind: 'write'; readonly position: number; readonly bytes: Uint8Array }
   | { readonly kind: 'truncate'; readonly bytes: number };
 
+/** Clean pages of a write that never reached the disk: no sync covers them, and no crash leaves them. */
+interface CachedWrite extends Extract<FileChange, { kind: 'write' }> {
+  readonly isCached: true;
+}
+
 /** What survives a crash on its own: a page of the page cache. */
 const pageBytes = 4096;
 
 export class MemoryFile {
   readonly image = new FileImage();
-  /** In the order of submission. */
-  #unsynced: FileChange[] = [];
+  /** In the order of submission, cached writes among them. */
+  #unsynced: (FileChange | CachedWrite)[] = [];
   /** What the last write that landed took the place of; kept for stale reads alone. */
   #replaced: { readonly position: number; readonly bytes: Uint8Array } | undefined;
   readonly #keepsReplaced: boolean;
@@ -42,24 +47,31 @@ export class MemoryFile {
     return size;
   }
 
+  /** What a sync makes durable. */
   get unsynced(): readonly FileChange[] {
-    return this.#unsynced;
+    return this.#unsynced.filter((change) => !isCached(change));
+  }
+
+  /** What a crash may take. */
+  get unsyncedChanges(): number {
+    return this.#unsynced.length;
   }
 
   write(bytes: Uint8Array, position: number): void {
-    if (bytes.length > 0) this.#unsynced.push({ kind: 'write', position, bytes });
+    if (bytes.length > 0) this.#change({ kind: 'write', position, bytes });
   }
 
   truncate(bytes: number): void {
-    this.#unsynced.push({ kind: 'truncate', bytes });
+    this.#change({ kind: 'truncate', bytes });
   }
 
   /** What must land with this write for it to be read back: the size of the file, by what changed it before, and itself. */
   writeAlone(bytes: Uint8Array, position: number): ReadonlySet<FileChange> {
     const own: FileChange[] = bytes.length > 0 ? [{ kind: 'write', position, bytes }] : [];
-    const left = withoutBytesUnder(this.#unsynced, own);
+    const left = own.reduce<readonly FileChange[]>(withoutBytesUnder, this.#unsynced);
     this.#unsynced = [...left, ...own];
-    return new Set([...left.slice(0, left.findLastIndex(({ kind }) => kind === 'truncate') + 1), ...own]);
+    const before = left.slice(0, left.findLastIndex(({ kind }) => kind === 'truncate') + 1);
+    return new Set([...before.filter((change) => !isCached(change)), ...own]);
   }
 
   /** These changes are durable now; those that a crash took meanwhile stay gone. */
@@ -73,6 +85,18 @@ export class MemoryFile {
   /** These changes are gone: a sync of them failed. */
   drop(covered: ReadonlySet<FileChange>): void {
     this.#take(covered);
+  }
+
+  /**
+   * A sync of them failed, and readers see them all the same until the power goes: their pages are clean. What is written
+   * over them is a change like any other. How long the file is lies in no page, and can still be synced.
+   */
+  leaveCached(covered: ReadonlySet<FileChange>): void {
+    const changes = this.#unsynced;
+    this.#unsynced = [];
+    for (const change of changes) {
+      this.#change(covered.has(change) && change.kind === 'write' ? { ...change, isCached: true } : change);
+    }
   }
 
   /** Fills `target` with the image and the unsynced changes over it; returns the bytes read. */
@@ -95,9 +119,19 @@ export class MemoryFile {
   }
 
   crash({ keep, tearLastWrite }: CrashOptions): void {
-    const changes = tearLastWrite === undefined ? this.#unsynced : torn(this.#unsynced, tearLastWrite);
+    const { unsynced } = this;
+    const changes = tearLastWrite === undefined ? unsynced : torn(unsynced, tearLastWrite);
     this.#unsynced = [];
     for (const change of changes) applySurviving(this.image, change, keep);
+  }
+
+  #change(newer: FileChange | CachedWrite): void {
+    if (this.#unsynced.some(isCached)) {
+      this.#unsynced = this.#unsynced.flatMap((older) =>
+        isCached(older) ? withoutBytesUnder([older], newer) : [older],
+      );
+    }
+    this.#unsynced.push(newer);
   }
 
   #take(covered: ReadonlySet<FileChange>): FileChange[] {
@@ -113,6 +147,8 @@ export class MemoryFile {
     this.#replaced = { position, bytes };
   }
 }
+
+const isCached = (change: FileChange | CachedWrite): change is CachedWrite => 'isCached' in change;
 
 export const survives = (keep: CrashOptions['keep']): boolean =>
   keep === 'everything' || (keep !== 'nothing' && keep.below(2) === 1);
@@ -143,15 +179,17 @@ function torn(changes: readonly FileChange[], random: Random): readonly FileChan
   );
 }
 
-/** What lies under a newer write must not come back over it later. */
-function withoutBytesUnder(older: readonly FileChange[], [newer]: readonly FileChange[]): FileChange[] {
-  if (newer?.kind !== 'write') return [...older];
-  const end = newer.position + newer.bytes.length;
-  return older.flatMap((change): FileChange[] => {
+/** What lies under a newer write, or behind a newer end, must not come back over it later. */
+function withoutBytesUnder<Change extends FileChange>(older: readonly Change[], newer: FileChange): Change[] {
+  const [from, end] =
+    newer.kind === 'write'
+      ? [newer.position, newer.position + newer.bytes.length]
+      : [newer.bytes, Number.POSITIVE_INFINITY];
+  return older.flatMap((change): Change[] => {
     if (change.kind === 'truncate') return [change];
     const changeEnd = change.position + change.bytes.length;
-    if (changeEnd <= newer.position || change.position >= end) return [change];
-    const before = change.bytes.subarray(0, Math.max(0, newer.position - change.position));
+    if (changeEnd <= from || change.position >= end) return [change];
+    const before = change.bytes.subarray(0, Math.max(0, from - change.position));
     const behind = change.bytes.subarray(Math.min(change.bytes.length, Math.max(0, end - change.position)));
     return [
       ...(before.length > 0 ? [{ ...change, bytes: before }] : []),

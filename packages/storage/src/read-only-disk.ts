@@ -6,7 +6,7 @@ const nothing = (): Promise<void> => Promise.resolve();
 const refused = (path: string): Promise<never> =>
   Promise.reject(new DiskError('EROFS', path, `${path} is only looked at`));
 
-/** A lock that nobody sees; nothing is removed, cut or synced. Reads see what is there. */
+/** A lock that nobody sees; nothing is removed, cut, synced, or written again as it is. Reads see what is there. */
 export const readOnly = (disk: Disk): Disk => ({
   open: async (path, mode) => (mode === 'create' ? refused(path) : readOnlyFile(path, await disk.open(path, mode))),
   makeDirectory: nothing,
@@ -21,7 +21,7 @@ export const readOnly = (disk: Disk): Disk => ({
 
 const readOnlyFile = (path: string, file: DiskFile): DiskFile => ({
   read: (target, position) => file.read(target, position),
-  write: () => refused(path),
+  write: nothing,
   writeDurable: () => refused(path),
   sync: nothing,
   truncate: nothing,

@@ -2,7 +2,8 @@
  * Brings the durable state back from the files that the manifest names: the checkpoint, footers of finished files and
  * sorted sets, a scan of the last.
  * Safe to be interrupted anywhere and to run again: it changes files only by cutting a torn end, and zeros from behind a
- * footer. What it found in the last file is durable before anything is said of it.
+ * footer, and by writing the last frame again as it is. What it found in the last file is durable before anything is said
+ * of it.
  */
 import type { Clock, Disk, DiskFile, Logger } from '@sluice/base';
 import { DiskError, silentLogger } from '@sluice/base';
@@ -30,7 +31,7 @@ import { type FoundFooter, readFooter, readRaftEntries } from './read-footer.ts'
 import { recoverRaftSnapshot, type RaftSnapshotsFound } from './raft-snapshot-files.ts';
 import type { RaftEntry } from './raft-store.ts';
 import { Replay } from './replay.ts';
-import { type ScanEnd, scanJournal } from './scan.ts';
+import { type ScanEnd, type ScanSink, scanJournal } from './scan.ts';
 import type { RecoveryProgress } from './recovery-progress.ts';
 import { readSnapshots } from './snapshot-reads.ts';
 import { newestOf, refuseLostManifest, removeUnnamed } from './unnamed-files.ts';
@@ -336,12 +337,14 @@ class Recovery {
     what: { entry: ManifestFile; header: JournalHeader | undefined; isLast: boolean },
   ): Promise<boolean> {
     const { fileId } = what.entry;
-    const { end, damage, rows } = await this.#scan(file, fileId);
+    const { end, damage, rows, lastGroupAt } = await this.#scan(file, fileId);
     this.#nextGroup = end.nextGroup;
     this.#checksum = end.checksum;
     if (end.kind === 'footer') {
       if ((await file.size()) > end.end) await file.truncate(end.end);
-      await file.sync();
+      // What is not the last is named by a manifest that was written after it (J2).
+      if (what.isLast) await this.#settle(file, { fileId, from: end.position, end });
+      else await file.sync();
       this.#replay.finishFile(fileId, damage ? undefined : end.footer);
       const batchBytes = end.position - journalHeaderBytes;
       const found = { fileId, bytes: end.end, batchBytes, damaged: damage || this.#isBehindHole };
@@ -351,8 +354,7 @@ class Recovery {
     const whole = !damage && what.header !== undefined;
     if (what.isLast && whole) {
       if (end.kind === 'torn') await this.#cut(file, fileId, end.position);
-      // What a process that was killed had written is there, and nobody knows whether it is durable.
-      await file.sync();
+      await this.#settle(file, { fileId, from: lastGroupAt ?? end.position, end });
       this.#open = { file, fileId, position: end.position, size: await file.size(), ...rows };
       return true;
     }
@@ -364,8 +366,9 @@ class Recovery {
     return false;
   }
 
-  async #scan(file: DiskFile, fileId: number): Promise<{ end: ScanEnd; damage: boolean; rows: FileRows }> {
+  async #scan(file: DiskFile, fileId: number): Promise<FoundByScan> {
     let damage = false;
+    let lastGroupAt: number | undefined;
     let rows: FileRows = { rows: 0, firstAppendedMs: 0 };
     const start = { fileId, firstGroup: this.#nextGroup, previousChecksum: this.#checksum };
     const end = await scanJournal(file, start, {
@@ -381,13 +384,32 @@ class Recovery {
         this.#replay.applyFound(found, where);
         this.#progress?.scannedTo(found.position);
         this.#lastIsEmpty = found.rows.length === 0;
+        lastGroupAt = found.position;
       },
       hole: (hole) => {
         damage = true;
         this.#hole(this.#path(fileId), `is damaged at byte ${hole.position}`);
       },
     });
-    return { end, damage, rows };
+    return { end, damage, rows, lastGroupAt };
+  }
+
+  /**
+   * Makes the last frame of the last file durable, before anything is said of it (ADR 0039). A process that was killed may
+   * have written it without a sync, or its sync failed: then its pages are clean, never reached the disk, and no sync
+   * covers them. All before it is durable (G2, J1, J2).
+   */
+  async #settle(file: DiskFile, what: { fileId: number; from: number; end: ScanEnd }): Promise<void> {
+    const { fileId, from, end } = what;
+    await rewriteInPlace(file, from, end.end);
+    await file.sync();
+    if (from === end.end) return;
+    // Clean pages may go at any time: what was written again need not be what was scanned.
+    const firstGroup = end.kind === 'footer' ? end.nextGroup : end.nextGroup - 1;
+    const again = await scanJournal(file, { fileId, firstGroup, previousChecksum: undefined, from }, ignoring);
+    if (again.end === end.end && again.nextGroup === end.nextGroup) return;
+    const path = this.#path(fileId);
+    throw new DiskError('EIO', path, `read ${path}: the frame at byte ${from} was there, and is not any more`);
   }
 
   async #cut(file: DiskFile, fileId: number, position: number): Promise<void> {
@@ -412,10 +434,33 @@ class Recovery {
   }
 }
 
+/** The same bytes at the same place: there is nothing that a torn write could damage. */
+async function rewriteInPlace(file: DiskFile, from: number, to: number): Promise<void> {
+  const piece = new Uint8Array(Math.min(to - from, rewriteBytesAtATime));
+  for (let at = from; at < to; ) {
+    const read = await file.read(piece.subarray(0, to - at), at);
+    if (read === 0) return;
+    await file.write([piece.slice(0, read)], at);
+    at += read;
+  }
+}
+
+const rewriteBytesAtATime = 1024 * 1024;
+
+const ignoring: ScanSink = { group: () => undefined, hole: () => undefined };
+
 const lostFile = { batchBytes: 0, damaged: true } as const;
 
 const batchBytesOf = ({ footer }: FoundFooter): number =>
   footer.logs.reduce((sum, { summary }) => sum + summary.bytes, 0);
+
+interface FoundByScan {
+  readonly end: ScanEnd;
+  readonly damage: boolean;
+  readonly rows: FileRows;
+  /** Undefined when there is no group. */
+  readonly lastGroupAt: number | undefined;
+}
 
 interface ReadFooter {
   readonly footer: FoundFooter;

@@ -57,6 +57,8 @@ export interface ScanStart {
   readonly firstGroup: number;
   /** Undefined when it is not known: the first frame is then taken as it is. */
   readonly previousChecksum: number | undefined;
+  /** Where the first frame lies; absent: behind the header of the file. */
+  readonly from?: number;
 }
 
 export async function scanJournal(file: DiskFile, start: ScanStart, sink: ScanSink): Promise<ScanEnd> {
@@ -74,7 +76,7 @@ class Scan {
   readonly #window: FileWindow;
   readonly #fileId: number;
   readonly #sink: ScanSink;
-  #position = journalHeaderBytes;
+  #position: number;
   #next: number;
   #checksum: number | undefined;
 
@@ -82,6 +84,7 @@ class Scan {
     this.#window = window;
     this.#fileId = start.fileId;
     this.#sink = sink;
+    this.#position = start.from ?? journalHeaderBytes;
     this.#next = start.firstGroup;
     this.#checksum = start.previousChecksum;
   }

@@ -152,7 +152,8 @@ export interface HungDisk extends Lasting, OfNode {
 export interface FailedDisk extends At, OfNode {
   readonly kind: 'disk-error';
   readonly operation: 'write' | 'sync' | 'read';
-  readonly effect: 'none' | 'part' | 'whole';
+  /** `cached`: of a sync alone; what it should have made durable is read until the power goes. */
+  readonly effect: 'none' | 'part' | 'whole' | 'cached';
 }
 
 export interface FullDisk extends Lasting, OfNode {

@@ -238,7 +238,8 @@ const draws: Readonly<Record<FaultKind, Draw>> = {
     const operation = draw.one(['write', 'sync', 'read'] as const);
     // What cannot be read is damage.
     const node = operation === 'read' ? draw.expendable() : draw.node();
-    const effect = draw.one(['none', 'part', 'whole'] as const);
+    const effects = ['none', 'part', 'whole'] as const;
+    const effect = draw.one(operation === 'sync' ? ([...effects, 'cached'] as const) : effects);
     return node === undefined ? undefined : { atMs, kind: 'disk-error', node, operation, effect };
   },
   'full-disk': (draw, atMs) => ({
