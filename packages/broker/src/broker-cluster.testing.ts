@@ -314,7 +314,8 @@ export class BrokerCluster {
     const identity = { nodeId: id, brokerEpoch: known.brokerEpoch };
     if (request.draining) {
       const { leading } = this.decide({ type: 'drainNode', ...identity, partitionsMax: 100_000 });
-      return sender.send({ up: true, mayStop: leading === 0, clocksAgree: this.clocksAgree });
+      const applyIndex = this.image.appliedIndex;
+      return sender.send({ up: true, mayStop: leading === 0, applyIndex, clocksAgree: this.clocksAgree });
     }
     if (known.state === 'fenced' && request.metadataIndex >= known.stateIndex) {
       this.decide({ type: 'unfenceNode', ...identity, metadataIndex: logIndex(request.metadataIndex) });

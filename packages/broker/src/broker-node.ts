@@ -21,6 +21,7 @@ import type { Registration } from './controller-link.ts';
 import { DamageReports } from './damage-reports.ts';
 import { FetchService } from './fetch-service.ts';
 import { IsrProposals } from './isr-proposals.ts';
+import { serveLogDescriptions } from './log-descriptions.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import { NodeLiveness } from './node-liveness.ts';
 import { OffsetsService } from './offsets-service.ts';
@@ -178,6 +179,7 @@ export class BrokerNode {
     for (const dispatcher of clients) for (const service of this.#services) service.serve(dispatcher);
     this.#admin.servePeers(peers);
     this.#replication.serve(peers);
+    serveLogDescriptions(peers, this.#options.identity, this.hosts);
   }
 
   start(): void {
@@ -203,15 +205,16 @@ export class BrokerNode {
       this.#options.logger.warn('stopping before all leaderships moved', { waitedMs: timeoutMs });
       resolve();
     });
-    await Promise.race([this.#link.drain().then(() => this.#handedOver()), promise]);
+    await Promise.race([this.#link.drain().then((applyIndex) => this.#handedOver(applyIndex)), promise]);
     timer.cancel();
   }
 
   /** The controller decides sooner than this node hears of it; clients here are to hear it too, before they are cut off. */
-  async #handedOver(): Promise<void> {
+  async #handedOver(applyIndex: number): Promise<void> {
     const { feed, identity } = this.#options;
     const { promise, resolve } = Promise.withResolvers<void>();
     const look = (): void => {
+      if (feed.image.appliedIndex < applyIndex) return;
       for (const partition of feed.image.ledBy(identity.nodeId)) if (hasAnotherReplica(partition)) return;
       resolve();
     };

@@ -54,7 +54,7 @@ export class ControllerLink {
   #up = false;
   #clocksAgree = false;
   #draining = false;
-  #mayStop: (() => void) | undefined;
+  #mayStop: ((applyIndex: number) => void) | undefined;
   #stream: StreamSender<HeartbeatRequest> | undefined;
   #attempt = 0;
   #beat: Timer | undefined;
@@ -108,9 +108,12 @@ export class ControllerLink {
     this.#retry?.cancel();
   }
 
-  /** Asks the controller to move leaderships away; resolves when it did. The caller bounds the wait. */
-  drain(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
+  /**
+   * Asks the controller to move leaderships away; resolves when it did, with the metadata index that says so. The caller
+   * bounds the wait, and the broker serves what it leads meanwhile.
+   */
+  drain(): Promise<number> {
+    const { promise, resolve } = Promise.withResolvers<number>();
     this.#draining = true;
     this.#mayStop = resolve;
     this.#sendHeartbeat();
@@ -263,7 +266,7 @@ export class ControllerLink {
     if (answer.up && !wasUp) {
       this.#options.logger.info('broker serves', { epoch: this.#epoch });
     }
-    if (answer.mayStop && this.#draining) this.#mayStop?.();
+    if (answer.mayStop && this.#draining) this.#mayStop?.(answer.applyIndex);
   }
 
   #dropStream(): void {

@@ -167,6 +167,14 @@ export class PartitionReplica {
     return this.#state.logEnd;
   }
 
+  /** Leader epoch of the last batch, also when that was trimmed away; undefined when there never was one. */
+  get lastEpoch(): LeaderEpoch | undefined {
+    const { epochs, logStart, logEnd } = this.#state;
+    if (logStart === logEnd) return epochs.latest;
+    // One that is led and has no batch yet is not in the log.
+    return epochs.entries.findLast(({ startOffset }) => startOffset < logEnd)?.epoch;
+  }
+
   get durableEnd(): Offset {
     return this.#state.durableEnd;
   }

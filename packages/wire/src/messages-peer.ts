@@ -136,6 +136,7 @@ export interface HeartbeatResponse {
   readonly mayStop: boolean;
   readonly error: ErrorDetail | null;
   readonly clocksAgree: boolean;
+  readonly applyIndex: number;
 }
 
 export interface AlterPartitionsRequest {
@@ -189,6 +190,27 @@ export interface AllocateProducerIdsRequest {
 export interface AllocateProducerIdsResponse {
   readonly firstProducerId: number;
   readonly count: number;
+}
+
+export interface DescribeLogsRequest {
+  readonly identity: Identity | null;
+  readonly partitions: readonly LogName[];
+}
+
+export interface LogName {
+  readonly topicId: string;
+  readonly partition: number;
+}
+
+export interface DescribeLogsResponse {
+  readonly identity: Identity | null;
+  readonly logs: readonly LogDescription[];
+}
+
+export interface LogDescription {
+  readonly lastEpoch: number;
+  readonly logEnd: number;
+  readonly error: ErrorDetail | null;
 }
 
 export interface ReplicateRequest {

@@ -139,6 +139,10 @@ export const methods = {
       'cluster:act',
       { request: replicateRequestCodec, response: replicateResponseCodec },
     ),
+    describeLogs: peerUnary<peer.DescribeLogsRequest, peer.DescribeLogsResponse>(
+      '/sluice.peer.v1.Replication/DescribeLogs',
+      'cluster:act',
+    ),
   },
   node: {
     status: peerUnary<peer.NodeStatusRequest, peer.NodeStatusResponse>('/sluice.peer.v1.Node/Status', 'cluster:act'),
