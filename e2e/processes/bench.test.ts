@@ -96,7 +96,25 @@ describe('with a cluster of its own', () => {
 
   test.concurrent('failover', async () => {
     const line = await bench(`failover --rounds 1 --steady-seconds 0.5 --rate 200 ${own}`);
-    expect(line).toMatchObject({ work: 'failover', rounds: [positive], lost: 0, duplicated: 0, acked: positive });
+    const stages = { detect: { max: expect.any(Number) as number }, decide: { max: expect.any(Number) as number } };
+    const found = { work: 'failover', rounds: [positive], stagesMs: stages, lost: 0, duplicated: 0, acked: positive };
+    expect(line).toMatchObject(found);
+  });
+
+  test.concurrent('failover of several partitions, in order', async () => {
+    const words =
+      'failover --rounds 1 --fault shutdown --role controller --partitions 6 --rate 300 --steady-seconds 0.5';
+    const line = await bench(`${words} ${own}`);
+    const each = { p50: positive, max: positive };
+    const pause = { round: 1, role: 'controller', partitions: positive, max: positive, others: each };
+    expect(line).toMatchObject({
+      work: 'failover, shutdown, role controller, 6 partitions',
+      percentiles: { rounds: each, partitions: each },
+      stagesMs: { detect: null, decide: null, elect: each, firstAck: { max: expect.any(Number) as number } },
+      pauses: [pause],
+      lost: 0,
+      duplicated: 0,
+    });
   });
 
   test.concurrent('cold-start and idle', async () => {

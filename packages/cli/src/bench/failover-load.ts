@@ -1,4 +1,4 @@
-/** Numbered records at an even rate while leaders fail, and the count of what became of them. */
+/** Numbered records at an even rate, one partition after the other, while leaders fail; and what became of each. */
 import type { Producer, Sluice } from '@sluice/client';
 import { ownLoad, producerOptions } from './options.ts';
 import type { OwnTarget } from './own-cluster.ts';
@@ -8,7 +8,8 @@ import { StampedValues } from './stamped-values.ts';
 export interface FailoverLoadOptions {
   readonly topic: string;
   readonly ratePerSecond: number;
-  readonly onAck: () => void;
+  readonly partitions: number;
+  readonly onAck: (partition: number, dueMs: number) => void;
 }
 
 export interface Outcome {
@@ -40,6 +41,10 @@ export class FailoverLoad {
     this.#running.catch(() => undefined);
   }
 
+  get failedSends(): number {
+    return this.#failed;
+  }
+
   /** Sends no more, waits until all is decided, and reads everything back. */
   async finish(): Promise<Outcome> {
     this.#over = true;
@@ -53,19 +58,21 @@ export class FailoverLoad {
   }
 
   #run(stop: AbortSignal): Promise<void> {
-    const { topic, ratePerSecond, onAck } = this.#options;
+    const { topic, ratePerSecond, partitions, onAck } = this.#options;
     return paced({
       ratePerSecond,
       isOver: () => this.#over || stop.aborted,
       send: (index, dueMs) => {
         this.#sent = index + 1;
-        return postOrWait(this.#producer, topic, { value: this.#values.make(index, dueMs) }, (error) => {
+        const partition = index % partitions;
+        const record = { partition, value: this.#values.make(index, dueMs) };
+        return postOrWait(this.#producer, topic, record, (error) => {
           if (error !== undefined) {
             this.#failed += 1;
             return;
           }
           this.#acked.add(index);
-          onAck();
+          onAck(partition, dueMs);
         });
       },
     });
@@ -74,16 +81,21 @@ export class FailoverLoad {
   /** How often each number is there. */
   async #readBack(): Promise<ReadonlyMap<number, number>> {
     const { topic } = this.#options;
-    const [bounds] = await this.#sluice.admin.listOffsets(topic);
-    const end = bounds?.highWatermark ?? 0;
+    const ends = new Map<number, number>();
+    for (const { partition, highWatermark } of await this.#sluice.admin.listOffsets(topic)) {
+      if (highWatermark > 0) ends.set(partition, highWatermark);
+    }
     const seen = new Map<number, number>();
-    await using consumer = this.#sluice.consumer({ assignments: [{ topic, partition: 0, from: 'start' }] });
+    if (ends.size === 0) return seen;
+    const assignments = [...ends.keys()].map((partition) => ({ topic, partition, from: 'start' as const }));
+    await using consumer = this.#sluice.consumer({ assignments });
     for await (const batch of consumer.batches()) {
       for (const { value } of batch.records()) {
         const index = value === null ? Number.NaN : this.#values.indexOf(value);
         seen.set(index, (seen.get(index) ?? 0) + 1);
       }
-      if (batch.nextOffset >= end) break;
+      if (batch.nextOffset >= (ends.get(batch.partition) ?? 0)) ends.delete(batch.partition);
+      if (ends.size === 0) break;
     }
     return seen;
   }

@@ -5,11 +5,22 @@
  * W1 After `stop` resolved no process and no file of this cluster is left.
  */
 import type { ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { SluiceError } from '@sluice/base';
 import { Sluice } from '@sluice/client';
+import type { OnStatus } from '@sluice/client';
 import type { CommandContext } from '../command-context.ts';
 import { devConfig, devLayout } from '../dev-layout.ts';
 import type { DevNodeLayout } from '../dev-layout.ts';
@@ -23,6 +34,16 @@ export interface OwnClusterOptions {
   /** Where the temporary directory is made; default: the system's place for them. */
   readonly data?: string;
 }
+
+/** What one benchmark wants of its cluster, besides what its user chose. */
+export interface OwnClusterNeeds {
+  /** Added to the environment of the nodes. */
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly onStatus?: OnStatus;
+}
+
+/** How long the log of each node was, by its path. */
+export type LogMark = ReadonlyMap<string, number>;
 
 interface NodeProcess {
   readonly child: ChildProcess;
@@ -40,14 +61,22 @@ export class OwnCluster {
   readonly #running = new Map<number, NodeProcess>();
   #stopping = false;
 
-  private constructor(directory: string, layout: readonly DevNodeLayout[], { terminal }: CommandContext) {
+  private constructor(
+    directory: string,
+    layout: readonly DevNodeLayout[],
+    environment: Readonly<Record<string, string | undefined>>,
+  ) {
     this.#directory = directory;
     this.#layout = layout;
-    this.#environment = terminal.environment;
+    this.#environment = environment;
   }
 
   /** Writes the configurations; no node runs yet. */
-  static async prepare(context: CommandContext, { data = tmpdir() }: OwnClusterOptions): Promise<OwnCluster> {
+  static async prepare(
+    { terminal }: CommandContext,
+    { data = tmpdir() }: OwnClusterOptions,
+    { environment = {} }: OwnClusterNeeds,
+  ): Promise<OwnCluster> {
     if (!existsSync(data)) {
       const message = `${data} does not exist; make it, or choose another --data.`;
       throw new SluiceError('INVALID_CONFIG', { message, details: { key: 'data' } });
@@ -56,7 +85,7 @@ export class OwnCluster {
     const directory = mkdtempSync(path.join(data, 'sluice-bench-'));
     const layout = devLayout(directory, nodes, port);
     for (const node of layout) writeFileSync(node.config, devConfig(node, layout));
-    return new OwnCluster(directory, layout, context);
+    return new OwnCluster(directory, layout, { ...terminal.environment, ...environment });
   }
 
   get bootstrap(): readonly string[] {
@@ -65,6 +94,19 @@ export class OwnCluster {
 
   get pids(): readonly number[] {
     return this.#layout.map(({ id }) => this.#running.get(id)?.child.pid ?? 0);
+  }
+
+  get ids(): readonly number[] {
+    return this.#layout.map(({ id }) => id);
+  }
+
+  markLogs(): LogMark {
+    return new Map(this.#layout.map(({ log }) => [log, existsSync(log) ? statSync(log).size : 0]));
+  }
+
+  /** What all nodes wrote since then, node by node. */
+  linesSince(mark: LogMark): readonly string[] {
+    return [...mark].flatMap(([log, from]) => textFrom(log, from).split('\n'));
   }
 
   spawnAll(): void {
@@ -135,6 +177,16 @@ export class OwnCluster {
   }
 }
 
+function textFrom(file: string, from: number): string {
+  const bytes = Buffer.alloc(Math.max(0, statSync(file).size - from));
+  const descriptor = openSync(file, 'r');
+  try {
+    return bytes.toString('utf8', 0, readSync(descriptor, bytes, 0, bytes.length, from));
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
 export interface OwnTarget {
   readonly cluster: OwnCluster;
   readonly sluice: Sluice;
@@ -147,13 +199,15 @@ export async function onOwnCluster(
   context: CommandContext,
   options: OwnClusterOptions,
   measure: (target: OwnTarget) => Promise<void>,
+  needs: OwnClusterNeeds = {},
 ): Promise<void> {
   const stop = context.terminal.interruption();
-  const cluster = await OwnCluster.prepare(context, options);
+  const cluster = await OwnCluster.prepare(context, options, needs);
   const sluice = new Sluice({
     bootstrap: cluster.bootstrap,
     clientId: 'sluice-bench',
     requestTimeoutMs: context.timeoutMs,
+    ...(needs.onStatus === undefined ? {} : { onStatus: needs.onStatus }),
   });
   try {
     await orInterrupted(measure({ cluster, sluice, stop }), stop);

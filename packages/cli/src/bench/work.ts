@@ -28,4 +28,21 @@ export const endToEndWork = ({ rate, recordBytes }: { readonly rate: number; rea
 export const faults = ['kill', 'pause', 'shutdown'] as const;
 export type Fault = (typeof faults)[number];
 
-export const failoverWork = (fault: Fault): string => (fault === 'kill' ? 'failover' : `failover, ${fault}`);
+/** Whom it strikes: whoever leads the first partition, each node in turn that leads any, or whoever leads the controller. */
+export const roles = ['leader', 'any', 'controller'] as const;
+export type Role = (typeof roles)[number];
+
+export interface FailoverWork {
+  readonly fault: Fault;
+  readonly role: Role;
+  readonly partitions: number;
+}
+
+/** `failover` alone is what the other systems measure: one partition, whose leader is killed. */
+export function failoverWork({ fault, role, partitions }: FailoverWork): string {
+  const parts = ['failover'];
+  if (fault !== 'kill') parts.push(fault);
+  if (role !== 'leader') parts.push(`role ${role}`);
+  if (partitions !== 1) parts.push(`${partitions} partitions`);
+  return parts.join(', ');
+}
