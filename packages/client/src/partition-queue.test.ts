@@ -6,9 +6,13 @@ import { PartitionQueue, type QueuePorts } from './partition-queue.ts';
 import type { Attempt } from './pending-batch.ts';
 import { ManualClock } from '@sluice/wire';
 
-function queueWith(requestProducerId: QueuePorts['requestProducerId'], batchBytesMax = 1_000): PartitionQueue {
+function queueWith(
+  requestProducerId: QueuePorts['requestProducerId'],
+  batchBytesMax = 1_000,
+  clock = new ManualClock(),
+): PartitionQueue {
   const ports: QueuePorts = {
-    clock: new ManualClock(),
+    clock,
     random: new SeededRandom(1),
     decompress: nodeCompression.decompress,
     wake: () => undefined,
@@ -99,5 +103,68 @@ describe('what may go', () => {
     expect(counts(takeAll(busy))).toEqual([21, 21]);
     busy.seal();
     expect(counts(takeAll(busy))).toEqual([3]);
+  });
+});
+
+describe('a leader that is new', () => {
+  const metadata = { partition: 0, leader: 2, leaderEpoch: 5, replicas: [1, 2], isr: [2], elr: [], partitionEpoch: 5 };
+  const notLeader = (leaderEpoch: number | null): SluiceError =>
+    new SluiceError('NOT_LEADER', { details: { leaderEpoch } });
+  const tooFew = new SluiceError('NOT_ENOUGH_REPLICAS');
+
+  function moved() {
+    const clock = new ManualClock();
+    const queue = queueWith((waiting) => waiting.begin(1), 1_000, clock);
+    queue.append(draftOf({ timestamp: 0, key: null, value: null, headers: [] }), undefined, 100_000, 0);
+    queue.onMetadata(metadata);
+    /** How long the batch waits after each refusal, until it may go again. */
+    const waitsMs = async (errors: readonly SluiceError[]): Promise<number[]> => {
+      const waits: number[] = [];
+      for (const error of errors) {
+        queue.onFailed(queue.takeFor(2)!.attempt, error);
+        const sinceMs = clock.monotonicMs();
+        while (!isReady(queue) && clock.monotonicMs() - sinceMs < 2_000) await clock.pass(1);
+        waits.push(clock.monotonicMs() - sinceMs);
+      }
+      return waits;
+    };
+    return { clock, queue, waitsMs };
+  }
+
+  /** Looks without taking: what is taken is sent. */
+  const isReady = (queue: PartitionQueue): boolean => {
+    const taken = queue.takeFor(2);
+    if (taken === undefined) return false;
+    taken.attempt.batch.state = 'waiting';
+    return true;
+  };
+
+  test('one that has not heard of it yet gets the batch again within milliseconds, the pauses doubling', async () => {
+    const { waitsMs } = moved();
+    for (const [at, waited] of (await waitsMs([4, 4, 4, 4, 4].map(notLeader))).entries()) {
+      expect(waited).toBeGreaterThanOrEqual(2 ** at);
+      expect(waited).toBeLessThanOrEqual(2 ** (at + 1));
+    }
+  });
+
+  test('so does one that is still loading the partition, and one that has not heard of its followers', async () => {
+    const { waitsMs } = moved();
+    expect(Math.max(...(await waitsMs([notLeader(null), tooFew])))).toBeLessThanOrEqual(4);
+  });
+
+  test('each change of the leader begins with the shortest pause', async () => {
+    const { queue, waitsMs } = moved();
+    await waitsMs(Array.from({ length: 8 }, () => notLeader(4)));
+    queue.onMetadata({ ...metadata, leaderEpoch: 6, partitionEpoch: 6 });
+    expect((await waitsMs([notLeader(5)]))[0]).toBeLessThanOrEqual(2);
+  });
+
+  test('one that knows a newer leader, or has long been one, gets it after the ordinary pause', async () => {
+    const { clock, waitsMs } = moved();
+    const [newer = 0] = await waitsMs([notLeader(6)]);
+    await clock.pass(1_000);
+    const [late = 0] = await waitsMs([tooFew]);
+    expect(newer).toBeGreaterThanOrEqual(20);
+    expect(late).toBeGreaterThanOrEqual(20);
   });
 });

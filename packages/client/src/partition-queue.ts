@@ -76,6 +76,8 @@ export const windowBatchesMax = 5;
  */
 const gatherAboveBytes = 16 * 1024;
 const producerEpochMax = 0x7fff;
+/** A leader that was elected so recently may not have heard of it yet, or not of its followers. */
+const freshLeaderMs = 1_000;
 const capacityBytesMin = 512;
 
 export class PartitionQueue {
@@ -85,6 +87,8 @@ export class PartitionQueue {
   /** How much of its time a record may lose to the batch that it joins. */
   readonly #joinMs: number;
   readonly #backoff: Backoff;
+  /** Towards a leader that is about to serve: it takes milliseconds, so that is how long the pauses are. */
+  readonly #freshLeaderBackoff: Backoff;
   readonly #window: PendingBatch[] = [];
   readonly #sealed = new Fifo<PendingBatch>();
   #open: PendingBatch | undefined;
@@ -92,6 +96,7 @@ export class PartitionQueue {
   #epochsUsedUp = false;
   #leader: number;
   #leaderEpoch: number;
+  #leaderSinceMs = Number.NEGATIVE_INFINITY;
   #blocked: Timer | undefined;
   #capacityBytes = capacityBytesMin;
   #busy = false;
@@ -103,6 +108,7 @@ export class PartitionQueue {
     this.#leaderEpoch = metadata.leaderEpoch;
     this.#ports = ports;
     this.#backoff = new Backoff(ports.random, 40, 1_000);
+    this.#freshLeaderBackoff = new Backoff(ports.random, 2, 1_000);
     this.#joinMs = Math.max(options.lingerMs, options.deliveryTimeoutMs / 16);
   }
 
@@ -193,6 +199,8 @@ export class PartitionQueue {
     if (leaderEpoch < this.#leaderEpoch || (!moved && leaderEpoch === this.#leaderEpoch)) return false;
     this.#leader = leader;
     this.#leaderEpoch = leaderEpoch;
+    this.#leaderSinceMs = this.#ports.clock.monotonicMs();
+    this.#freshLeaderBackoff.reset();
     // The old leader may never answer. Not so without numbers: there only its answer tells what happened.
     if (moved && leader !== 0 && this.options.idempotent) this.#abandonAttempts();
     this.#unblock();
@@ -297,7 +305,17 @@ export class PartitionQueue {
     // A newer leader is known already, or the stream is gone and its node is waited for there.
     if (attempt.leaderEpoch < this.#leaderEpoch || error.code === 'CONNECTION_LOST') return this.#ports.wake(this);
     if (error.retry === 'refresh-metadata') this.#ports.refreshMetadata(this.options.topic);
-    this.#blocked ??= this.#ports.clock.setTimer(this.#backoff.nextMs(), () => this.#unblock());
+    if (this.#blocked !== undefined) return;
+    const backoff = this.#isSoonReady(error) ? this.#freshLeaderBackoff : this.#backoff;
+    this.#blocked = this.#ports.clock.setTimer(backoff.nextMs(), () => this.#unblock());
+  }
+
+  /** The node that refused is the leader, and has not heard of that yet, or not of enough followers. */
+  #isSoonReady({ code, details: { leaderEpoch } }: SluiceError): boolean {
+    if (code === 'NOT_LEADER' && typeof leaderEpoch === 'number') return leaderEpoch < this.#leaderEpoch;
+    // Without an epoch the node is still loading the partition.
+    if (code !== 'NOT_ENOUGH_REPLICAS' && code !== 'NOT_LEADER') return false;
+    return this.#ports.clock.monotonicMs() - this.#leaderSinceMs < freshLeaderMs;
   }
 
   #unblock(): void {
