@@ -34,6 +34,7 @@ const phrases: Readonly<Record<string, string>> = {
 
 /** Of a set of runs that is large enough to expect each of them. */
 export const requiredCoverage: readonly string[] = [
+  'birthsUnderFaults',
   'elections',
   'votesSeen',
   'stepDowns',

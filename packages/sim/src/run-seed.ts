@@ -12,10 +12,11 @@ import { memberId } from '@sluice/raft';
 
 import { checkHistory, type Requirements } from './check-history.ts';
 import { type Coverage, CoverageCounter } from './coverage.ts';
-import type { Fault } from './faults/fault.ts';
+import { endMs, type Fault } from './faults/fault.ts';
 import { FaultDriver } from './faults/fault-driver.ts';
 import { HistoryRecorder } from './history-recorder.ts';
 import { MetadataClients } from './metadata-clients.ts';
+import { OneCluster } from './one-cluster.ts';
 import { type ObservedMember, RaftInvariants } from './raft-invariants.ts';
 import { commandsMin, drawScenario, hasDecay, type Role, type Scenario } from './scenario.ts';
 import { SimCluster } from './sim-cluster.ts';
@@ -62,6 +63,8 @@ export interface SeedRun {
   readonly timeline: Timeline;
 }
 
+/** The longest fault, and as long as without one many times over. */
+const birthLimitMs = 60_000;
 /** Ample: an election, a session and every back-off many times over. */
 const livenessMs = 120_000;
 const topic = 'orders';
@@ -98,6 +101,7 @@ class Run {
   readonly #scenario: Scenario;
   readonly #cluster: SimCluster;
   readonly #invariants = new RaftInvariants();
+  readonly #oneCluster = new OneCluster();
   readonly #coverage = new CoverageCounter();
   readonly #recorder: HistoryRecorder;
   readonly #driver: FaultDriver;
@@ -114,6 +118,7 @@ class Run {
     this.#cluster = new SimCluster(seed, roles.length, (id) => ({ ...settings, roles: roles[id - 1] }), voters);
     const { simulation } = this.#cluster;
     this.#cluster.onLine = (line) => {
+      this.#oneCluster.onLine(line);
       this.timeline.onLine(line);
       this.#coverage.onLine(line);
     };
@@ -137,8 +142,7 @@ class Run {
     const brokers = this.#nodesWith('broker');
     const cluster = this.#cluster;
     const { simulation } = cluster;
-    await cluster.start();
-    await simulation.until('all nodes ready', 60_000, () => cluster.isReady());
+    await this.#birth();
     const client = simClient(cluster, 'admin');
     await simulation.settle(
       'first topic',
@@ -173,8 +177,26 @@ class Run {
     }
     this.timeline.add(simulation.nowMs, 'PHASE', 'safety');
     this.#safetyBeganMs = simulation.nowMs;
-    this.#driver.plan(faults);
+    this.#driver.plan(faults.filter(({ atBirth }) => atBirth !== true));
     await simulation.pass(safetyMs);
+  }
+
+  /** In some runs under faults. Afterwards all nodes are ready, and nothing is wrong. */
+  async #birth(): Promise<void> {
+    const cluster = this.#cluster;
+    const { simulation } = cluster;
+    const faults = this.#scenario.faults.filter(({ atBirth }) => atBirth === true);
+    if (faults.length === 0) await cluster.start();
+    else {
+      this.timeline.add(simulation.nowMs, 'PHASE', 'birth');
+      this.#driver.plan(faults);
+      this.#driver.bootAll();
+      await simulation.until('the cluster is born', birthLimitMs, () => cluster.isReady());
+      if (this.#driver.total > 0) this.#coverage.add('birthsUnderFaults');
+      await simulation.pass(Math.max(0, ...faults.map(endMs)));
+      this.#driver.calm();
+    }
+    await simulation.until('all nodes ready', 60_000, () => cluster.isReady());
   }
 
   async liveness(): Promise<void> {
@@ -281,6 +303,7 @@ class Run {
 
   #afterEvent(): void {
     this.#noteStanding();
+    if (this.#oneCluster.violation !== undefined) throw this.#oneCluster.violation;
     const touched = this.#cluster.takeTouched();
     if (touched.size > 0) {
       this.#invariants.afterEvent(this.#membersOf(touched), () => this.#membersOf(this.#cluster.ids));

@@ -5,7 +5,7 @@
 import { SeededRandom } from '@sluice/base';
 import type { Random } from '@sluice/base';
 import { damagingKinds, type Fault } from './faults/fault.ts';
-import { drawFaults } from './faults/swarm.ts';
+import { drawBirthFaults, drawFaults } from './faults/swarm.ts';
 
 export type Role = 'controller' | 'broker';
 
@@ -47,7 +47,10 @@ export function drawScenario(seed: number): Scenario {
   const safetyMs = 6000 + size.below(8000);
   const count = faultsMin + 8 + size.below(30);
   const targets = targetsOf(shape, random.fork('targets'));
-  const faults = drawFaults(random.fork('faults'), { targets, forMs: safetyMs, count });
+  const faults = [
+    ...drawBirthFaults(random.fork('birth'), targets.nodes),
+    ...drawFaults(random.fork('faults'), { targets, forMs: safetyMs, count }),
+  ];
   const load = random.fork('load');
   return {
     seed,

@@ -39,6 +39,7 @@ export interface FaultDriverOptions {
   readonly onRolledBack: (member: MemberId) => void;
 }
 
+const firstStartMsMax = 400;
 /** A supervisor waits this long before it starts again what ended by itself. */
 const restartMs = 250;
 /** The other ends of a machine that lost power learn it from keepalive. */
@@ -100,15 +101,29 @@ export class FaultDriver {
   /** F2. Those that are absent lose power now, for good. */
   heal(absent: readonly number[]): void {
     this.#healed = true;
-    this.#overlaps.calmAll();
+    this.calm();
     this.#copies.heal();
+    for (const id of absent) this.#lose(id, Number.POSITIVE_INFINITY, { keep: 'nothing' }, true);
+  }
+
+  /** Nothing is wrong any more, until the next fault. */
+  calm(): void {
+    this.#overlaps.calmAll();
     this.#unmet.clear();
     for (const id of this.#cluster.ids) {
       this.#cluster.resume(id);
       this.#cluster.diskConditions(id).clear();
     }
     this.#downUntilMs.clear();
-    for (const id of absent) this.#lose(id, Number.POSITIVE_INFINITY, { keep: 'nothing' }, true);
+  }
+
+  /** Each a little later than another, as machines start. */
+  bootAll(): void {
+    for (const id of this.#cluster.ids) {
+      const delayMs = this.#random.fork(`first start ${id}`).below(firstStartMsMax);
+      this.#downUntilMs.set(id, this.#cluster.simulation.nowMs + delayMs);
+      this.#afterUnlessHealed(delayMs, 'first start', () => this.#bootIfDown(id));
+    }
   }
 
   #after(delayMs: number, label: string, run: () => void): void {

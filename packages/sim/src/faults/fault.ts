@@ -1,9 +1,11 @@
 /**
  * What goes wrong in a run: a list that is made before the run and replayed from it, so that it can be shrunk. Times are
- * milliseconds of simulated time since the safety phase began.
+ * milliseconds of simulated time since the safety phase began, or since the nodes started.
  */
 interface At {
   readonly atMs: number;
+  /** While the cluster is being born. */
+  readonly atBirth?: true;
 }
 
 interface Lasting extends At {
@@ -188,6 +190,9 @@ export type Fault =
   | FullDisk;
 
 export type FaultKind = Fault['kind'];
+
+/** When it is over, unless what it ends takes longer to come back. */
+export const endMs = (fault: Fault): number => fault.atMs + ('forMs' in fault ? fault.forMs : 0);
 
 /** Those that take something from a disk for good. */
 export const damagingKinds: ReadonlySet<FaultKind> = new Set([

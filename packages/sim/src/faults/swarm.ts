@@ -18,14 +18,17 @@ export interface SwarmOptions {
   readonly targets: Targets;
   readonly forMs: number;
   readonly count: number;
+  /** Default: all. */
+  readonly kinds?: readonly FaultKind[];
 }
 
 type Draw = (draw: Dice, atMs: number) => Fault | undefined;
 
-export function drawFaults(random: Random, { targets, forMs, count }: SwarmOptions): readonly Fault[] {
+export function drawFaults(random: Random, options: SwarmOptions): readonly Fault[] {
+  const { targets, forMs, count } = options;
   const kinds = random.fork('kinds');
   // Some kind that ends processes is always on: most of what there is to find needs one.
-  const on = faultKinds.filter((kind) => kind === 'crash' || kinds.below(2) === 0);
+  const on = (options.kinds ?? faultKinds).filter((kind) => kind === 'crash' || kinds.below(2) === 0);
   const hardness = 1 + kinds.below(3);
   const times = random.fork('times');
   const bursts = Array.from({ length: 2 + times.below(4) }, () => times.below(forMs));
@@ -252,3 +255,38 @@ const draws: Readonly<Record<FaultKind, Draw>> = {
 };
 
 export const faultKinds = Object.keys(draws) as readonly FaultKind[];
+
+/** Those that take nothing for good from a directory that may just have made its promise: networks, processes, disks. */
+const birthKinds: readonly FaultKind[] = [
+  'crash',
+  'power-cut',
+  'restart-loop',
+  'pause',
+  'partition',
+  'isolate',
+  'ring',
+  'one-way',
+  'leader-struck',
+  'clog',
+  'delay',
+  'loss',
+  'raft-messages',
+  'reset',
+  'refuse',
+  'slow-disk',
+  'hung-disk',
+  'disk-error',
+  'full-disk',
+];
+
+/** About as long as a birth without faults takes: most of them come before it is over. */
+const birthMs = 500;
+
+/** In a share of the runs; else none. */
+export function drawBirthFaults(random: Random, nodes: readonly number[]): readonly Fault[] {
+  if (random.below(100) >= 15) return [];
+  const targets = { nodes, expendable: [], copyable: [] };
+  const count = 4 + random.below(10);
+  const faults = drawFaults(random.fork('faults'), { targets, forMs: birthMs, count, kinds: birthKinds });
+  return faults.map((fault) => ({ ...fault, atBirth: true }));
+}
