@@ -45,7 +45,8 @@ type Role = (typeof roles)[number];
 
 /**
  * docs/architecture.md, Failover: the others are done after at most 3.65 s, when both are one, and the client, which
- * watches the silent one, leaves it after 2 s. The machine's own time comes on top.
+ * watches the silent one, listens to another after 1.25 s, or leaves one that is cut off after 2 to 3 s. The machine's own
+ * time comes on top.
  */
 const pauseMsMax = 7000;
 

@@ -39,11 +39,11 @@ describe('the watch', () => {
     cluster.createTopic('orders', [2]);
     cluster.nodes.get(1)!.silent = true;
     const producer = cluster.client().producer();
-    await cluster.clock.outcome(producer.send('orders', { value: 'a' }), 2_200);
+    await cluster.clock.outcome(producer.send('orders', { value: 'a' }), 1_300);
     expect(kinds(cluster).slice(0, 2)).toEqual(['disconnected', 'connected']);
   });
 
-  test('leaves a node that fell silent 2 s after its last word, whenever that was', async () => {
+  test('leaves a node that fell silent 1.25 s after its last word, whenever that was', async () => {
     for (const quietMs of [0, 300, 950, 1_200]) {
       const cluster = await ScriptedCluster.start();
       cluster.createTopic('orders', [1]);
@@ -53,12 +53,69 @@ describe('the watch', () => {
       cluster.nodes.get(1)!.push({}, 'orders');
       await cluster.clock.settle();
       cluster.network.cut('client', 'node-1');
-      cluster.moveLeader('orders', 0, 2);
-      await cluster.clock.pass(1_950);
+      await cluster.clock.pass(1_200);
       expect(kinds(cluster)).toEqual(['connected']);
-      await cluster.clock.outcome(producer.send('orders', { value: 'b' }), 250);
+      await cluster.clock.pass(100);
+      expect(kinds(cluster)).toEqual(['connected', 'disconnected', 'connected']);
+      // Listening elsewhere before the controller misses the node, it hears of the new leader at once.
+      cluster.moveLeader('orders', 0, 2);
+      await cluster.clock.outcome(producer.send('orders', { value: 'b' }), 1);
       expect(cluster.log('orders').values()).toEqual(['a', 'b']);
     }
+  });
+
+  async function silentAfterContact() {
+    const cluster = await ScriptedCluster.start();
+    cluster.createTopic('orders', [1]);
+    await cluster.clock.outcome(cluster.client().producer().send('orders', { value: 'a' }));
+    for (const node of cluster.nodes.values()) node.silent = true;
+    const watched = (): number[] =>
+      [...cluster.nodes.values()].filter(({ watchers }) => watchers.size > 0).map(({ id }) => id);
+    return { cluster, watched };
+  }
+
+  test('one other node is asked at a time, for half a second, while all are silent', async () => {
+    const { cluster, watched } = await silentAfterContact();
+    const seen: number[][] = [];
+    for (const ms of [1_200, 100, 500]) {
+      await cluster.clock.pass(ms);
+      seen.push(watched());
+    }
+    expect(seen).toEqual([[1], [1, 2], [1, 3]]);
+    expect(kinds(cluster)).toEqual(['connected']);
+    // The first is given up, and the one that is being asked is watched.
+    await cluster.clock.pass(250);
+    expect([kinds(cluster), watched()]).toEqual([['connected', 'disconnected'], [3]]);
+    cluster.nodes.get(2)!.silent = false;
+    await cluster.clock.pass(2_000);
+    expect([kinds(cluster).slice(-2), watched()]).toEqual([['disconnected', 'connected'], [2]]);
+  });
+
+  test('a node that answers late, but before another one, is kept', async () => {
+    const { cluster, watched } = await silentAfterContact();
+    await cluster.clock.pass(1_400);
+    expect(watched()).toEqual([1, 2]);
+    cluster.nodes.get(1)!.push({}, 'orders');
+    await cluster.clock.pass(900);
+    expect(watched()).toEqual([1]);
+    // Silent once more, it is asked beside once more.
+    await cluster.clock.pass(500);
+    expect([watched(), kinds(cluster)]).toEqual([[1, 2], ['connected']]);
+  });
+
+  test('another one that cannot be reached is passed over', async () => {
+    const { cluster, watched } = await silentAfterContact();
+    cluster.kill(2);
+    await cluster.clock.pass(1_300);
+    expect(watched()).toEqual([1, 3]);
+  });
+
+  test('another one that is of another cluster is passed over', async () => {
+    const { cluster, watched } = await silentAfterContact();
+    cluster.clusterId = 'd'.repeat(32);
+    for (const node of [2, 3]) cluster.nodes.get(node)!.silent = false;
+    await cluster.clock.pass(1_300);
+    expect([watched(), kinds(cluster)]).toEqual([[1], ['connected']]);
   });
 
   test('a node that lags takes nothing back', async () => {

@@ -3,7 +3,9 @@
  * watch; the producers, consumers and administration of one client share it.
  *
  * W1 While the client is used a watch is open or being opened; a node that says nothing is given up, because a
- *    connection that was cut without a word looks like a cluster in which nothing happens.
+ *    connection that was cut without a word looks like a cluster in which nothing happens. Before that another node is
+ *    asked beside it, one at a time, and whoever speaks first is watched: leaders of a node that hangs move when the
+ *    controller misses it, and the client must be listening elsewhere by then.
  * W2 A name is unknown when a node says so and nobody contradicts within the grace time: a topic that was created a
  *    moment ago at one node may be news to another.
  * W3 A node that knows no controller leader may be the only one: cut off from the others, it tells of leaders that were
@@ -50,9 +52,15 @@ interface Watch {
   leaderlessSinceMs: number | undefined;
 }
 
-/** After so much silence the node is asked; without an answer it is given up when the silence was so long. */
+/**
+ * After so much silence the node is asked; without an answer another one is asked beside it, and it is given up, whatever
+ * the other says, when the silence was so long. All of it but the last is over before a session of a node is (1.5 s).
+ */
 const quietMs = 1_000;
+const unansweredMs = 1_250;
 const silentMs = 2_000;
+/** How long one that is asked beside a silent one has, before the next is. */
+const besideMs = 500;
 /** Longer than a controller election takes when the last leader is known to be gone. */
 const leaderlessMs = 1_000;
 const unknownGraceMs = 1_000;
@@ -75,6 +83,10 @@ export class Metadata {
   /** Addresses that failed since the last good watch or pause. */
   readonly #failed = new Set<string>();
   #watch: Watch | undefined;
+  /** Asked beside one that is silent; and all that were, since it last spoke. */
+  #beside: Watch | undefined;
+  #besideTimer: Timer | undefined;
+  readonly #askedBeside = new Set<string>();
   #timer: Timer | undefined;
   #leaderlessTimer: Timer | undefined;
   #contactTimer: Timer | undefined;
@@ -130,6 +142,7 @@ export class Metadata {
     this.#leaderlessTimer?.cancel();
     this.#contactTimer?.cancel();
     for (const timer of this.#graceTimers.values()) timer.cancel();
+    this.#dropBeside(new SluiceError('CLOSED'));
     this.#watch?.sender.close(new SluiceError('CLOSED'));
     this.#watch = undefined;
     this.#rejectAll(new SluiceError('CLOSED'));
@@ -144,13 +157,18 @@ export class Metadata {
     }
     this.#names.add(name);
     if (this.#watch === undefined && this.#timer === undefined) this.#connect();
-    else this.#watch?.sender.send({ topicNames: [name] });
+    else this.#say({ topicNames: [name] });
+  }
+
+  #say(request: { readonly topicNames: readonly string[] }): void {
+    this.#watch?.sender.send(request);
+    this.#beside?.sender.send(request);
   }
 
   #ask(): void {
     const topicNames = [...this.#toAsk];
     this.#toAsk.clear();
-    this.#watch?.sender.send({ topicNames });
+    this.#say({ topicNames });
   }
 
   #startContactTimer(): void {
@@ -179,33 +197,61 @@ export class Metadata {
       this.#timer = this.#clock.setTimer(this.#backoff.nextMs(), () => this.#connect());
       return;
     }
+    this.#watch = this.#open(address);
+    this.#listen(this.#watch);
+  }
+
+  #open(address: string): Watch {
     const { rpc, clientId } = this.#options;
     const sender = rpc.stream(methods.admin.watchMetadata, address, {
-      onMessage: (update) => {
-        if (this.#watch === watch) this.#onUpdate(watch, update);
-      },
+      onMessage: (update) => this.#onUpdate(watch, update),
       onClose: (error) => this.#onLost(watch, error),
     });
     const heardMs = this.#clock.monotonicMs();
     const watch: Watch = { address, sender, openedMs: undefined, heardMs, leaderlessSinceMs: undefined };
-    this.#watch = watch;
     sender.send({ clientId, topicNames: [...this.#names] });
-    this.#listen(watch);
+    return watch;
   }
 
   /** W1 */
   #listen(watch: Watch, afterMs = quietMs): void {
+    this.#timer?.cancel();
     this.#timer = this.#clock.setTimer(afterMs, () => {
       if (this.#watch !== watch) return;
       const quietForMs = this.#clock.monotonicMs() - watch.heardMs;
       if (quietForMs < quietMs) return this.#listen(watch, quietMs - quietForMs);
-      if (quietForMs >= silentMs) {
-        const message = `${watch.address} said nothing for ${Math.round(quietForMs)} ms.`;
-        return this.#leave(watch, new SluiceError('CONNECTION_LOST', { message }));
+      if (quietForMs >= silentMs) return this.#leave(watch, saidNothing(watch, quietForMs));
+      if (quietForMs >= unansweredMs) {
+        this.#askBeside(watch);
+        return this.#listen(watch, silentMs - quietForMs);
       }
       if (watch.openedMs !== undefined) watch.sender.send({});
-      this.#listen(watch, silentMs - quietForMs);
+      this.#listen(watch, unansweredMs - quietForMs);
     });
+  }
+
+  #askBeside(silent: Watch): void {
+    const others = this.addresses().filter((each) => each !== silent.address && !this.#failed.has(each));
+    const address = others.find((each) => !this.#askedBeside.has(each));
+    if (address === undefined || this.#beside !== undefined) return;
+    this.#askedBeside.add(address);
+    const beside = this.#open(address);
+    this.#beside = beside;
+    this.#besideTimer = this.#clock.setTimer(besideMs, () => {
+      this.#dropBeside(saidNothing(beside, besideMs));
+      this.#askBeside(silent);
+    });
+  }
+
+  #dropBeside(error: SluiceError): void {
+    this.#takeBeside()?.sender.close(error);
+  }
+
+  #takeBeside(): Watch | undefined {
+    const beside = this.#beside;
+    this.#besideTimer?.cancel();
+    this.#beside = undefined;
+    return beside;
   }
 
   #leave(watch: Watch, error: SluiceError): void {
@@ -214,8 +260,14 @@ export class Metadata {
   }
 
   #onLost(watch: Watch, error: SluiceError | undefined): void {
+    if (this.#beside === watch && this.#watch !== undefined) {
+      this.#lastError = error ?? this.#lastError;
+      this.#takeBeside();
+      return this.#askBeside(this.#watch);
+    }
     if (this.#watch !== watch) return;
     this.#watch = undefined;
+    this.#askedBeside.clear();
     this.#leaderlessTimer?.cancel();
     this.#lastError = error ?? this.#lastError;
     const endedMs = watch.leaderlessSinceMs ?? this.#clock.monotonicMs();
@@ -226,16 +278,21 @@ export class Metadata {
     }
     this.#failed.add(watch.address);
     this.#options.onStatus({ kind: 'disconnected', address: watch.address, error });
-    this.#connect();
+    const beside = this.#takeBeside();
+    if (beside === undefined) return this.#connect();
+    this.#watch = beside;
+    this.#listen(beside);
   }
 
   #onUpdate(watch: Watch, update: MetadataUpdate): void {
+    if (watch !== this.#watch && watch !== this.#beside) return;
     const { clusterId } = this.view;
     if (clusterId !== '' && update.clusterId !== '' && update.clusterId !== clusterId) {
       const message = `${watch.address} belongs to cluster ${update.clusterId}, this client to ${clusterId}.`;
       return this.#leave(watch, new SluiceError('WRONG_CLUSTER', { message }));
     }
     watch.heardMs = this.#clock.monotonicMs();
+    this.#prefer(watch);
     this.#judgeLeaderless(watch, update.controllerLeader === 0);
     // A cluster that is not born yet knows nothing, not even that a topic does not exist.
     if (update.clusterId === '') return;
@@ -245,6 +302,17 @@ export class Metadata {
     for (const topic of change.topics) this.#tell(topic);
     if (change.nodesChanged) for (const listener of this.#listeners) listener.onNodes();
     for (const name of this.#names) this.#judge(name);
+  }
+
+  /** W1. It spoke first. */
+  #prefer(watch: Watch): void {
+    const silent = this.#watch;
+    if (watch === this.#beside && silent !== undefined) {
+      this.#leave(silent, saidNothing(silent, watch.heardMs - silent.heardMs));
+    } else if (this.#beside !== undefined) {
+      this.#dropBeside(new SluiceError('CANCELLED', { message: `${watch.address} speaks again.` }));
+    }
+    this.#askedBeside.clear();
   }
 
   /** W3 */
@@ -315,6 +383,9 @@ export class Metadata {
     for (const waiter of waiters) waiter.reject(error);
   }
 }
+
+const saidNothing = ({ address }: Watch, quietForMs: number): SluiceError =>
+  new SluiceError('CONNECTION_LOST', { message: `${address} said nothing for ${Math.round(quietForMs)} ms.` });
 
 export const unknownTopic = (name: string): SluiceError =>
   new SluiceError('UNKNOWN_TOPIC', {
