@@ -1,13 +1,16 @@
 /**
  * `npm run -s kills -- --rounds N --json`: rounds of SIGKILL under load on real processes; see `e2e/kill-round.ts`.
  * With `--elections N` instead: N kills of the controller leader of an idle cluster, and how long until another one serves;
- * see `e2e/election-round.ts`. A line a round, then a summary; exit 0 only when every round was clean.
+ * see `e2e/election-round.ts`. With `--stops N`: N times SIGTERM of the controller leader while metadata is changed; see
+ * `e2e/stop-round.ts`. A line a round, then a summary; exit 0 only when every round was clean.
  */
 import { parseArgs } from 'node:util';
 import { LocalCluster } from '../e2e/cluster.ts';
 import { electionRound, percentile } from '../e2e/election-round.ts';
 import { killKinds, killRound } from '../e2e/kill-round.ts';
 import type { KillKind, RoundResult } from '../e2e/kill-round.ts';
+import { stopRound } from '../e2e/stop-round.ts';
+import type { StopResult } from '../e2e/stop-round.ts';
 
 /** What is promised of an election after a crash, at default settings. */
 const servedMsMax = 1000;
@@ -16,6 +19,7 @@ interface Options {
   readonly rounds: number;
   /** 0: rounds of load instead. */
   readonly elections: number;
+  readonly stops: number;
   readonly json: boolean;
 }
 
@@ -24,6 +28,7 @@ function optionsFrom(argv: readonly string[]): Options | undefined {
     const options = {
       rounds: { type: 'string', default: '1' },
       elections: { type: 'string', default: '0' },
+      stops: { type: 'string', default: '0' },
       json: { type: 'boolean', default: false },
     } as const;
     const { values } = parseArgs({ args: [...argv], options });
@@ -31,10 +36,12 @@ function optionsFrom(argv: readonly string[]): Options | undefined {
     if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds must be an integer from 1');
     const elections = Number(values.elections);
     if (!Number.isInteger(elections) || elections < 0) throw new Error('--elections must be an integer from 0');
-    return { rounds, elections, json: values.json };
+    const stops = Number(values.stops);
+    if (!Number.isInteger(stops) || stops < 0) throw new Error('--stops must be an integer from 0');
+    return { rounds, elections, stops, json: values.json };
   } catch (error) {
     process.stderr.write(`kills: ${error instanceof Error ? error.message : String(error)}\n`);
-    process.stderr.write('usage: npm run -s kills -- [--rounds N | --elections N] [--json]\n');
+    process.stderr.write('usage: npm run -s kills -- [--rounds N | --elections N | --stops N] [--json]\n');
     return undefined;
   }
 }
@@ -96,8 +103,31 @@ async function elect(cluster: LocalCluster, { elections, json }: Options): Promi
   return slow === 0 ? 0 : 1;
 }
 
+async function stop(cluster: LocalCluster, { stops, json }: Options): Promise<0 | 1> {
+  const all: StopResult[] = [];
+  for (let round = 1; round <= stops; round += 1) {
+    const result = await stopRound(cluster);
+    all.push(result);
+    const { stopped, gapMs, answers, failures } = result;
+    const text = `round ${round}  node ${stopped} stopped: ${answers} changes, the longest waited ${gapMs} ms, ${failures.length} failed`;
+    console.log(json ? JSON.stringify({ round, ...result }) : text);
+  }
+  const gaps = all.map(({ gapMs }) => gapMs);
+  const [p50, p90, p99] = [0.5, 0.9, 0.99].map((share) => percentile(gaps, share));
+  const failed = all.reduce((sum, { failures }) => sum + failures.length, 0);
+  const summarized = {
+    summary: true,
+    ok: failed === 0,
+    stops,
+    failed,
+    gapMs: { p50, p90, p99, max: Math.max(...gaps) },
+  };
+  console.log(JSON.stringify(summarized));
+  return failed === 0 ? 0 : 1;
+}
+
 async function run(options: Options): Promise<0 | 1> {
-  const { rounds, elections, json } = options;
+  const { rounds, elections, stops, json } = options;
   const results: RoundResult[] = [];
   const print = (value: object, text: string): void => console.log(json ? JSON.stringify(value) : text);
   await using cluster = await LocalCluster.start();
@@ -105,6 +135,7 @@ async function run(options: Options): Promise<0 | 1> {
     process.once(signal, () => void cluster.stop().then(() => process.exit(1)));
   }
   if (elections > 0) return await elect(cluster, options);
+  if (stops > 0) return await stop(cluster, options);
   for (let round = 1; round <= rounds; round += 1) {
     for (const kind of killKinds) {
       const result = await attempt(cluster, kind);

@@ -2,10 +2,12 @@
 import { once } from 'node:events';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { LocalCluster } from '../cluster.ts';
+import { say } from '../container-suite.ts';
 import { HonestLoad, unharmed } from '../honest-load.ts';
 import { logLines } from '../node-figures.ts';
 import { startNode } from '../node-processes.ts';
 import { sendUntilRefused } from '../raw-client.ts';
+import { stopRound } from '../stop-round.ts';
 
 const open = new AsyncDisposableStack();
 let cluster: LocalCluster;
@@ -15,6 +17,8 @@ beforeAll(async () => {
 afterAll(() => open.disposeAsync());
 
 const exitMsMax = 10_000;
+/** An end without a hand-over costs more than this by itself: doors are closed 500 ms before anybody may stand for election. */
+const gapMsMax = 500;
 
 /** Ends a process that this one started and resolves with how. */
 async function terminate(child: ReturnType<typeof startNode>): Promise<{ code: unknown; ms: number }> {
@@ -57,6 +61,30 @@ test('one node under load, for each role that it may have', async () => {
     await cluster.start(id);
     await cluster.waitHealthy();
   }
+});
+
+test('the controller leader hands over before it ends: no change of metadata fails, and none waits for an election', async () => {
+  const lines = (id: number) => logLines(cluster.directory, id);
+  await cluster.waitHealthy();
+  const before = new Map(cluster.nodes.map(({ id }) => [id, lines(id).length]));
+  const { stopped, gapMs, failures } = await stopRound(cluster);
+  say(`controller leader stopped: the longest change of metadata took ${gapMs} ms`);
+  expect(failures).toEqual([]);
+  expect(gapMs).toBeLessThan(gapMsMax);
+  const said = cluster.nodes.flatMap(({ id }) =>
+    lines(id)
+      .slice(before.get(id))
+      .map((line) => ({ id, line })),
+  );
+  const at = (phrase: string, isStopped: boolean): unknown =>
+    said.find(({ id, line }) => line.msg === phrase && (id === stopped) === isStopped)?.line['time'];
+  const moments = [
+    at('handing over controller leadership', true),
+    at('controller leadership began', false),
+    at('node stopped', true),
+  ];
+  expect(moments).toEqual(moments.toSorted((one, other) => Number(one) - Number(other)));
+  expect(moments).not.toContain(undefined);
 });
 
 test('all nodes at once under load, and everything acked is there when they are back', async () => {

@@ -142,8 +142,24 @@ export class ControllerLink {
         }
       }
       if (this.#stopped || deadlineMs - clock.monotonicMs() < retryMs) throw failure;
-      await new Promise<void>((resolve) => void clock.setTimer(retryMs, resolve));
+      await this.#anotherLeader();
     }
+  }
+
+  /** Known now, or a while has passed. */
+  async #anotherLeader(): Promise<void> {
+    const { clock, feed } = this.#options;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = clock.setTimer(retryMs, resolve);
+    const unsubscribe = feed.subscribe({
+      onApplied: () => undefined,
+      onController: (controller) => {
+        if (controller !== undefined) resolve();
+      },
+    });
+    await promise;
+    timer.cancel();
+    unsubscribe();
   }
 
   #restart(afterMs: number): void {

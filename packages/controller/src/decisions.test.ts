@@ -72,6 +72,22 @@ async function born(): Promise<Log> {
   return log;
 }
 
+test('who was elected keeps what is asked until it leads, and refuses it when it never does', async () => {
+  const log = new Log();
+  const request = { type: 'initialize', clusterId: clusterId('c'.repeat(32)), level: 1 } as const;
+  log.decisions.elected();
+  const refused = outcome(log.decisions.ask(request));
+  log.decisions.stepDown();
+  expect([await refused, await outcome(log.decisions.ask(request))]).toEqual(['NOT_CONTROLLER', 'NOT_CONTROLLER']);
+  log.decisions.elected();
+  const asked = log.decisions.ask(request);
+  expect(log.proposed).toEqual([]);
+  log.decisions.lead();
+  expect(log.proposed).toHaveLength(1);
+  log.commit();
+  await asked;
+});
+
 test('before it leads nothing is decided (Q1)', async () => {
   const log = new Log();
   const asked = log.decisions.ask({ type: 'initialize', clusterId: clusterId('c'.repeat(32)), level: 1 });

@@ -45,6 +45,8 @@ export class Decisions {
   readonly #reads: LeadershipReads;
   readonly #waiting: Waiting[] = [];
   #proposed: Proposed | undefined;
+  /** Waits for the first entry of its term: what is asked meanwhile is decided then, instead of being asked again. */
+  #isElected = false;
   #leads = false;
 
   constructor(options: DecisionsOptions) {
@@ -59,7 +61,7 @@ export class Decisions {
 
   /** The answer, once its records are committed or this leadership is confirmed. A refusal rejects with its error. */
   ask<Request extends MetadataRequest>(request: Request): Promise<ResponseValues[Request['type']]> {
-    if (!this.#leads) return Promise.reject(new SluiceError('NOT_CONTROLLER'));
+    if (!this.#isElected && !this.#leads) return Promise.reject(new SluiceError('NOT_CONTROLLER'));
     if (this.#waiting.length + this.#reads.waiting >= waitingMax) {
       return Promise.reject(
         new SluiceError('LIMIT_EXCEEDED', { message: 'The controller has too many requests waiting.' }),
@@ -79,12 +81,18 @@ export class Decisions {
     return promise;
   }
 
+  /** It won the election, and does not lead yet (Q1). */
+  elected(): void {
+    this.#isElected = true;
+  }
+
   lead(): void {
     this.#leads = true;
     this.#next();
   }
 
   stepDown(): void {
+    this.#isElected = false;
     this.#leads = false;
     this.#proposed?.waiting.reject(new SluiceError('CONTROLLER_CHANGED'));
     this.#proposed = undefined;

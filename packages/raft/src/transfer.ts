@@ -4,6 +4,8 @@
  *
  * - T1: nothing is proposed while a transfer is under way, so that the transferee stays up to date.
  * - T2: given up after `electionTimeoutMsMin`; if the transferee campaigns later still, it wins only with a whole log.
+ * - T3: the transferee is told only when all that was proposed is committed, and durable here: whoever waits for it has
+ *   an answer, and is not left in doubt by the end of this leadership.
  */
 import type { TransferOutcome } from './effects.ts';
 import { campaign } from './election.ts';
@@ -31,7 +33,10 @@ function beginTransfer(state: RaftState, to: MemberId): TransferOutcome {
 export function continueTransfer(state: RaftState): void {
   const { transfer } = state;
   if (transfer === undefined || transfer.isTold) return;
-  if (state.peers.get(transfer.to)?.matchIndex !== state.log.lastIndex) return;
+  const { lastIndex, durableIndex } = state.log;
+  // T3
+  if (Math.min(state.commitIndex, durableIndex) !== lastIndex) return;
+  if (state.peers.get(transfer.to)?.matchIndex !== lastIndex) return;
   transfer.isTold = true;
   state.out.sendNow(transfer.to, { kind: 'time-out-now', term: state.term });
 }

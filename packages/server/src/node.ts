@@ -4,7 +4,8 @@
  *
  * N1 Nothing below the data directory is touched before its lock is held, nor after it is released.
  * N2 Peers are answered before the node registers, clients are answered from then on with typed errors until it is ready.
- * N3 `stop` moves leaderships away first, then closes what took calls, then what those calls used.
+ * N3 `stop` moves leaderships away first, those of partitions and then that of the controller, which moves them; then it
+ *    closes what took calls, then what those calls used.
  * N4 A stop leaves the mark of one in order only when all is synced, and never hides that the last one left none: the
  *    controller must have heard of it.
  */
@@ -395,6 +396,7 @@ class AssembledNode implements Node {
     await this.#starting?.catch(() => undefined);
     const parts = this.#parts;
     if (parts?.broker !== undefined) await this.#drain(parts.broker, deadlineMs);
+    await parts?.controller.handOver();
     const graceMs = Math.max(0, deadlineMs - clock.monotonicMs());
     const doors = this.#listening;
     this.#listening = [];

@@ -1,7 +1,11 @@
-/** How long it takes until everybody follows a new controller leader: one that was asked to lead, and one that was elected. */
-import { nodeId } from '@sluice/base';
+/**
+ * How long it takes until everybody follows a new controller leader: one that was asked to lead, and one that was elected;
+ * and what whoever changes metadata sees of a leader that stops in order.
+ */
+import { nodeId, toSluiceError } from '@sluice/base';
+import { MemoryTransport, methods, RpcClient } from '@sluice/wire';
 import { expect, test } from 'vitest';
-import { SimCluster } from './sim-cluster.ts';
+import { nodeAddress, SimCluster } from './sim-cluster.ts';
 
 const heartbeatMs = 100;
 const seeds = [1, 2, 3, 4, 5, 6];
@@ -47,3 +51,66 @@ test('a leader that fell silent is replaced, and whoever observes follows the ne
   }
   expect(Math.max(...tookMs)).toBeLessThan(heartbeatMs + 20);
 });
+
+/** Topics made one after the other, several at a time, through one node. */
+class Changes {
+  readonly answeredMs: number[] = [];
+  readonly failures: string[] = [];
+  readonly #cluster: SimCluster;
+  readonly #rpc: RpcClient;
+  #made = 0;
+  #stopped = false;
+  readonly #running: Promise<unknown>;
+
+  constructor(cluster: SimCluster, asked: number, atATime: number) {
+    this.#cluster = cluster;
+    this.#rpc = new RpcClient(new MemoryTransport(cluster.network, 'changes'));
+    this.#running = Promise.all(Array.from({ length: atATime }, () => this.#make(nodeAddress(asked, 'client'))));
+  }
+
+  get gapMsMax(): number {
+    return Math.max(...this.answeredMs.map((at, index) => at - (this.answeredMs[index - 1] ?? at)));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#cluster.simulation.settle('the last changes', 10_000, this.#running);
+  }
+
+  async #make(address: string): Promise<void> {
+    while (!this.#stopped && this.failures.length === 0) {
+      this.#made += 1;
+      const request = { name: `made-${this.#made}`, partitions: 1, replication: 2 };
+      try {
+        await this.#rpc.unary(methods.admin.createTopic, address, request, { timeoutMs: 5000 });
+        this.answeredMs.push(this.#cluster.simulation.nowMs);
+      } catch (thrown) {
+        const { code, definite } = toSluiceError(thrown);
+        this.failures.push(`${code}, ${definite ? 'definite' : 'in doubt'}`);
+      }
+    }
+  }
+}
+
+test.each([3, 5])(
+  'of %i voters the leader stops in order, and no change of metadata fails or waits',
+  async (voters) => {
+    for (const seed of seeds) {
+      const cluster = new SimCluster(seed, voters);
+      const { simulation } = cluster;
+      await cluster.start();
+      await simulation.until('all nodes ready', 30_000, () => cluster.isReady());
+      const leader = cluster.leader ?? 0;
+      const term = cluster.inspect(leader)?.raft?.term ?? 0;
+      const changes = new Changes(cluster, (leader % voters) + 1, 5);
+      await simulation.until('changes', 5000, () => changes.answeredMs.length > 50);
+      const stoppedMs = simulation.nowMs;
+      await cluster.stop(leader);
+      await simulation.until('it is missed', 10_000, () => simulation.nowMs > stoppedMs + 3000);
+      await changes.stop();
+      // Handed over once: nobody had to stand for election.
+      expect([changes.failures, cluster.inspect(cluster.leader ?? 0)?.raft?.term]).toEqual([[], term + 1]);
+      expect(changes.gapMsMax).toBeLessThan(30);
+    }
+  },
+);
