@@ -46,6 +46,7 @@ export const testBrokerConfig: BrokerConfig = {
   produceWindowBytesMax: 256 * 1024,
   fetchWindowBytesMax: 256 * 1024,
   replicateWindowBytes: 256 * 1024,
+  catchUpBytesPerSecondMax: 1024 * 1024 * 1024,
   retentionCheckMs: 30_000,
   compactionMemoryBytesMax: 1024 * 1024,
   compactionReadBytesPerSecondMax: 1024 * 1024 * 1024,

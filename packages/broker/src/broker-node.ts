@@ -5,7 +5,7 @@
  * Order of a start: `serve` registers the services, `start` begins to register with the controller; replicas open as
  * metadata names them. Order of a stop: `drain` (leaderships move away), then `stop`.
  */
-import type { Clock, ErrorCode, Halt, Logger, Random, Timer } from '@sluice/base';
+import type { Clock, ErrorCode, Halt, Logger, Random } from '@sluice/base';
 import { hasAnotherReplica } from '@sluice/metadata';
 import type { MetadataFeed } from '@sluice/metadata';
 import type { PartitionConfig } from '@sluice/partition';
@@ -25,11 +25,13 @@ import { serveLogDescriptions } from './log-descriptions.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import { NodeLiveness } from './node-liveness.ts';
 import { OffsetsService } from './offsets-service.ts';
+import { PartitionClock } from './partition-clock.ts';
 import { type HostPorts, PartitionHost } from './partition-host.ts';
 import { PartitionHosts } from './partition-hosts.ts';
 import { ProduceService } from './produce-service.ts';
 import { ProducerIds } from './producer-ids.ts';
 import { ReplicationService } from './replication-service.ts';
+import type { PushFigures } from './replication-service.ts';
 import { Retention } from './retention.ts';
 import type { RetentionStats } from './retention.ts';
 import type { StageTimes } from './stage-times.ts';
@@ -47,6 +49,7 @@ export interface BrokerConfig {
   readonly produceWindowBytesMax: number;
   readonly fetchWindowBytesMax: number;
   readonly replicateWindowBytes: number;
+  readonly catchUpBytesPerSecondMax: number;
   /** Between two looks at what retention may remove and what is to be compacted. */
   readonly retentionCheckMs: number;
   readonly compactionMemoryBytesMax: number;
@@ -92,6 +95,7 @@ export class BrokerNode {
   readonly #retention: Retention;
   readonly #compaction: Compaction;
   readonly #partitionConfig: PartitionConfig;
+  readonly #partitionClock: PartitionClock;
   // Shared by all hosts, of which there may be 10,000.
   readonly #hostPorts: HostPorts = {
     send: (host, message) => this.#replication.send(host, message),
@@ -104,7 +108,6 @@ export class BrokerNode {
     loaded: (host) => this.#replication.onLoaded(host),
   };
   readonly #refusal = (): ErrorCode | undefined => (this.#options.nodeLog.disk.isLow ? 'STORAGE_FULL' : undefined);
-  #tick: Timer | undefined;
   #unsubscribe: (() => void) | undefined;
   #stopped = false;
 
@@ -138,6 +141,7 @@ export class BrokerNode {
       windowBytes: config.replicateWindowBytes,
       heartbeatMs,
       sessionTimeoutMs,
+      catchUpBytesPerSecondMax: config.catchUpBytesPerSecondMax,
     });
     this.hosts = new PartitionHosts({
       self: identity.nodeId,
@@ -148,6 +152,7 @@ export class BrokerNode {
       open: (id, topicName) => this.#openHost(id, topicName),
       onRemoved: (host) => this.#replication.release(host),
     });
+    this.#partitionClock = new PartitionClock({ hosts: this.hosts, clock, intervalMs: replicaLagMsMax / 8 });
     this.#retention = this.#makeRetention();
     this.#compaction = this.#makeCompaction();
     this.#admin = new AdminService({ identity, feed, rpc, clock, link: this.#link, diskBytes: options.diskBytes });
@@ -168,6 +173,10 @@ export class BrokerNode {
 
   get retention(): RetentionStats {
     return this.#retention.stats;
+  }
+
+  get replication(): PushFigures {
+    return this.#replication.figures;
   }
 
   get compaction(): CompactionStats {
@@ -195,7 +204,7 @@ export class BrokerNode {
     this.#replication.start();
     this.#retention.start();
     this.#compaction.start();
-    this.#tickLater();
+    this.#partitionClock.start();
   }
 
   /** Moves leaderships away; resolves when the controller says so, or after `timeoutMs`. */
@@ -227,7 +236,7 @@ export class BrokerNode {
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    this.#tick?.cancel();
+    this.#partitionClock.stop();
     this.#unsubscribe?.();
     this.#retention.stop();
     this.#compaction.stop();
@@ -313,16 +322,6 @@ export class BrokerNode {
       halt,
       refusal: this.#refusal,
       ports: this.#hostPorts,
-    });
-  }
-
-  #tickLater(): void {
-    if (this.#stopped) return;
-    const { clock, config } = this.#options;
-    this.#tick = clock.setTimer(config.replicaLagMsMax / 8, () => {
-      const nowMs = clock.monotonicMs();
-      for (const host of this.hosts) host.step({ kind: 'tick', nowMs });
-      this.#tickLater();
     });
   }
 }

@@ -76,8 +76,8 @@ export interface PartitionHostOptions {
 
 /** Something that waits for the log or its readable end to grow: a consumer's subscription or a follower's slot. */
 export interface LogWatcher {
-  /** Bytes were appended at a leader. */
-  onAppended(): void;
+  /** So many bytes were appended at a leader. */
+  onAppended(bytes: number): void;
   /** The readable end moved. */
   onReadable(): void;
   /** The log starts later: what lay before is gone. */
@@ -365,7 +365,7 @@ export class PartitionHost {
     if (effects.ack !== undefined) ports.ack(this, effects.ack);
     for (const reply of effects.replies) this.#reply(reply);
     for (const reply of effects.trimReplies) this.#replyToTrim(reply);
-    if (effects.log?.kind === 'append' && batch !== undefined) this.#tell('onAppended');
+    if (effects.log?.kind === 'append' && batch !== undefined) this.#tellAppended(batch.byteLength);
     if (effects.readable !== undefined) this.#tell('onReadable');
     if (effects.trimTo !== undefined) this.#tell('onTrimmed');
     if (effects.isrChange !== undefined) ports.proposeIsr(this, effects.isrChange);
@@ -435,7 +435,12 @@ export class PartitionHost {
     done?.(reply.error === undefined ? { logStart: reply.logStart } : { error: this.#error(reply.error) });
   }
 
-  #tell(event: 'onAppended' | 'onReadable' | 'onTrimmed' | 'onLeadershipEnd'): void {
+  #tellAppended(bytes: number): void {
+    if (this.#watchers === undefined) return;
+    for (const watcher of this.#watchers) watcher.onAppended(bytes);
+  }
+
+  #tell(event: 'onReadable' | 'onTrimmed' | 'onLeadershipEnd'): void {
     if (this.#watchers === undefined) return;
     for (const watcher of this.#watchers) watcher[event]();
   }

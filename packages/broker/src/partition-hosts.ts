@@ -113,7 +113,7 @@ export class PartitionHosts {
       partitionEpoch: state.partitionEpoch,
       replicas: state.replicas.map((nodeId) => {
         const node = feed.image.node(nodeId);
-        return { nodeId, brokerEpoch: node?.brokerEpoch, eligible: node?.state === 'up' };
+        return { nodeId, brokerEpoch: node?.brokerEpoch, eligible: node?.state === 'up' && !node.stalled };
       }),
       isr: state.isr,
       elr: state.elr,

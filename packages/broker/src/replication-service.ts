@@ -16,6 +16,8 @@ import type {
   StreamReceiver,
   StreamSender,
 } from '@sluice/wire';
+import { CatchUpBudget } from './catch-up-budget.ts';
+import type { PushCounts } from './follower-pushes.ts';
 import type { HeardStream, NodeLiveness } from './node-liveness.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import type { PartitionHost } from './partition-host.ts';
@@ -34,6 +36,12 @@ export interface ReplicationServiceOptions {
   readonly windowBytes: number;
   readonly heartbeatMs: number;
   readonly sessionTimeoutMs: number;
+  readonly catchUpBytesPerSecondMax: number;
+}
+
+export interface PushFigures extends Readonly<PushCounts> {
+  /** Partitions of followers that are read behind the tail. */
+  readonly behind: number;
 }
 
 export class ReplicationService {
@@ -42,10 +50,19 @@ export class ReplicationService {
   readonly #leaders = new Map<NodeId, LeaderLink>();
   /** The leader that each host states its position to. */
   readonly #following = new Map<PartitionHost, LeaderLink>();
+  readonly #budget: CatchUpBudget;
+  readonly #counts: PushCounts = { pushedBytes: 0, catchUpBytes: 0 };
   #stopped = false;
 
   constructor(options: ReplicationServiceOptions) {
     this.#options = options;
+    this.#budget = new CatchUpBudget(options.clock, options.catchUpBytesPerSecondMax);
+  }
+
+  get figures(): PushFigures {
+    let behind = 0;
+    for (const session of this.#followers.values()) behind += session.behindCount;
+    return { ...this.#counts, behind };
   }
 
   serve(peers: Dispatcher): void {
@@ -65,6 +82,7 @@ export class ReplicationService {
     this.#stopped = true;
     for (const link of this.#leaders.values()) link.stop();
     for (const session of this.#followers.values()) session.close(new SluiceError('SHUTTING_DOWN'));
+    this.#budget.stop();
   }
 
   send(host: PartitionHost, message: ReplicationMessage): void {
@@ -171,6 +189,8 @@ export class ReplicationService {
       findHost,
       clock,
       logger,
+      budget: this.#budget,
+      counts: this.#counts,
     });
     this.#followers.set(follower, session);
     before?.close(new SluiceError('CANCELLED', { message: 'A newer stream of this node took over.' }));

@@ -74,7 +74,7 @@ export interface AssignedReplica {
   readonly nodeId: NodeId;
   /** Of its newest registration; undefined when the node never registered. */
   readonly brokerEpoch: BrokerEpoch | undefined;
-  /** Unfenced and not shutting down: may enter the ISR (D9). */
+  /** Unfenced, not shutting down, and its disk answers: may enter the ISR (D9). */
   readonly eligible: boolean;
 }
 

@@ -50,6 +50,12 @@ export const metricsTable = {
   sluice_partitions_led: gauge('count', 'Partitions that this node leads.'),
   sluice_partitions_held: gauge('count', 'Partitions of which this node holds a replica.'),
   sluice_partitions_under_replicated: gauge('count', 'Partitions led here with fewer in-sync replicas than replicas.'),
+  sluice_replicate_pushed_bytes_total: counter('bytes', 'Bytes of batches pushed to followers.'),
+  sluice_catch_up_bytes_total: counter(
+    'bytes',
+    'Part of them that was read behind the tail, within the budget of that.',
+  ),
+  sluice_catch_up_partitions: gauge('count', 'Replicas at followers that are read behind the tail here.'),
   sluice_log_written_bytes_total: counter('bytes', 'Bytes written to the node log.'),
   sluice_log_groups_total: counter('count', 'Group commits of the node log.'),
   sluice_log_syncs_total: counter('count', 'Syncs of the node log.'),

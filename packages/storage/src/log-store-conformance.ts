@@ -92,6 +92,21 @@ function readRules(subject: () => NodeLogUnderTest): void {
     expect([nothing.bytes, nothing.endOffset]).toEqual([0, 4]);
   });
 
+  test('what is read at once begins where the log says; all of it is read, whichever side it lies on', async () => {
+    const isAtOnce = (log: LogStore, from: number): boolean =>
+      !(log.read(at(from), log.endOffset, 1) instanceof Promise);
+    let log = (await subject().reopen()).log(testLogId(1));
+    fill(log, 3);
+    expect([log.tailStart, isAtOnce(log, 0)]).toEqual([0, true]);
+    await durable(log);
+    log = (await subject().reopen()).log(testLogId(1));
+    expect([log.tailStart, isAtOnce(log, 4), isAtOnce(log, 6)]).toEqual([6, false, true]);
+    fill(log, 1);
+    expect([log.tailStart, isAtOnce(log, 5), isAtOnce(log, 6)]).toEqual([6, false, true]);
+    log.truncate(at(4));
+    expect([log.tailStart, isAtOnce(log, 3), isAtOnce(log, 4)]).toEqual([4, false, true]);
+  });
+
   test('offsets outside of the log are told apart', async () => {
     const node = await subject().reopen();
     const log = node.log(testLogId(1));

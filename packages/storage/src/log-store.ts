@@ -72,6 +72,8 @@ export interface LogStore {
   readonly durableOffset: Offset;
   /** Where it starts on stable media: nothing below comes back by a crash. At most `startOffset`. */
   readonly durableStart: Offset;
+  /** From here on `read` answers at once, from memory; below it from the disk. */
+  readonly tailStart: Offset;
   /** What it holds on the disk; what is not durable yet does not count. */
   readonly bytes: number;
   /** Present from the moment damage was found until `healed`: the replica must leave ISR and ELR, then refetch. */

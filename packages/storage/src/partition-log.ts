@@ -117,6 +117,10 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     return this.#durableStart;
   }
 
+  get tailStart(): Offset {
+    return offset(this.#tail?.base ?? this.#end);
+  }
+
   get bytes(): number {
     return this.#deleted ? 0 : this.index().bytes;
   }
@@ -143,7 +147,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     const limit = Math.min(upTo, this.#end);
     if (from >= limit) return { kind: 'batches', batches: [], bytes: 0, endOffset: from };
     const tail = this.#tail;
-    if (from < (tail?.base ?? this.#end) || tail === undefined) return this.#readCold(from, offset(limit), bytesMax);
+    if (from < this.tailStart || tail === undefined) return this.#readCold(from, offset(limit), bytesMax);
     const { batches, bytes, end } = tail.read(from, limit, bytesMax);
     return { kind: 'batches', batches, bytes, endOffset: offset(end) };
   }

@@ -16,6 +16,48 @@ test('a sender takes while any credit is left, and the last batch may overdraw',
   expect(() => credit.grant(-1)).toThrow('a grant is a number of bytes');
 });
 
+describe('a sender that is behind in part', () => {
+  const sender = (windowBytes: number): SendCredit => {
+    const credit = new SendCredit();
+    credit.grant(windowBytes);
+    return credit;
+  };
+
+  test('has at most half of the window under way of that, and the rest for what is new', () => {
+    const credit = sender(100);
+    credit.takeBehind(40);
+    expect(credit.canSendBehind).toBe(true);
+    credit.takeBehind(20);
+    expect([credit.canSendBehind, credit.canSend, credit.availableBytes]).toEqual([false, true, 40]);
+    credit.take(40);
+    expect([credit.canSendBehind, credit.canSend]).toEqual([false, false]);
+  });
+
+  test('what went first comes back first: what is behind counts until then', () => {
+    const credit = sender(100);
+    credit.take(30);
+    credit.takeBehind(60);
+    credit.grant(30);
+    expect([credit.canSend, credit.canSendBehind]).toEqual([true, false]);
+    credit.grant(5);
+    expect(credit.canSendBehind).toBe(false);
+    credit.grant(6);
+    expect([credit.canSendBehind, credit.availableBytes]).toEqual([true, 51]);
+    credit.grant(49);
+    expect([credit.availableBytes, credit.windowBytes]).toEqual([100, 100]);
+  });
+
+  test('a window smaller than a batch slows it and never stops it', () => {
+    const credit = sender(10);
+    for (let round = 0; round < 3; round += 1) {
+      expect(credit.canSendBehind).toBe(true);
+      credit.takeBehind(1_000);
+      expect(credit.canSendBehind).toBe(false);
+      credit.grant(1_000);
+    }
+  });
+});
+
 describe('a receiver', () => {
   const one = (windowBytesMax: number, totalBytes = 1e6) => {
     const later: number[] = [];

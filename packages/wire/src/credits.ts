@@ -11,9 +11,19 @@
  */
 import { invariant, SluiceError } from '@sluice/base';
 
+interface UnderWay {
+  bytes: number;
+  readonly isBehind: boolean;
+}
+
 /** Kept by the sender: what it may still send. */
 export class SendCredit {
   #available = 0;
+  /** The most there ever was: what the receiver takes with nothing under way. */
+  #windowBytes = 0;
+  /** Oldest first, since bytes come back about in the order in which they went. Empty while nothing behind is under way. */
+  #underWay: UnderWay[] = [];
+  #behindBytes = 0;
 
   /** Negative after the last batch overdrew. */
   get availableBytes(): number {
@@ -24,22 +34,60 @@ export class SendCredit {
     return this.#available > 0;
   }
 
+  get windowBytes(): number {
+    return this.#windowBytes;
+  }
+
+  /** What is behind may hold half of the window: the rest is there for what is new. */
+  get canSendBehind(): boolean {
+    return this.#available > 0 && this.#behindBytes * 2 < this.#windowBytes;
+  }
+
   grant(bytes: number): void {
     invariant(Number.isSafeInteger(bytes) && bytes >= 0, 'a grant is a number of bytes', { bytes });
     // A receiver that grants for ever cannot make the sum inexact.
     this.#available = Math.min(this.#available + bytes, Number.MAX_SAFE_INTEGER);
+    this.#windowBytes = Math.max(this.#windowBytes, this.#available);
+    this.#cameBack(bytes);
   }
 
   /** Takes the bytes of one batch, or takes nothing and returns false when no credit is left. */
   take(bytes: number): boolean {
     if (this.#available <= 0) return false;
-    this.#available -= bytes;
+    this.overdraw(bytes);
     return true;
   }
 
   /** Takes the bytes of a batch that was fetched while credit was left, though others may have used it up since. */
   overdraw(bytes: number): void {
     this.#available -= bytes;
+    if (this.#behindBytes > 0) this.#went(bytes, false);
+  }
+
+  /** As `overdraw`, for what was read while `canSendBehind` held. */
+  takeBehind(bytes: number): void {
+    if (this.#behindBytes === 0) this.#underWay = [{ bytes: this.#windowBytes - this.#available, isBehind: false }];
+    this.#available -= bytes;
+    this.#behindBytes += bytes;
+    this.#went(bytes, true);
+  }
+
+  #went(bytes: number, isBehind: boolean): void {
+    const newest = this.#underWay.at(-1);
+    if (newest?.isBehind === isBehind) newest.bytes += bytes;
+    else this.#underWay.push({ bytes, isBehind });
+  }
+
+  #cameBack(bytes: number): void {
+    let leftBytes = bytes;
+    for (let oldest = this.#underWay[0]; oldest !== undefined && leftBytes > 0; oldest = this.#underWay[0]) {
+      const cameBytes = Math.min(oldest.bytes, leftBytes);
+      oldest.bytes -= cameBytes;
+      leftBytes -= cameBytes;
+      if (oldest.isBehind) this.#behindBytes -= cameBytes;
+      if (oldest.bytes === 0) this.#underWay.shift();
+    }
+    if (this.#behindBytes === 0) this.#underWay = [];
   }
 }
 

@@ -260,6 +260,12 @@ export const configTable = {
     scope: 'node',
     sentence: 'The most unacknowledged bytes between a leader node and one follower node.',
   }),
+  catchUpBytesPerSecondMax: row(bytes({ min: 1 * MiB, max: 16 * GiB }), {
+    defaultValue: 48 * MiB,
+    scope: 'node',
+    sentence:
+      'How fast followers that are behind the tail come closer, all that read from this node together; what is produced meanwhile comes on top.',
+  }),
   drainTimeoutMs: row(duration({ min: 0, max: 600_000 }), {
     defaultValue: 8000,
     scope: 'node',
