@@ -490,6 +490,12 @@ export class PartitionHost {
       case 'truncated':
       case 'restarted':
         return logger.warn('log cut to match its leader', fields);
+      case 'role':
+        if (event.role !== 'failed') break;
+        return logger.error(
+          'replica stopped: its log must not be touched, its leader lacks what was committed',
+          fields,
+        );
       default:
         break;
     }

@@ -1,4 +1,5 @@
 /** ISR changes proposed by leaders: the checks of D12 in their order, then the change. */
+import { nextPartitionEpoch } from '@sluice/base';
 import type { NodeId } from '@sluice/base';
 import { electLeader, partitionChange } from './election.ts';
 import type { MetadataImage } from './image.ts';
@@ -54,10 +55,20 @@ function alter(
   const after = { ...before, isr: isSame ? before.isr : members };
   // A draining leader that led on for want of another hands over as soon as there is one (D20).
   const elected = { ...after, leader: electLeader(after, phases(image)) };
-  const record = partitionChange(before, elected);
+  const record = partitionChange(before, elected) ?? epochRaised(before);
   const { leader, leaderEpoch, partitionEpoch, isr: now } = { ...elected, ...record };
   return { record, value: { leader, leaderEpoch, partitionEpoch, isr: now } };
 }
+
+/** The committed ISR, proposed anew: no copy of what its leader gave up can be taken after that (D13). */
+const epochRaised = ({ topicId, partition, leaderEpoch, partitionEpoch }: PartitionState): PartitionChangedRecord => ({
+  type: 'partitionChanged',
+  version: 3,
+  topicId,
+  partition,
+  leaderEpoch,
+  partitionEpoch: nextPartitionEpoch(partitionEpoch),
+});
 
 type Checked = { readonly ok: true; readonly before: PartitionState } | Failed;
 

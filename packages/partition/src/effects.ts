@@ -119,8 +119,15 @@ export type PartitionRole = 'leader' | 'follower' | 'idle' | 'failed';
 export type PartitionTrace =
   | { readonly kind: 'role'; readonly role: PartitionRole; readonly leaderEpoch: LeaderEpoch; readonly reason: string }
   | { readonly kind: 'isr'; readonly isr: readonly NodeId[]; readonly partitionEpoch: PartitionEpoch }
-  | { readonly kind: 'isrProposed'; readonly isr: readonly NodeId[]; readonly reason: 'expand' | 'shrink' | 'retry' }
-  | { readonly kind: 'isrProposalEnded'; readonly outcome: 'rolledBack' | 'awaitingMetadata' | 'retrying' }
+  | {
+      readonly kind: 'isrProposed';
+      readonly isr: readonly NodeId[];
+      readonly reason: 'expand' | 'shrink' | 'retry' | 'withdraw';
+    }
+  | {
+      readonly kind: 'isrProposalEnded';
+      readonly outcome: 'rolledBack' | 'withdrawn' | 'awaitingMetadata' | 'retrying';
+    }
   | { readonly kind: 'truncated'; readonly from: Offset; readonly to: Offset }
   /** What was committed is gone: all in-sync replicas stopped uncleanly, and durability is `replicated`. */
   | { readonly kind: 'takenBack'; readonly from: Offset; readonly to: Offset }

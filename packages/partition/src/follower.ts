@@ -83,6 +83,10 @@ export function onPositionRefused(state: ReplicaState, event: PositionRefusedEve
     restartLog(state, event.logStart, fx);
     return statePosition(state, follower, fx);
   }
+  // The log of the leader ends below what was committed here: this one waits where that is legal (`takeBack`).
+  if (event.error === 'OFFSET_OUT_OF_RANGE' && !acksFromMemory(state)) {
+    return failReplica(state, `the leader has no log up to ${state.logEnd}, where this one ends`, fx);
+  }
   follower.phase = event.error === 'FENCED_LEADER_EPOCH' ? 'fenced' : 'refused';
 }
 
@@ -204,7 +208,7 @@ function restartLog(state: ReplicaState, to: Offset, fx: EffectsDraft): void {
 /** Only an unclean election may take back what was committed; without one this log must not be touched. */
 function failReplica(state: ReplicaState, reason: string, fx: EffectsDraft): void {
   const { assignment } = state;
-  state.role = { kind: 'failed' };
+  state.role = { kind: 'failed', reason };
   if (assignment !== undefined) {
     fx.note({ kind: 'role', role: 'failed', leaderEpoch: assignment.leaderEpoch, reason });
   }

@@ -1,11 +1,11 @@
-/** D9 to D13: who counts, who may join, who must leave; at most one change in flight. */
+/** D9 to D11: who counts, who may join, who must leave. */
 import type { NodeId } from '@sluice/base';
 import { acksFromMemory } from './ack-end.ts';
 import type { EffectsDraft } from './effects-draft.ts';
-import type { IsrMember } from './effects.ts';
-import type { AssignedReplica, IsrChangeResultEvent, IsrChangeOutcome } from './events.ts';
+import type { AssignedReplica } from './events.ts';
+import { propose } from './isr-proposal.ts';
 import { assignmentOf } from './replica-state.ts';
-import type { FollowerProgressState, LeaderRole, PendingIsrChange, ReplicaState } from './replica-state.ts';
+import type { FollowerProgressState, LeaderRole, ReplicaState } from './replica-state.ts';
 
 /** D11: committed members and proposed ones, until the controller has decided. */
 export const inMaximalIsr = (state: ReplicaState, leader: LeaderRole, nodeId: NodeId): boolean =>
@@ -65,108 +65,4 @@ function lagsTooLong(state: ReplicaState, leader: LeaderRole, nodeId: NodeId): b
   const unwatchedMs = state.nowMs - leader.judgedFromMs;
   const lag = follower === undefined ? unwatchedMs : Math.min(lagMs(state, leader, follower), unwatchedMs);
   return lag > state.config.replicaLagMsMax;
-}
-
-/** D13: the answer to the proposal that is in flight; any other is about a state that has moved on. */
-export function onIsrChangeResult(
-  state: ReplicaState,
-  leader: LeaderRole,
-  event: IsrChangeResultEvent,
-  fx: EffectsDraft,
-): 'applied' | 'unchanged' {
-  const pending = leader.pendingIsr;
-  const { outcome } = event;
-  if (event.leaderEpoch !== leader.epoch || pending?.partitionEpoch !== event.partitionEpoch) {
-    fx.dropped('isrChangeResult', 'no such proposal');
-    return 'unchanged';
-  }
-  if (outcome.kind === 'applied' && outcome.leaderEpoch === leader.epoch) {
-    adopt(state, outcome, fx);
-    leader.pendingIsr = undefined;
-    return 'applied';
-  }
-  // Leadership moved with the change: what follows from it is for the next leader, and metadata says so.
-  const verdict = outcome.kind === 'applied' ? 'awaitingMetadata' : verdictOn(outcome);
-  if (verdict === 'rolledBack') {
-    leader.pendingIsr = undefined;
-    leader.expandNotBeforeMs = state.nowMs + state.config.replicaLagMsMax / 2;
-  } else {
-    pending.phase = verdict === 'retrying' ? 'retry' : 'awaitingMetadata';
-  }
-  fx.note({ kind: 'isrProposalEnded', outcome: verdict });
-  return 'unchanged';
-}
-
-/** Metadata that came first has ended the proposal already, so the answer is newer than what is known. */
-function adopt(
-  state: ReplicaState,
-  { isr, partitionEpoch }: IsrChangeOutcome & { kind: 'applied' },
-  fx: EffectsDraft,
-): void {
-  const assignment = assignmentOf(state);
-  // As the controller does (D16).
-  const left = [...assignment.elr, ...assignment.isr].filter((nodeId) => !isr.includes(nodeId));
-  const elr = isr.length < assignment.minIsr ? left : [];
-  state.assignment = { ...assignment, isr, elr, partitionEpoch };
-  fx.note({ kind: 'isr', isr, partitionEpoch });
-}
-
-/**
- * The very same proposal again, with the broker epochs of the first: those of today may be of later lives, which acked
- * nothing of what the members were proposed for (KAFKA-14617). If the lost one was applied, the controller says so by
- * its partition epoch.
- */
-export function maybeRetryProposal(leader: LeaderRole, fx: EffectsDraft): void {
-  const pending = leader.pendingIsr;
-  if (pending?.phase === 'retry') ask(leader, pending, 'retry', fx);
-}
-
-function verdictOn(outcome: IsrChangeOutcome & { kind: 'failed' }): 'rolledBack' | 'awaitingMetadata' | 'retrying' {
-  switch (outcome.error) {
-    // The one error by which the controller asserts that nothing was changed and will not be.
-    case 'INELIGIBLE_REPLICA':
-      return 'rolledBack';
-    // An earlier copy of the proposal, or a new leader: metadata will tell.
-    case 'INVALID_UPDATE_VERSION':
-    case 'FENCED_LEADER_EPOCH':
-    case 'NOT_LEADER':
-    case 'STALE_BROKER_EPOCH':
-    case 'UNKNOWN_TOPIC':
-    case 'UNKNOWN_PARTITION':
-    case 'INVALID_REQUEST':
-      return 'awaitingMetadata';
-    default:
-      return 'retrying';
-  }
-}
-
-function propose(
-  state: ReplicaState,
-  leader: LeaderRole,
-  change: { readonly isr: readonly NodeId[]; readonly reason: 'expand' | 'shrink' },
-  fx: EffectsDraft,
-): void {
-  const assignment = assignmentOf(state);
-  const { partitionEpoch } = assignment;
-  const members: IsrMember[] = [];
-  for (const nodeId of change.isr) {
-    const brokerEpoch = assignment.replicas.find((one) => one.nodeId === nodeId)?.brokerEpoch;
-    // Not known yet: metadata that names it is on its way.
-    if (brokerEpoch === undefined) return;
-    const statedEpoch = leader.followers.get(nodeId)?.statedEpoch ?? partitionEpoch;
-    members.push({ nodeId, brokerEpoch, statedEpoch });
-  }
-  leader.pendingIsr = { isr: change.isr, members, partitionEpoch, phase: 'asked' };
-  ask(leader, leader.pendingIsr, change.reason, fx);
-}
-
-function ask(
-  leader: LeaderRole,
-  pending: PendingIsrChange,
-  reason: 'expand' | 'shrink' | 'retry',
-  fx: EffectsDraft,
-): void {
-  pending.phase = 'asked';
-  fx.isrChange = { leaderEpoch: leader.epoch, partitionEpoch: pending.partitionEpoch, isr: pending.members };
-  fx.note({ kind: 'isrProposed', isr: pending.isr, reason });
 }

@@ -1,6 +1,6 @@
 /**
  * Three replicas, their disks, a controller and producers under a random schedule of faults: messages lost, doubled and
- * reordered, processes crashed with what they had not synced, all of them at once, a directory wiped, leaders moved.
+ * reordered, ISR proposals decided long after they were given up, processes crashed with what they had not synced, all of them at once, a directory wiped, leaders moved.
  * After every event the promises of `ModelHistory` are checked; the same seed gives the same run.
  *
  * With durability `replicated` there is no power cut of all, and of the in-sync replicas one always is left that did not
@@ -28,7 +28,14 @@ import type {
   ReplicationMessage,
   StartPush,
 } from './effects.ts';
-import type { AppendEvent, AssignedEvent, FollowerAckEvent, PartitionEvent, PushedEvent } from './events.ts';
+import type {
+  AppendEvent,
+  AssignedEvent,
+  FollowerAckEvent,
+  IsrChangeOutcome,
+  PartitionEvent,
+  PushedEvent,
+} from './events.ts';
 import { LogScan } from './log-scan.ts';
 import { ModelController } from './model-controller.ts';
 import type { ModelMetadata } from './model-controller.ts';
@@ -88,6 +95,12 @@ interface ModelRequest {
   readonly value: string;
 }
 
+interface Asked {
+  readonly proposal: IsrProposal;
+  readonly from: NodeId;
+  readonly incarnation: BrokerEpoch;
+}
+
 type Envelope =
   | {
       readonly to: NodeId;
@@ -95,7 +108,7 @@ type Envelope =
       readonly event: PartitionEvent;
       readonly bytes?: readonly ModelBatch[];
     }
-  | { readonly proposal: IsrProposal; readonly from: NodeId; readonly incarnation: BrokerEpoch };
+  | Asked;
 
 export interface ModelReport {
   readonly acked: number;
@@ -114,6 +127,8 @@ export class ModelCluster {
   #trimmedTo = offset(0);
   readonly #seen = new Map<string, number>();
   #network: Envelope[] = [];
+  /** Proposals that were answered TIMEOUT and are still on their way. */
+  #late: Asked[] = [];
   #nowMs = 1_000_000;
   #lastRequest = 0;
   #faults = true;
@@ -141,6 +156,9 @@ export class ModelCluster {
       damage: undefined,
     }));
     this.#controller = new ModelController(ids, minIsr, (metadata) => {
+      const before = this.#nodes[0]?.metadata.at(-1) ?? metadata;
+      if (metadata.isr.length === 0) this.#count('isrEmpty');
+      if (before.isr.length === 0 && metadata.isr.length > 0) this.#count('electedFromElr');
       for (const node of this.#nodes) node.metadata.push(metadata);
     });
     const producer = (id: number | undefined, acks: 'all' | 'leader'): ModelProducer => ({
@@ -160,6 +178,8 @@ export class ModelCluster {
     for (let step = 0; step < steps; step += 1) {
       this.#act();
       this.#checkTrimmed();
+      this.#checkCandidates();
+      this.#checkSuperset();
     }
     this.#heal();
     return { acked: this.#history.ackedCount, committed: this.#history.committedEnd, seen: this.#seen };
@@ -179,6 +199,8 @@ export class ModelCluster {
     if (draw < 955) return node.replica === undefined ? this.#start(node, false) : this.#unfence(node);
     if (draw < 962) return this.#step(node, { kind: 'restate' });
     if (draw < 966) return this.#trim(node);
+    if (draw < 968) return this.#decideLate();
+    if (draw < 971) return this.#blink(node);
     // Quiet runs get far, wild ones get into corners.
     if (this.#random.below(this.#quietness) > 0) return this.#deliver();
     if (draw < 975) return this.#controller.move(node.id);
@@ -252,6 +274,11 @@ export class ModelCluster {
     if (this.#random.below(2) === 0) this.#fence(node);
   }
 
+  /** A node that is no member is fenced, and unfenced soon: neither epoch moves by it. */
+  #blink(node: ModelNode): void {
+    if (node.replica !== undefined && !this.#controller.complete.includes(node.id)) this.#controller.fence(node.id);
+  }
+
   #fence(node: ModelNode): void {
     if (!this.#isLastWithMemory(node)) this.#controller.fence(node.id);
   }
@@ -259,18 +286,21 @@ export class ModelCluster {
   /** Every other in-sync replica has lost its memory already: with this one, acked records may go. */
   #isLastWithMemory(node: ModelNode): boolean {
     if (this.#durability === 'fsync') return false;
-    const { isr } = this.#controller.metadata;
-    return isr.includes(node.id) && !this.#hasMemory(isr.filter((id) => id !== node.id));
+    const { complete } = this.#controller;
+    return complete.includes(node.id) && !this.#hasMemory(complete.filter((id) => id !== node.id));
   }
 
   #hasMemory(members: readonly NodeId[]): boolean {
     return members.some((id) => !this.#node(id).unclean);
   }
 
+  #isLastComplete(node: ModelNode): boolean {
+    return this.#controller.complete.every((id) => id === node.id);
+  }
+
   /** A new disk under an old name. f = minISR − 1: only while another member is known to be complete. */
   #wipe(node: ModelNode): void {
-    const { isr } = this.#controller.metadata;
-    if ((isr.includes(node.id) && isr.length <= minIsr) || this.#isLastWithMemory(node)) return;
+    if (this.#isLastComplete(node) || this.#isLastWithMemory(node)) return;
     this.#crash(node);
     this.#count('wipe');
     node.log = new ModelLog(offset(0));
@@ -279,10 +309,8 @@ export class ModelCluster {
 
   /** A read meets damage somewhere. f = minISR − 1, as for a wipe. */
   #damage(node: ModelNode): void {
-    const { isr } = this.#controller.metadata;
     if (node.replica === undefined || node.damage !== undefined) return;
-    if (isr.includes(node.id) && isr.length <= minIsr) return;
-    if (this.#isLastWithMemory(node)) return;
+    if (this.#isLastComplete(node) || this.#isLastWithMemory(node)) return;
     const { batches } = node.log.current;
     const at = batches[this.#random.below(batches.length + 1)];
     const since = at && this.#controller.damage(node.id);
@@ -356,12 +384,33 @@ export class ModelCluster {
 
   /** What a trim removed, once that was answered, nobody may serve who leads or may lead next, whatever crashes. */
   #checkTrimmed(): void {
-    for (const id of this.#controller.metadata.isr) {
+    for (const id of this.#controller.complete) {
       const { log, replica } = this.#node(id);
       const start = Math.min(log.durableStart, replica?.logStart ?? log.durableStart);
       if (start < this.#trimmedTo) {
         throw new Violation(`node ${id} may lead and starts at ${start}, below ${this.#trimmedTo}, which was trimmed`);
       }
+    }
+  }
+
+  /** LeaderCandidateCompleteness: whoever may lead next holds, after any crash, all that any high watermark covers. */
+  #checkCandidates(): void {
+    if (this.#durability === 'replicated') return;
+    for (const id of this.#controller.complete) {
+      const end = this.#node(id).log.durableEnd;
+      if (end < this.#history.committedEnd) {
+        throw new Violation(`node ${id} may lead and holds up to ${end}, committed are ${this.#history.committedEnd}`);
+      }
+    }
+  }
+
+  /** D14: a leader that may commit counts everybody who may lead after it. */
+  #checkSuperset(): void {
+    const { leaderEpoch } = this.#controller.metadata;
+    for (const { id, replica } of this.#nodes) {
+      if (replica?.role !== 'leader' || replica.leaderEpoch !== leaderEpoch || replica.isr.length < minIsr) continue;
+      const missed = this.#controller.complete.filter((each) => !replica.maximalIsr.includes(each));
+      if (missed.length > 0) throw new Violation(`leader ${id} does not count ${missed}, who may lead next`);
     }
   }
 
@@ -447,7 +496,7 @@ export class ModelCluster {
     done: { readonly fx: PartitionEffects; readonly bytes: readonly ModelBatch[]; readonly generation: number },
   ): void {
     const { fx } = done;
-    for (const entry of fx.trace) this.#count(entry.kind);
+    for (const entry of fx.trace) this.#count(entry.kind === 'isrProposalEnded' ? entry.outcome : entry.kind);
     if (fx.log?.kind === 'append') {
       const batches = event.kind === 'append' ? [this.#batchOf(node, event, fx.log)] : done.bytes;
       node.log.apply(fx.log, batches);
@@ -580,35 +629,49 @@ export class ModelCluster {
     const envelope = this.#network[at];
     if (envelope === undefined) return;
     const fate = this.#faults ? this.#random.below(40) : 2;
-    if (fate !== 0) this.#network.splice(at, 1);
-    // The shell answers its own question when nobody else did, so neither proposal nor result is ever just gone.
+    // The shell asks once, and answers its own question when nobody else did: of proposals and results each comes once.
+    if (fate !== 0 || isAboutIsr(envelope)) this.#network.splice(at, 1);
     if (fate === 1 && !isAboutIsr(envelope)) return;
-    if ('proposal' in envelope) return this.#decide(envelope);
+    if ('proposal' in envelope) {
+      if (fate > 10 || !this.#faults) return this.#decide(envelope);
+      this.#late.push(envelope);
+      return this.#answer(envelope, { kind: 'failed', error: 'TIMEOUT' });
+    }
     const node = this.#node(envelope.to);
     if (node.brokerEpoch !== envelope.incarnation) return;
     const event = 'nowMs' in envelope.event ? { ...envelope.event, nowMs: this.#nowMs } : envelope.event;
     this.#step(node, event, envelope.bytes);
   }
 
-  #decide(asked: { readonly proposal: IsrProposal; readonly from: NodeId; readonly incarnation: BrokerEpoch }): void {
-    const node = this.#node(asked.from);
-    if (node.brokerEpoch !== asked.incarnation) return;
-    const members = asked.proposal.isr.map((member) => member.nodeId);
-    if (this.#durability === 'replicated' && !this.#hasMemory(members)) return;
-    const outcome = this.#controller.alter(asked.from, asked.proposal);
+  #decide(asked: Asked): void {
+    const outcome = this.#outcomeOf(asked);
+    if (outcome === undefined) return;
     const lost = this.#faults && this.#random.below(10) === 0;
-    const { leaderEpoch, partitionEpoch } = asked.proposal;
-    this.#enqueue(asked.from, {
-      kind: 'isrChangeResult',
-      leaderEpoch,
-      partitionEpoch,
-      outcome: lost ? { kind: 'failed', error: 'TIMEOUT' } : outcome,
-      nowMs: this.#nowMs,
-    });
+    this.#answer(asked, lost ? { kind: 'failed', error: 'TIMEOUT' } : outcome);
+  }
+
+  /** Nobody waits for the answer any more. */
+  #decideLate(): void {
+    const [asked] = this.#late.splice(this.#random.below(this.#late.length + 1), 1);
+    if (asked === undefined) return;
+    if (this.#outcomeOf(asked)?.kind === 'applied') this.#count('appliedLate');
+  }
+
+  #outcomeOf({ proposal, from, incarnation }: Asked): IsrChangeOutcome | undefined {
+    if (this.#node(from).brokerEpoch !== incarnation) return undefined;
+    const members = proposal.isr.map((member) => member.nodeId);
+    if (this.#durability === 'replicated' && !this.#hasMemory(members)) return undefined;
+    return this.#controller.alter(from, proposal);
+  }
+
+  #answer({ proposal, from }: Asked, outcome: IsrChangeOutcome): void {
+    const { leaderEpoch, partitionEpoch } = proposal;
+    this.#enqueue(from, { kind: 'isrChangeResult', leaderEpoch, partitionEpoch, outcome, nowMs: this.#nowMs });
   }
 
   /** Liveness: without faults every replica comes to hold the same, and every open batch is acked. */
   #heal(): void {
+    while (this.#late.length > 0) this.#decideLate();
     this.#faults = false;
     this.#network = this.#network.filter(isAboutIsr);
     for (const node of this.#nodes) if (node.replica === undefined) this.#start(node, false);

@@ -1,4 +1,7 @@
-/** The controller of the model test: one partition, every decision committed at once. */
+/**
+ * The controller of the model test: one partition, every decision committed at once. Members that leave an ISR below
+ * `minIsr` stay eligible to lead, and the ISR may be empty (D16); a life that may have lost acked bytes is in neither (D17).
+ */
 import { brokerEpoch, leaderEpoch, nextLeaderEpoch, nextPartitionEpoch, partitionEpoch } from '@sluice/base';
 import type { BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch } from '@sluice/base';
 import type { IsrProposal } from './effects.ts';
@@ -21,6 +24,7 @@ export class ModelController {
   #leaderEpoch: LeaderEpoch = leaderEpoch(0);
   #partitionEpoch: PartitionEpoch = partitionEpoch(0);
   #isr: readonly NodeId[];
+  #elr: readonly NodeId[] = [];
   #granted = 0;
   /** Who left the ISR for damage, and when. */
   #refilling: ReadonlyMap<NodeId, PartitionEpoch> = new Map();
@@ -38,7 +42,7 @@ export class ModelController {
       leaderEpoch: this.#leaderEpoch,
       partitionEpoch: this.#partitionEpoch,
       isr: this.#isr,
-      elr: [],
+      elr: this.#elr,
       replicas: [...this.#nodes].map(([nodeId, node]) => ({
         nodeId,
         brokerEpoch: node.brokerEpoch,
@@ -51,22 +55,28 @@ export class ModelController {
     return this.#nodes.get(nodeId)?.fenced ?? true;
   }
 
-  /** The ISR shrinks only where another member can lead, and never below `minIsr`. */
+  /** Everybody who holds all that is committed. */
+  get complete(): readonly NodeId[] {
+    return [...this.#isr, ...this.#elr];
+  }
+
   fence(nodeId: NodeId): void {
     this.#node(nodeId).fenced = true;
-    const left = this.#isr.filter((member) => member !== nodeId);
-    if (left.length >= this.#minIsr && left.some((member) => !this.fenced(member))) this.#leaveIsr(nodeId);
+    if (this.#isr.includes(nodeId)) this.#setIsr(this.#isr.filter((member) => member !== nodeId));
     if (this.#leader === nodeId) this.#elect();
     this.#onChange(this.metadata);
   }
 
-  /** D18, D17b: an earlier life is fenced first; one that may have lost acked bytes is no member any more. */
+  /**
+   * D18: an earlier life is fenced first, and is a member still: it was not missed. D17, D17b: one that may have lost acked
+   * bytes leaves, unless it is the last.
+   */
   register(nodeId: NodeId, mayHaveLost: boolean): BrokerEpoch {
     this.#node(nodeId).fenced = true;
-    if (this.#leader === nodeId) this.#elect();
     this.#granted += 1;
     this.#node(nodeId).brokerEpoch = brokerEpoch(this.#granted);
-    if (mayHaveLost) this.#leaveIsr(nodeId);
+    if (mayHaveLost && this.complete.some((member) => member !== nodeId)) this.#remove(nodeId);
+    if (this.#leader === nodeId) this.#elect();
     this.#onChange(this.metadata);
     return brokerEpoch(this.#granted);
   }
@@ -89,7 +99,7 @@ export class ModelController {
     const others = this.#isr.filter((member) => member !== nodeId);
     const stays = this.#isr.includes(nodeId) && !others.some((member) => !this.fenced(member));
     if (stays) return undefined;
-    this.#isr = others;
+    this.#remove(nodeId);
     if (this.#leader === nodeId) this.#elect();
     else this.#partitionEpoch = nextPartitionEpoch(this.#partitionEpoch);
     this.#refilling = new Map([...this.#refilling, [nodeId, this.#partitionEpoch]]);
@@ -113,9 +123,8 @@ export class ModelController {
       return node.fenced || node.brokerEpoch !== member.brokerEpoch || member.statedEpoch < since;
     });
     if (ineligible) return failed('INELIGIBLE_REPLICA');
-    this.#isr = proposal.isr.map((member) => member.nodeId);
+    this.#setIsr(proposal.isr.map((member) => member.nodeId));
     this.#refilling = new Map([...this.#refilling].filter(([id]) => !this.#isr.includes(id)));
-    this.#partitionEpoch = nextPartitionEpoch(this.#partitionEpoch);
     this.#onChange(this.metadata);
     return {
       kind: 'applied',
@@ -125,14 +134,25 @@ export class ModelController {
     };
   }
 
-  /** The last member stays: nobody else is known to be complete. */
-  #leaveIsr(nodeId: NodeId): void {
-    if (this.#isr.length === 1 || !this.#isr.includes(nodeId)) return;
-    this.#isr = this.#isr.filter((member) => member !== nodeId);
+  /** D16. The partition epoch is raised also by the same ISR again (D13). */
+  #setIsr(isr: readonly NodeId[]): void {
+    const left = this.complete.filter((member) => !isr.includes(member));
+    this.#isr = isr;
+    this.#elr = isr.length < this.#minIsr ? left : [];
     this.#partitionEpoch = nextPartitionEpoch(this.#partitionEpoch);
   }
 
+  #remove(nodeId: NodeId): void {
+    this.#setIsr(this.#isr.filter((member) => member !== nodeId));
+    this.#elr = this.#elr.filter((member) => member !== nodeId);
+  }
+
+  /** D15: a member of the ISR; where that is empty, of the ELR, which it leaves for the ISR. */
   #elect(): void {
+    if (this.#isr.length === 0) {
+      const eligible = this.#elr.find((nodeId) => !this.fenced(nodeId));
+      if (eligible !== undefined) this.#setIsr([eligible]);
+    }
     this.#lead(this.#isr.find((nodeId) => !this.fenced(nodeId)));
   }
 

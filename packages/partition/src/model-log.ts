@@ -41,6 +41,11 @@ export class ModelLog {
     return this.#durable.start;
   }
 
+  /** Where it ends after any crash, at the least. */
+  get durableEnd(): Offset {
+    return this.#durable.end;
+  }
+
   get unsyncedCount(): number {
     return this.#unsynced.length;
   }

@@ -43,6 +43,11 @@ function tooSeldom({ seen }: Runs, ...more: readonly string[]): readonly string[
     'reload',
     'dropped',
     'early',
+    'appliedLate',
+    'withdrawn',
+    'rolledBack',
+    'isrEmpty',
+    'electedFromElr',
   ];
   const trims = ['trim answered', 'trim TIMEOUT', 'trim LEADERSHIP_LOST', 'trim NOT_ENOUGH_REPLICAS'];
   const answers = [...trims, 'LEADERSHIP_LOST', 'NOT_ENOUGH_REPLICAS', 'OUT_OF_ORDER_SEQUENCE', 'TIMEOUT'];

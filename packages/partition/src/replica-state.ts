@@ -59,6 +59,10 @@ export interface PendingIsrChange {
   readonly partitionEpoch: PartitionEpoch;
   /** `asked`: an answer is due. `retry`: ask again at the next tick. `awaitingMetadata`: it may have been applied (D13). */
   phase: 'asked' | 'retry' | 'awaitingMetadata';
+  /** How often it was asked for: of all but the last one nobody knows what becomes of them. */
+  copies: number;
+  /** The committed ISR is proposed in its place, so that no copy can be taken any more. */
+  withdrawn: boolean;
 }
 
 export interface LeaderRole {
@@ -99,6 +103,7 @@ export interface IdleRole {
 
 export interface FailedRole {
   readonly kind: 'failed';
+  readonly reason: string;
 }
 
 export type RoleState = LeaderRole | FollowerRole | IdleRole | FailedRole;

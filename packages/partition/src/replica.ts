@@ -15,7 +15,8 @@ import { EpochCache } from './epoch-cache.ts';
 import type { DurableEvent, LoadedLog, PartitionEvent, ProducersReloadedEvent, TickEvent } from './events.ts';
 import { onDiverged, onPositionRefused, onPushed, sendAck, statePosition } from './follower.ts';
 import { knowsCommittedEnd, maybeAdvanceHighWatermark, onLeaderAck } from './high-watermark.ts';
-import { lagMs, maximalIsr, maybeExpandAny, maybeRetryProposal, maybeShrink, onIsrChangeResult } from './isr.ts';
+import { maybeRetryProposal, onIsrChangeResult } from './isr-proposal.ts';
+import { lagMs, maximalIsr, maybeExpandAny, maybeShrink } from './isr.ts';
 import { enoughReplicas, expireWaiting, onAppend } from './leader-append.ts';
 import { onFollowerAck, onFollowerGone, onFollowerPosition } from './leader-replication.ts';
 import { onAssigned, onMetadataAtLeader } from './leadership.ts';
@@ -129,6 +130,12 @@ export class PartitionReplica {
 
   get role(): PartitionRole {
     return this.#state.role.kind;
+  }
+
+  /** Why this replica stopped for good, until its process ends; undefined while it works. */
+  get failure(): string | undefined {
+    const { role } = this.#state;
+    return role.kind === 'failed' ? role.reason : undefined;
   }
 
   get leader(): NodeId | undefined {
@@ -311,7 +318,7 @@ function onTick(state: ReplicaState, event: TickEvent, fx: EffectsDraft): void {
   }
   role.marks.note(event.nowMs, state.logEnd);
   expireWaiting(role, event.nowMs, fx);
-  maybeRetryProposal(role, fx);
+  maybeRetryProposal(state, role, fx);
   maybeShrink(state, role, fx);
   maybeExpandAny(state, role, fx);
   // A joiner that stopped keeping up is no longer waited for.
