@@ -152,6 +152,12 @@ export const errorTable = {
     true,
     'This producer id was never issued as far as this node knows; ask for one with InitProducer.',
   ),
+  TOO_MANY_PRODUCERS: row(
+    'RESOURCE_EXHAUSTED',
+    'backoff',
+    true,
+    'The partition remembers as many producers as it may, and any of them may still repeat a batch; use fewer producers or raise producerCountMax.',
+  ),
   TIMEOUT: row('DEADLINE_EXCEEDED', 'never', false, 'No answer in time; the request may or may not have taken effect.'),
   EXPIRED: row(
     'DEADLINE_EXCEEDED',

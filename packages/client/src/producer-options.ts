@@ -1,4 +1,5 @@
 import { SluiceError } from '@sluice/base';
+import { deliveryTimeoutMsMax } from '@sluice/record';
 import type { Codec, Compressor } from '@sluice/record';
 import type { Compression } from './ports.ts';
 
@@ -21,7 +22,7 @@ export interface ProducerOptions {
   readonly compression?: Codec;
   /**
    * From `send` to the outcome, retries and waiting for room included; up to a sixteenth less for a record that shares
-   * its batch with an older one. Default 120 s.
+   * its batch with an older one. Default 120 s, at most 30 minutes: for as long the nodes know what is a repetition.
    */
   readonly deliveryTimeoutMs?: number;
   /** A node that leaves a batch unanswered for this long is taken for lost, and the batch is sent again. Default 30 s. */
@@ -60,6 +61,10 @@ export function producerSettings(options: ProducerOptions, compression: Compress
   const positive = ['batchBytesMax', 'deliveryTimeoutMs', 'requestTimeoutMs', 'bufferBytesMax'] as const;
   for (const key of positive)
     if (!(settings[key] > 0)) throw invalid(key, `must be more than 0, this is ${settings[key]}`);
+  if (settings.deliveryTimeoutMs > deliveryTimeoutMsMax) {
+    const { deliveryTimeoutMs } = settings;
+    throw invalid('deliveryTimeoutMs', `must be at most ${deliveryTimeoutMsMax}, this is ${deliveryTimeoutMs}`);
+  }
   if (!(settings.lingerMs >= 0)) throw invalid('lingerMs', `must be at least 0, this is ${settings.lingerMs}`);
   if (codec === 'none') return { ...settings, compressor: undefined };
   const compressor = compression.compressor(codec);

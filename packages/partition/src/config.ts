@@ -15,6 +15,6 @@ export interface PartitionConfig {
   readonly replicaLagMsMax: number;
   /** A producer that appended nothing for longer is forgotten (I6). */
   readonly producerExpiryMs: number;
-  /** Most producers remembered; beyond it the one idle for longest is forgotten. */
+  /** Most producers that may have a batch in doubt; beyond it new ones are refused. */
   readonly producerCountMax: number;
 }

@@ -14,7 +14,7 @@ export function onAppend(state: ReplicaState, event: AppendEvent, fx: EffectsDra
   if (leader.kind !== 'leader') return fx.fail(event.requestId, 'NOT_LEADER');
   // After a truncation as follower the sequences are not known yet; nothing may be judged by half of them.
   if (state.producers.reloadNeeded) return fx.fail(event.requestId, 'LEADER_NOT_AVAILABLE');
-  const verdict = event.producer && state.producers.judge(event.producer, event.recordCount);
+  const verdict = event.producer && state.producers.judge(event.producer, event.recordCount, event.nowMs);
   // Duplicates first: a definite refusal of a batch that is already in the log would be a lie.
   if (verdict?.kind === 'duplicate') return answerDuplicate(state, leader, { event, batch: verdict.batch }, fx);
   if (event.refusal !== undefined) return fx.fail(event.requestId, event.refusal);

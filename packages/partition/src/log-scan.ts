@@ -42,7 +42,8 @@ export class LogScan {
   /** `producerCountMax` as in the configuration of the replica; `known`: where to go on from. */
   constructor(producerCountMax: number, known?: ReplicaSnapshot) {
     this.#epochs = new EpochCache(known?.epochs);
-    this.#producers = new ProducerStates(producerCountMax);
+    // By order alone (R4): when a batch was appended is not in a log.
+    this.#producers = new ProducerStates(producerCountMax, -1);
     this.#known = known;
     if (known === undefined) return;
     for (const producer of known.producers) this.#producers.load(producer, known.logEnd, 0);

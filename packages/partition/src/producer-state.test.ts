@@ -23,7 +23,7 @@ function filled(counts: readonly number[], sequence = 0): ProducerStates {
 }
 
 const kind = (states: ProducerStates, producer: ProducerFacts, count = 1): string => {
-  const verdict = states.judge(producer, count);
+  const verdict = states.judge(producer, count, 0);
   return verdict.kind === 'refused' ? verdict.error : verdict.kind;
 };
 
@@ -52,15 +52,15 @@ describe('sequences', () => {
 
   test('a duplicate is an exact match among the last five (I3)', () => {
     const states = filled([1, 1, 2, 1, 1, 1]);
-    expect(states.judge(facts(2), 2)).toMatchObject({ kind: 'duplicate', batch: { baseOffset: 2, endOffset: 4 } });
+    expect(states.judge(facts(2), 2, 0)).toMatchObject({ kind: 'duplicate', batch: { baseOffset: 2, endOffset: 4 } });
     expect(kind(states, facts(2), 1)).toBe('OUT_OF_ORDER_SEQUENCE');
     expect(kind(states, facts(1))).toBe('duplicate');
     expect(kind(states, facts(0))).toBe('OUT_OF_ORDER_SEQUENCE');
   });
 });
 
-test('memory is bounded: five batches each, and the producer idle for longest goes first', () => {
-  const states = new ProducerStates(3);
+test('memory is bounded: five batches each, and of those idle for long the one idle for longest goes first', () => {
+  const states = new ProducerStates(3, 0);
   for (let id = 1; id <= 5; id += 1) {
     for (let at = 0; at < 20; at += 1) {
       states.record({ baseOffset: offset(at), endOffset: offset(at + 1), producer: facts(at, 0, id) }, id);
@@ -73,6 +73,87 @@ test('memory is bounded: five batches each, and the producer idle for longest go
   ]);
   states.expire(5);
   expect(states.count).toBe(1);
+});
+
+/** I6: a repetition that comes within the time that a producer may take is a duplicate, however many there are. */
+test('no producer that may repeat a batch is forgotten, by the leader, a follower or a log that is read again', () => {
+  const idleMsMin = 100;
+  const countMax = 3;
+  const append = fc.record({ id: fc.integer({ min: 1, max: 6 }), afterMs: fc.nat(60), isNew: fc.boolean() });
+  fc.assert(
+    fc.property(fc.array(append, { minLength: 1, maxLength: 60 }), (appends) => {
+      const leader = new ProducerStates(countMax, idleMsMin);
+      const follower = new ProducerStates(countMax, idleMsMin);
+      const scan = new ProducerStates(countMax, -1);
+      const lastOf = new Map<number, { producer: ProducerFacts; atMs: number }>();
+      let nowMs = 0;
+      let end = 0;
+      for (const { id, afterMs, isNew } of appends) {
+        nowMs += afterMs;
+        const last = lastOf.get(id)?.producer;
+        const next =
+          isNew || last === undefined
+            ? facts(0, (last?.producerEpoch ?? -1) + 1, id)
+            : facts(last.baseSequence + 1, last.producerEpoch, id);
+        if (leader.judge(next, 1, nowMs).kind === 'next') {
+          const batch = { baseOffset: offset(end), endOffset: offset(end + 1), producer: next };
+          end += 1;
+          lastOf.set(id, { producer: next, atMs: nowMs });
+          leader.record(batch, nowMs);
+          // It began to look later, so all it knows seems younger.
+          follower.record(batch, nowMs / 2);
+          scan.record(batch, 0);
+        }
+        expect(leader.count).toBeLessThanOrEqual(countMax);
+        expect(scan.count).toBeLessThanOrEqual(countMax);
+        for (const { producer, atMs } of lastOf.values()) {
+          if (nowMs - atMs > idleMsMin) continue;
+          for (const states of [leader, follower, scan])
+            expect(states.judge(producer, 1, nowMs).kind).toBe('duplicate');
+        }
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('beyond the bound a new producer is refused, and those that are known go on', () => {
+  const states = new ProducerStates(2, 100);
+  for (const id of [1, 2])
+    states.record({ baseOffset: offset(id), endOffset: offset(id + 1), producer: facts(0, 0, id) }, id);
+  expect(states.judge(facts(0, 0, 3), 1, 101)).toEqual({ kind: 'refused', error: 'TOO_MANY_PRODUCERS' });
+  expect(states.judge(facts(1, 0, 1), 1, 101).kind).toBe('next');
+  expect(states.judge(facts(0, 1, 1), 1, 101).kind).toBe('next');
+  expect(states.judge(facts(0, 0, 3), 1, 102).kind).toBe('next');
+});
+
+test('a follower keeps whom its leader took, also above its own bound, while they may repeat a batch', () => {
+  const states = new ProducerStates(1, 100);
+  for (const id of [1, 2]) {
+    states.record({ baseOffset: offset(id), endOffset: offset(id + 1), producer: facts(0, 0, id) }, 0);
+  }
+  expect(states.judge(facts(0, 0, 1), 1, 100).kind).toBe('duplicate');
+  states.record({ baseOffset: offset(3), endOffset: offset(4), producer: facts(1, 0, 2) }, 101);
+  expect(states.count).toBe(1);
+});
+
+/** R3: what is read again after a truncation takes its place by its batches, not behind all others. */
+test('after a reload the producer idle for longest is first again', () => {
+  const states = new ProducerStates(2, -1);
+  const record = (id: number, sequence: number, at: number): void =>
+    states.record({ baseOffset: offset(at), endOffset: offset(at + 1), producer: facts(sequence, 0, id) }, at);
+  record(1, 0, 0);
+  record(2, 0, 1);
+  record(1, 1, 2);
+  states.truncateTo(offset(2));
+  const kept = { baseSequence: 0, lastSequence: 0, baseOffset: offset(0), endOffset: offset(1) };
+  states.reload(
+    [{ producerId: producerId(1), producerEpoch: producerEpoch(0), ageMs: 0, batches: [kept] }],
+    offset(2),
+    2,
+  );
+  record(3, 0, 2);
+  expect(states.snapshots(0).map((one) => one.producerId)).toEqual([2, 3]);
 });
 
 /** I5: after a truncation and a reload the state is that of a replica which never had what was cut. */

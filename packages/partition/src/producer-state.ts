@@ -4,11 +4,14 @@
  *
  * R1 A producer's window holds 1 to 5 batches of one epoch, in offset order.
  * R2 No window holds a batch at or past the log's end; those that a truncation cut are empty until reloaded (I5).
- * R3 At most `countMax` producers; the map is in order of last append, so the one idle for longest is first.
+ * R3 The map is in order of last append, so the one idle for longest is first.
+ * R4 No producer is forgotten that may have a batch in doubt (`producerIdleMsMin`): a leader that knows `countMax` of
+ *    those refuses new ones. So of any hour no log has batches of more than `countMax` producers, and a log that is
+ *    read again may go by their order alone.
  */
 import { invariant } from '@sluice/base';
 import type { ErrorCode, Offset, ProducerEpoch, ProducerId } from '@sluice/base';
-import { sequenceAfter } from '@sluice/record';
+import { producerIdleMsMin, sequenceAfter } from '@sluice/record';
 import type { BatchFacts, ProducerBatch, ProducerFacts, ProducerSnapshot } from './events.ts';
 
 /** Also the most batches that a producer may have in flight (I3). */
@@ -30,11 +33,14 @@ interface ProducerWindow {
 export class ProducerStates {
   readonly #windows = new Map<ProducerId, ProducerWindow>();
   readonly #countMax: number;
+  readonly #idleMsMin: number;
   /** Producers whose window a truncation cut, and that wait for a reload. */
   #cut: Set<ProducerId> | undefined;
 
-  constructor(countMax: number) {
+  /** `idleMsMin`: who appended something since is never forgotten. */
+  constructor(countMax: number, idleMsMin: number = producerIdleMsMin) {
     this.#countMax = countMax;
+    this.#idleMsMin = idleMsMin;
   }
 
   get count(): number {
@@ -47,12 +53,13 @@ export class ProducerStates {
   }
 
   /** May this batch of a client be appended? */
-  judge(facts: ProducerFacts, recordCount: number): SequenceVerdict {
+  judge(facts: ProducerFacts, recordCount: number, nowMs: number): SequenceVerdict {
     const known = this.#windows.get(facts.producerId);
     const last = known?.batches.at(-1);
     // I2, I6: a producer that is unknown, or comes with a new epoch, starts at 0.
     if (known === undefined || last === undefined || facts.producerEpoch > known.producerEpoch) {
-      return facts.baseSequence === 0 ? next : refused('OUT_OF_ORDER_SEQUENCE');
+      if (facts.baseSequence !== 0) return refused('OUT_OF_ORDER_SEQUENCE');
+      return known === undefined && this.#isFull(nowMs) ? refused('TOO_MANY_PRODUCERS') : next;
     }
     if (facts.producerEpoch < known.producerEpoch) return refused('INVALID_PRODUCER_EPOCH');
     const lastSequence = sequenceAfter(facts.baseSequence, recordCount - 1);
@@ -81,12 +88,13 @@ export class ProducerStates {
         batches: [remembered],
         appendedMs: nowMs,
       });
-      return;
+    } else {
+      if (known.batches.length === producerWindowBatches) known.batches.shift();
+      known.batches.push(remembered);
+      known.appendedMs = nowMs;
+      this.#insert(known);
     }
-    if (known.batches.length === producerWindowBatches) known.batches.shift();
-    known.batches.push(remembered);
-    known.appendedMs = nowMs;
-    this.#insert(known);
+    if (this.#windows.size > this.#countMax) this.#forgetFirst(nowMs);
   }
 
   /**
@@ -109,6 +117,7 @@ export class ProducerStates {
       if (this.#cut?.has(snapshot.producerId) === true) this.load(snapshot, logEnd, nowMs);
     }
     this.#cut = undefined;
+    this.#sort();
   }
 
   load(snapshot: ProducerSnapshot, logEnd: Offset, nowMs: number): void {
@@ -117,6 +126,7 @@ export class ProducerStates {
     invariant(batches.length <= producerWindowBatches && last !== undefined, 'R1: one to five batches', { producerId });
     invariant(last.endOffset <= logEnd, 'R2: a remembered batch is in the log', { producerId, last, logEnd });
     this.#insert({ producerId, producerEpoch, batches: [...batches], appendedMs: nowMs - ageMs });
+    if (this.#windows.size > this.#countMax) this.#forgetFirst(nowMs);
   }
 
   /** Forgets producers that appended nothing since `sinceMs`. By append time here, not by the producer's clock. */
@@ -152,11 +162,33 @@ export class ProducerStates {
   #insert(window: ProducerWindow): void {
     this.#windows.delete(window.producerId);
     this.#windows.set(window.producerId, window);
-    if (this.#windows.size <= this.#countMax) return;
-    for (const idleLongest of this.#windows.keys()) {
-      this.#windows.delete(idleLongest);
-      return;
-    }
+  }
+
+  /** R4: as many as may be known, and none that may be forgotten. */
+  #isFull(nowMs: number): boolean {
+    return this.#windows.size >= this.#countMax && !this.#isIdle(this.#first(), nowMs);
+  }
+
+  #forgetFirst(nowMs: number): void {
+    const first = this.#first();
+    if (first !== undefined && this.#isIdle(first, nowMs)) this.#windows.delete(first.producerId);
+  }
+
+  #isIdle(window: ProducerWindow | undefined, nowMs: number): boolean {
+    return window !== undefined && nowMs - window.appendedMs > this.#idleMsMin;
+  }
+
+  #first(): ProducerWindow | undefined {
+    for (const window of this.#windows.values()) return window;
+    return undefined;
+  }
+
+  /** R3 */
+  #sort(): void {
+    const endOf = ({ batches }: ProducerWindow): number => batches.at(-1)?.endOffset ?? 0;
+    const inOrder = [...this.#windows.values()].toSorted((one, other) => endOf(one) - endOf(other));
+    this.#windows.clear();
+    for (const window of inOrder) this.#windows.set(window.producerId, window);
   }
 }
 

@@ -78,7 +78,7 @@ test('it tells of producers whose batches are gone, and how long they have been 
   const known = decodeSnapshot(encodeSnapshot(taken), offset(12));
   const again = new ProducerStates(countMax);
   for (const producer of new LogScan(countMax, known).producers()) again.load(producer, offset(12), 5000);
-  expect(again.judge(facts, 2)).toMatchObject({ kind: 'duplicate', batch: { baseOffset: 10, endOffset: 12 } });
+  expect(again.judge(facts, 2, 5000)).toMatchObject({ kind: 'duplicate', batch: { baseOffset: 10, endOffset: 12 } });
   again.expire(5000 - 60_000);
   expect(again.count).toBe(1);
   again.expire(5000 - 59_999);

@@ -20,6 +20,7 @@ export { emptyBatch, withoutOffsetsBelow } from './empty-batch.ts';
 export { batchHeaderBytes, type Codec, codecs } from './layout.ts';
 export * from './key-offsets.ts';
 export * from './partition-for-key.ts';
+export * from './producer-times.ts';
 export * from './record.ts';
 export * from './record-decoder.ts';
 export { draftOf, RecordDraft } from './record-draft.ts';

@@ -4,6 +4,7 @@
  * A default must satisfy its own parser; a test checks every row and every profile.
  */
 import { nodeId } from '@sluice/base';
+import { producerIdleMsMin } from '@sluice/record';
 import {
   address,
   addressOrEmpty,
@@ -163,7 +164,7 @@ export const configTable = {
     scope: 'node',
     sentence: 'A batch that waits longer for its replicas is answered TIMEOUT: it may or may not be kept.',
   }),
-  producerExpiryMs: row(duration({ min: 60_000, max: 2_147_483_647 }), {
+  producerExpiryMs: row(duration({ min: producerIdleMsMin, max: 2_147_483_647 }), {
     defaultValue: 24 * 3_600_000,
     scope: 'cluster',
     sentence: 'A producer that sent nothing for longer is forgotten, and its old batches are no longer recognised.',
@@ -171,7 +172,8 @@ export const configTable = {
   producerCountMax: row(integer({ min: 100, max: 1_000_000 }), {
     defaultValue: 10_000,
     scope: 'cluster',
-    sentence: 'Producers that a partition remembers; beyond it the one idle for longest is forgotten.',
+    sentence:
+      'Producers that a partition remembers; beyond it one that was idle for an hour is forgotten, or a new one is refused.',
   }),
   journalBytesMax: row(bytes({ min: 1 * MiB, max: 4 * GiB }), {
     defaultValue: 256 * MiB,
