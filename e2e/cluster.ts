@@ -113,9 +113,28 @@ export class LocalCluster implements TestCluster, AsyncDisposable {
     }
   }
 
+  /** SIGSTOP: it is silent, and its sockets stay open. */
+  pause(...ids: readonly number[]): void {
+    for (const id of ids) process.kill(this.node(id).pid, 'SIGSTOP');
+  }
+
+  resume(...ids: readonly number[]): void {
+    for (const id of ids) process.kill(this.node(id).pid, 'SIGCONT');
+  }
+
+  /** SIGTERM; resolves when the process is gone, and rejects when it takes too long. */
+  async terminate(id: number): Promise<void> {
+    const { pid } = this.node(id);
+    process.kill(pid, 'SIGTERM');
+    const gone = (): true | undefined => (isAlive(pid) ? undefined : true);
+    await until(gone, { what: `the end of node ${id} after SIGTERM`, timeoutMs: stopPatienceMs });
+  }
+
   /** Resolves when no process and, unless a directory was given, no file is left. */
   async stop(): Promise<void> {
     await this.#inquiry[Symbol.asyncDispose]();
+    // A paused one hears no SIGTERM.
+    for (const { id, pid } of this.nodes) if (isAlive(pid)) this.resume(id);
     await Promise.all([this.#dev.child, ...this.#restarted].map((child) => end(child, stopPatienceMs)));
     // `dev` has ended its own nodes; this is for the case that it was killed.
     for (const { pid } of this.nodes) if (isAlive(pid)) process.kill(pid, 'SIGKILL');

@@ -4,8 +4,9 @@ import { checkHistory } from './check-history.ts';
 import { HistoryRecorder } from './history-recorder.ts';
 import { MetadataClients } from './metadata-clients.ts';
 import { RecordClients } from './record-clients.ts';
+import { recordReplicas } from './replica-logs.ts';
 import { SimCluster } from './sim-cluster.ts';
-import { simClient } from './sim-load.ts';
+import { simClient, simSurroundings } from './sim-load.ts';
 
 const all = [1, 2, 3] as const;
 
@@ -30,7 +31,7 @@ async function run(seed: number, { disksLie = false, isTrimmed = false } = {}): 
   await simulation.settle('topic', 10_000, admin.createTopic({ name: 'orders', partitions: 2, replication: 3 }));
   cluster.disksLie = disksLie;
   const metadata = new MetadataClients(cluster, recorder, { clients: 4, names: 3, thinkMs: 20, timeoutMs: 3000 });
-  const records = new RecordClients(cluster, recorder, {
+  const records = new RecordClients(simSurroundings(cluster), recorder, {
     topic: 'orders',
     partitions: 2,
     producers: 2,
@@ -59,6 +60,7 @@ async function run(seed: number, { disksLie = false, isTrimmed = false } = {}): 
   await simulation.until('all is whole in the end', 60_000, () => isWhole(cluster));
   if (isTrimmed) await simulation.settle('trim', 10_000, admin.trim('orders', [{ partition: 0, before: 5 }]));
   await records.readInTheEnd(60_000);
+  await recordReplicas(cluster, recorder, 'orders');
   return recorder;
 }
 

@@ -13,13 +13,16 @@ import type {
 type Said<Line> = Omit<Line, 'event' | 'operation' | 'atMs'>;
 
 export class HistoryRecorder {
+  /** Empty when they are written elsewhere. */
   readonly lines: HistoryLine[] = [];
   readonly #nowMs: () => number;
+  readonly #write: (line: HistoryLine) => void;
   #operations = 0;
   #acked = 0;
 
-  constructor(nowMs: () => number) {
+  constructor(nowMs: () => number, write?: (line: HistoryLine) => void) {
     this.#nowMs = nowMs;
+    this.#write = write ?? ((line) => void this.lines.push(line));
   }
 
   /** Records acked so far. */
@@ -31,7 +34,7 @@ export class HistoryRecorder {
   invoke(said: Said<SendInvoked> | Said<PollInvoked> | Said<AdminInvoked>): number {
     this.#operations += 1;
     const at = { event: 'invoke', atMs: this.#nowMs(), operation: this.#operations } as const;
-    this.lines.push({ ...at, ...said });
+    this.#write({ ...at, ...said });
     return this.#operations;
   }
 
@@ -41,30 +44,30 @@ export class HistoryRecorder {
   }
 
   succeeded(operation: number, said: Said<Succeeded>): void {
-    this.lines.push({ event: 'ok', atMs: this.#nowMs(), operation, ...said });
+    this.#write({ event: 'ok', atMs: this.#nowMs(), operation, ...said });
   }
 
   /** An error that does not say for certain that nothing happened leaves the operation in doubt (H1). */
   failed(operation: number, thrown: unknown): void {
     const error = toSluiceError(thrown);
     const event = error.definite ? 'fail' : 'info';
-    this.lines.push({ event, atMs: this.#nowMs(), operation, code: error.code });
+    this.#write({ event, atMs: this.#nowMs(), operation, code: error.code });
   }
 
   /** It had no effect: it never left the client. */
   refused(operation: number, code: string): void {
-    this.lines.push({ event: 'fail', atMs: this.#nowMs(), operation, code });
+    this.#write({ event: 'fail', atMs: this.#nowMs(), operation, code });
   }
 
   assigned(said: Omit<Assigned, 'event' | 'atMs'>): void {
-    this.lines.push({ event: 'assign', atMs: this.#nowMs(), ...said });
+    this.#write({ event: 'assign', atMs: this.#nowMs(), ...said });
   }
 
   fault(kind: string, target: string): void {
-    this.lines.push({ event: 'fault', atMs: this.#nowMs(), kind, target });
+    this.#write({ event: 'fault', atMs: this.#nowMs(), kind, target });
   }
 
   replica(said: Omit<ReplicaHolds, 'event' | 'atMs'>): void {
-    this.lines.push({ event: 'replica', atMs: this.#nowMs(), ...said });
+    this.#write({ event: 'replica', atMs: this.#nowMs(), ...said });
   }
 }

@@ -1,15 +1,24 @@
 /**
  * Producers and consumers of one topic that write down what they do: numbered records, sessions that end and begin anew
- * while the old ones still send (zombies), consumers that are slow; in the end a read of everything, and what every
- * replica holds.
+ * while the old ones still send (zombies), consumers that are slow; in the end a read of everything. The same for
+ * simulated clusters and for real ones.
  */
 import { utf8Decode } from '@sluice/base';
 import type { Random } from '@sluice/base';
 import type { ConsumedBatch, Producer, Sluice } from '@sluice/client';
 import type { HistoryRecorder } from './history-recorder.ts';
-import { recordReplicas } from './replica-logs.ts';
-import type { SimCluster } from './sim-cluster.ts';
-import { simClient } from './sim-load.ts';
+
+/** What the clients live in: a simulation, or the real world. */
+export interface Surroundings {
+  readonly random: Random;
+  /** A client on a machine of its own. */
+  client(name: string): Sluice;
+  schedule(delayUs: number, what: string, run: () => void): void;
+  /** Rejects when it is not so within the limit. */
+  until(what: string, limitMs: number, isDone: () => boolean): Promise<void>;
+  /** As `promise`; rejects when it is not settled within the limit. */
+  settle<T>(what: string, limitMs: number, promise: Promise<T>): Promise<T>;
+}
 
 export interface RecordClientsOptions {
   readonly topic: string;
@@ -34,7 +43,7 @@ interface Session {
 const closeLimitMs = 60_000;
 
 export class RecordClients {
-  readonly #cluster: SimCluster;
+  readonly #surroundings: Surroundings;
   readonly #recorder: HistoryRecorder;
   readonly #options: RecordClientsOptions;
   readonly #random: Random;
@@ -46,11 +55,11 @@ export class RecordClients {
   #stopped = false;
 
   /** The topic exists. */
-  constructor(cluster: SimCluster, recorder: HistoryRecorder, options: RecordClientsOptions) {
-    this.#cluster = cluster;
+  constructor(surroundings: Surroundings, recorder: HistoryRecorder, options: RecordClientsOptions) {
+    this.#surroundings = surroundings;
     this.#recorder = recorder;
     this.#options = options;
-    this.#random = cluster.simulation.random.fork(`clients of ${options.topic}`);
+    this.#random = surroundings.random.fork(`clients of ${options.topic}`);
     for (let producer = 1; producer <= options.producers; producer += 1) {
       const random = this.#random.fork(`producer ${producer}`);
       this.#sendLater(producer, random, [this.#session(producer)]);
@@ -67,27 +76,26 @@ export class RecordClients {
   /** Sends no more; every send is decided, and everything open is closed. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    const { simulation } = this.#cluster;
+    const surroundings = this.#surroundings;
     const decidedMs = this.#options.deliveryTimeoutMs + 30_000;
-    await simulation.until('all sends are decided', decidedMs, () => this.#undecided === 0);
+    await surroundings.until('all sends are decided', decidedMs, () => this.#undecided === 0);
     const closing = this.#sluices.map((sluice) => sluice.close());
-    await simulation.settle('clients close', closeLimitMs, Promise.all(closing));
-    await simulation.settle('consumers end', closeLimitMs, Promise.all(this.#reading));
+    await surroundings.settle('clients close', closeLimitMs, Promise.all(closing));
+    await surroundings.settle('consumers end', closeLimitMs, Promise.all(this.#reading));
   }
 
-  /** After `stop`, on a whole cluster: a read of everything by a client of its own, and every replica's log. */
+  /** After `stop`, on a whole cluster: a read of everything by a client of its own. */
   async readInTheEnd(limitMs: number): Promise<void> {
-    const { simulation } = this.#cluster;
-    const sluice = simClient(this.#cluster, `final-${this.#options.topic}`);
-    await simulation.settle('everything is read in the end', limitMs, this.#readAll(sluice));
-    await simulation.settle('the final reader closes', closeLimitMs, sluice.close());
-    await recordReplicas(this.#cluster, this.#recorder, this.#options.topic);
+    const surroundings = this.#surroundings;
+    const sluice = surroundings.client(`final-${this.#options.topic}`);
+    await surroundings.settle('everything is read in the end', limitMs, this.#readAll(sluice));
+    await surroundings.settle('the final reader closes', closeLimitMs, sluice.close());
   }
 
   #session(producer: number): Session {
     this.#sessions += 1;
     const name = `producer-${producer}.${this.#sessions}`;
-    const sluice = simClient(this.#cluster, name);
+    const sluice = this.#surroundings.client(name);
     this.#sluices.push(sluice);
     const made = sluice.producer({ deliveryTimeoutMs: this.#options.deliveryTimeoutMs });
     return { name, producer: made };
@@ -95,7 +103,7 @@ export class RecordClients {
 
   /** `sessions`: the newest, and the one before it, which does not know that it was replaced. */
   #sendLater(producer: number, random: Random, sessions: readonly Session[]): void {
-    this.#cluster.simulation.schedule(random.below(2 * this.#options.everyMs * 1000), `producer-${producer}`, () => {
+    this.#surroundings.schedule(random.below(2 * this.#options.everyMs * 1000), `producer-${producer}`, () => {
       if (this.#stopped) return;
       const isRenewed = random.below(this.#options.newSessionOneIn) === 0;
       const now = isRenewed ? [this.#session(producer), ...sessions.slice(0, 1)] : sessions;
@@ -123,7 +131,7 @@ export class RecordClients {
 
   async #consume(name: string, random: Random): Promise<void> {
     const { topic, partitions, slowMsMax } = this.#options;
-    const sluice = simClient(this.#cluster, name);
+    const sluice = this.#surroundings.client(name);
     this.#sluices.push(sluice);
     const all = Array.from({ length: partitions }, (_, partition) => partition);
     for (const partition of all) this.#recorder.assigned({ client: name, topic, partition, offset: 0 });
@@ -169,7 +177,7 @@ export class RecordClients {
 
   #pause(forMs: number): Promise<void> {
     return new Promise((resolve) => {
-      this.#cluster.simulation.schedule(forMs * 1000, 'slow consumer', resolve);
+      this.#surroundings.schedule(forMs * 1000, 'slow consumer', resolve);
     });
   }
 }

@@ -9,7 +9,7 @@ import type { SimCluster } from './sim-cluster.ts';
 const readBytes = 1024 * 1024;
 const limitMs = 60_000;
 
-interface Held {
+export interface Held {
   readonly offsets: number[];
   readonly values: string[];
 }
@@ -23,13 +23,13 @@ export async function recordReplicas(cluster: SimCluster, recorder: HistoryRecor
     for (const { partition, replicas } of found.partitions) {
       if (!replicas.some((replica) => replica === id)) continue;
       const log = inspected.nodeLog.log({ topicId: found.topicId, partition, kind: LogKind.data });
-      const held = await cluster.simulation.settle(`node ${id} reads its log`, limitMs, readAll(log));
+      const held = await cluster.simulation.settle(`node ${id} reads its log`, limitMs, readWholeLog(log));
       recorder.replica({ node: id, topic, partition, ...held });
     }
   }
 }
 
-async function readAll(log: LogStore): Promise<Held> {
+export async function readWholeLog(log: LogStore): Promise<Held> {
   const held: Held = { offsets: [], values: [] };
   let at: Offset = log.startOffset;
   while (at < log.endOffset) {

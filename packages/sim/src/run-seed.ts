@@ -21,7 +21,8 @@ import { type ObservedMember, RaftInvariants } from './raft-invariants.ts';
 import { commandsMin, drawScenario, hasDecay, type Role, type Scenario } from './scenario.ts';
 import { SimCluster } from './sim-cluster.ts';
 import { RecordClients } from './record-clients.ts';
-import { simClient } from './sim-load.ts';
+import { recordReplicas } from './replica-logs.ts';
+import { simClient, simSurroundings } from './sim-load.ts';
 import { Timeline } from './timeline.ts';
 import { mustHold, Violation } from './violation.ts';
 import { VoterClient } from './voter-client.ts';
@@ -149,7 +150,7 @@ class Run {
       30_000,
       client.admin.createTopic({ name: topic, partitions, replication: Math.min(3, brokers.length) }),
     );
-    this.#records = new RecordClients(cluster, this.#recorder, {
+    this.#records = new RecordClients(simSurroundings(cluster), this.#recorder, {
       topic,
       partitions,
       producers: 1,
@@ -406,6 +407,7 @@ class Run {
 
   async #judge(records: RecordClients): Promise<void> {
     await records.readInTheEnd(livenessMs);
+    await recordReplicas(this.#cluster, this.#recorder, topic);
     const { anomalies, missing } = checkHistory(this.#recorder.lines, required);
     const [first] = anomalies;
     mustHold(first === undefined, 'history', first?.text ?? '', { kind: first?.kind, lines: first?.lines });

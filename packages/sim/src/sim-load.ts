@@ -7,6 +7,7 @@ import { Sluice } from '@sluice/client';
 import type { Producer, ProducerOptions } from '@sluice/client';
 import { MemoryTransport } from '@sluice/wire';
 import type { PlacedRecord } from './ledger.ts';
+import type { Surroundings } from './record-clients.ts';
 import type { SimCluster } from './sim-cluster.ts';
 import { SimClock } from './sim-clock.ts';
 
@@ -22,6 +23,17 @@ export function simClient(cluster: SimCluster, name: string): Sluice {
       random: simulation.random.fork(name),
     },
   });
+}
+
+export function simSurroundings(cluster: SimCluster): Surroundings {
+  const { simulation } = cluster;
+  return {
+    random: simulation.random,
+    client: (name) => simClient(cluster, name),
+    schedule: (delayUs, what, run) => void simulation.schedule(delayUs, what, run),
+    until: (what, limitMs, isDone) => simulation.until(what, limitMs, isDone),
+    settle: (what, limitMs, promise) => simulation.settle(what, limitMs, promise),
+  };
 }
 
 export interface SimLoadOptions {
