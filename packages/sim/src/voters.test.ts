@@ -253,3 +253,29 @@ test('with no leader a node says whom it knew to vote last, and that the rest is
     [2, 3, 4].map((id) => ({ id, ...directories.get(id), state: 'unknown', lag: null, mayVote: null })),
   );
 });
+
+test('a voter that no configuration names comes back at another address: removed and added, it votes there', async () => {
+  let moved = false;
+  const listeners = {
+    client: [{ name: 'client', protocol: 'grpc', bind: '10.0.0.4:7650' }],
+    peer: { bind: '10.0.0.4:8651' },
+    admin: { bind: '10.0.0.4:7652' },
+  };
+  const { cluster, simulation, admin, settle } = await born(6, 4, founders, (id: number) =>
+    id === 4 && moved ? { listeners } : {},
+  );
+  await settle(admin.addVoter(4));
+  await simulation.until('it knows', 5_000, () => votes(cluster, 4) === 1);
+  cluster.kill(4);
+  moved = true;
+  await cluster.start(4);
+  // The address that its membership entry has is the one that counts: what answers elsewhere might be a copy of it.
+  await simulation.pass(20_000);
+  expect([cluster.inspect(4)?.raft?.leader, cluster.isReady(4)]).toEqual([undefined, false]);
+  await settle(admin.removeVoter(4));
+  await simulation.until('it follows', 20_000, () => cluster.isReady(4));
+  const { voters } = await settle(admin.addVoter(4));
+  expect(voters.find(({ id }) => id === 4)?.address).toBe(listeners.peer.bind);
+  await simulation.until('it votes', 5_000, () => votes(cluster, 4) === 1);
+  oneLeaderATerm(cluster);
+});
