@@ -45,7 +45,7 @@ export function drawScenario(seed: number): Scenario {
   const shape = drawShape(random.fork('shape'));
   const size = random.fork('size');
   const safetyMs = 6000 + size.below(8000);
-  const count = faultsMin + 8 + size.below(30);
+  const count = faultsMin + 12 + size.below(30);
   const targets = targetsOf(shape, random.fork('targets'));
   const faults = [
     ...drawBirthFaults(random.fork('birth'), targets.nodes),

@@ -175,7 +175,7 @@ const draws: Readonly<Record<FaultKind, Draw>> = {
   },
   'copied-directory': (draw, atMs) => {
     const { copyable } = draw.targets;
-    if (draw.chance(50) || copyable.length === 0) return undefined;
+    if (copyable.length === 0) return undefined;
     const original = draw.one(['restarts', 'stays-away'] as const);
     return { atMs, kind: 'copied-directory', node: draw.one(copyable), original, forMs: draw.ms(500, 8000) };
   },
