@@ -46,6 +46,8 @@ export interface PeerView {
   readonly matchIndex: LogIndex;
   readonly nextIndex: LogIndex;
   readonly lastContactMs: number;
+  /** The latest round of heartbeats that it answered. */
+  readonly roundAnswered: number;
 }
 
 export class Raft {
@@ -199,14 +201,15 @@ export class Raft {
 
   /** Leader only, else empty. */
   get peers(): readonly PeerView[] {
-    return [...this.#state.peers.values()].map(({ peer, isVoter, state, matchIndex, nextIndex, lastContactMs }) => ({
-      peer,
-      isVoter,
-      state,
-      matchIndex,
-      nextIndex,
-      lastContactMs,
-    }));
+    return [...this.#state.peers.values()].map((progress) => {
+      const { peer, isVoter, state, matchIndex, nextIndex, lastContactMs, roundAnswered } = progress;
+      return { peer, isVoter, state, matchIndex, nextIndex, lastContactMs, roundAnswered };
+    });
+  }
+
+  /** Leader: of the heartbeats sent last. */
+  get round(): number {
+    return this.#state.round;
   }
 
   /** Leader only, else undefined: a quorum, this member included, answered no longer ago than this time. */

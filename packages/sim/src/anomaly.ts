@@ -23,6 +23,8 @@ export type AnomalyKind =
   /** Two replicas, or a replica and a reader, hold different records at an offset. */
   | 'replica-divergence'
   | 'not-linearizable'
+  /** A process was heard though its successor had been registered. */
+  | 'earlier-life'
   | 'malformed-history';
 
 export interface Anomaly {

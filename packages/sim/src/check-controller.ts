@@ -15,7 +15,7 @@ export function controllerAnomalies(book: HistoryBook): {
   const undecided: string[] = [];
   for (const [object, admins] of book.admins) {
     if (object === 'producer-ids') {
-      anomalies.push(...givenTwice(admins));
+      anomalies.push(...givenTwice(admins), ...givenToEarlierLives(admins));
       continue;
     }
     if (!object.startsWith('topic/')) {
@@ -45,6 +45,14 @@ function givenTwice(admins: readonly Happened<AdminInvoked>[]): readonly Anomaly
     else found.push(anomaly('duplicate', `producer id ${id} was given twice`, [...linesOf(first), ...linesOf(admin)]));
   }
   return found;
+}
+
+function givenToEarlierLives(admins: readonly Happened<AdminInvoked>[]): readonly Anomaly[] {
+  return admins
+    .filter(({ line, outcome }) => line.request === 'allocate in an earlier life' && outcome?.line.event === 'ok')
+    .map((admin) =>
+      anomaly('earlier-life', 'a broker that was registered anew was given an id by its old epoch', linesOf(admin)),
+    );
 }
 
 /** An error that is no answer says that nothing happened. */

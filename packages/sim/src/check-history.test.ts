@@ -147,6 +147,19 @@ describe('controller', () => {
     expect(kindsOf([...lines, answered(2, '3')])).toEqual([]);
     expect(kindsOf([...lines, answered(2, '7')])).toEqual(['duplicate']);
   });
+
+  test('a look that is answered as of before what others were told already', () => {
+    const lines = [ask(1, 'create'), answered(1, 'created'), ask(2, 'look')];
+    expect(kindsOf([...lines, answered(2, 'present')])).toEqual([]);
+    expect(kindsOf([...lines, answered(2, 'absent')])).toEqual(['not-linearizable']);
+    expect(kindsOf([ask(2, 'look'), ...lines.slice(0, 2), answered(2, 'absent')])).toEqual([]);
+  });
+
+  test('a broker that was registered anew is given nothing by its old epoch', () => {
+    const lines = [ask(1, 'allocate in an earlier life', 'producer-ids')];
+    expect(kindsOf([...lines, refused(1, 'STALE_BROKER_EPOCH')])).toEqual([]);
+    expect(kindsOf([...lines, answered(1, '7')])).toEqual(['earlier-life']);
+  });
 });
 
 describe('a run that proves nothing is unknown', () => {

@@ -2,9 +2,11 @@
  * The controller's objects as an atomic controller would serve them: what `checkLinearizable` holds admin requests
  * against. One state machine for each object of a history (`AdminInvoked.object`).
  *
- * - `topic/NAME`: `create` → `created`, or `TOPIC_EXISTS`; `delete` → `deleted`, or `UNKNOWN_TOPIC`.
+ * - `topic/NAME`: `create` → `created`, or `TOPIC_EXISTS`; `delete` → `deleted`, or `UNKNOWN_TOPIC`; `look` → `present`,
+ *   or `absent`.
  *
- * `producer-ids` is no state machine: `allocate` → an id that nobody else was given.
+ * `producer-ids` is no state machine: `allocate` → an id that nobody else was given; `allocate in an earlier life`, by a
+ * broker that was registered anew before it asked, is answered with none.
  */
 import type { Model } from './linearizability.ts';
 
@@ -24,6 +26,10 @@ const answersTo: Readonly<Record<string, readonly Answer[]>> = {
   delete: [
     { before: 'present', answer: 'deleted', after: 'absent' },
     { before: 'absent', answer: 'UNKNOWN_TOPIC', after: 'absent' },
+  ],
+  look: [
+    { before: 'present', answer: 'present', after: 'present' },
+    { before: 'absent', answer: 'absent', after: 'absent' },
   ],
 };
 

@@ -2,9 +2,10 @@
  * Clients that ask the controller for changes, several at once and of the same few things, so that its answers can be
  * held against those of an atomic one. A request is repeated at another node only while it certainly had no effect: what a
  * client library repeats beyond that would blur who was answered what. Now and then a client is replaced by a new one
- * while the old goes on for a few requests, as does a process that was thought dead.
+ * while the old goes on for a few requests, as does a process that was thought dead. One that speaks in the name of a
+ * broker does so with the epoch that it first knew, until it is told that this is over.
  */
-import { SluiceError } from '@sluice/base';
+import { isSluiceError, nodeId, SluiceError } from '@sluice/base';
 import type { Random } from '@sluice/base';
 import { identityMessage, methods, MemoryTransport, RpcClient } from '@sluice/wire';
 import type { HistoryRecorder } from './history-recorder.ts';
@@ -34,6 +35,8 @@ interface Session {
   readonly random: Random;
   readonly rpc: RpcClient;
   readonly clock: SimClock;
+  /** Of brokers in whose name it asks. */
+  readonly epochs: Map<number, number>;
   /** Requests that it still makes: one that was replaced makes a few. */
   left: number;
 }
@@ -88,7 +91,8 @@ export class MetadataClients {
     const { simulation, network } = this.#cluster;
     const clock = new SimClock(simulation, name);
     const rpc = new RpcClient(new MemoryTransport(network, name, clock));
-    this.#askLater({ number, name, random: this.#random.fork(name), rpc, clock, left: Number.POSITIVE_INFINITY });
+    const random = this.#random.fork(name);
+    this.#askLater({ number, name, random, rpc, clock, epochs: new Map(), left: Number.POSITIVE_INFINITY });
   }
 
   #askLater(session: Session): void {
@@ -161,26 +165,42 @@ export class MetadataClients {
   }
 
   /** In the name of a broker, of the voter that leads as far as anybody knows, or of any. */
-  #allocation({ random, rpc }: Session): Request {
+  #allocation({ random, rpc, epochs }: Session): Request {
     const { timeoutMs } = this.#options;
     const { ids } = this.#cluster;
+    const earlier = this.#earlierLife(epochs);
     const ask = async (): Promise<string> => {
-      const broker = this.#broker(random);
+      const broker = earlier ?? this.#broker(random);
       const guess = ids[random.below(ids.length)] ?? 1;
-      const leader = ids.find((id) => this.#cluster.inspect(id)?.raft?.isLeader === true);
-      const image = this.#cluster.inspect(broker)?.image;
-      const self = [...(image?.nodes.values() ?? [])].find(({ nodeId }) => nodeId === broker);
+      const { leader } = this.#cluster;
+      // A broker that is thought dead has its own image no more.
+      const image = this.#cluster.inspect(earlier === undefined ? broker : (leader ?? guess))?.image;
+      const self = image?.node(nodeId(broker));
       if (image === undefined || self === undefined) throw new SluiceError('UNREACHABLE');
-      const identity = identityMessage({ ...self, clusterId: image.clusterId });
-      const { firstProducerId } = await rpc.unary(
-        methods.controller.allocateProducerIds,
-        nodeAddress(leader ?? guess, 'peer'),
-        { identity, brokerEpoch: self.brokerEpoch },
-        { timeoutMs },
-      );
-      return String(firstProducerId);
+      const epoch = epochs.get(broker) ?? self.brokerEpoch;
+      epochs.set(broker, epoch);
+      const request = { identity: identityMessage({ ...self, clusterId: image.clusterId }), brokerEpoch: epoch };
+      try {
+        const to = nodeAddress(leader ?? guess, 'peer');
+        const block = await rpc.unary(methods.controller.allocateProducerIds, to, request, { timeoutMs });
+        return String(block.firstProducerId);
+      } catch (thrown) {
+        if (isSluiceError(thrown) && thrown.code === 'STALE_BROKER_EPOCH') epochs.delete(broker);
+        throw thrown;
+      }
     };
-    return { object: 'producer-ids', request: 'allocate', ask };
+    return { object: 'producer-ids', request: earlier === undefined ? 'allocate' : 'allocate in an earlier life', ask };
+  }
+
+  /** A broker that is registered anew, as some node knows already, and this session not. */
+  #earlierLife(epochs: ReadonlyMap<number, number>): number | undefined {
+    for (const id of this.#cluster.ids) {
+      const image = this.#cluster.inspect(id)?.image;
+      for (const [broker, epoch] of epochs) {
+        if ((image?.node(nodeId(broker))?.brokerEpoch ?? 0) > epoch) return broker;
+      }
+    }
+    return undefined;
   }
 
   #broker(random: Random): number {

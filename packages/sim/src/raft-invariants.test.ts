@@ -31,6 +31,9 @@ function member(said: Said, life?: ObservedMember): ObservedMember {
   const state = {
     self: memberId(name),
     isLeader: said.role === 'leader',
+    role: said.role ?? 'follower',
+    membership: { index: 0 },
+    peers: [],
     term: term(said.term ?? log.at(-1) ?? 1),
     commitIndex: commit,
     deliveredIndex: delivered,

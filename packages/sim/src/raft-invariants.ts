@@ -16,9 +16,11 @@
  * - V9 a leader commits by counting only what is of its own term, and with it all before (Figure 8)
  * - V10 voters change one at a time, and only once the leader has committed an entry of its term (§1.4)
  * - V11 no voter says that it may have lost something when the run took nothing from its disk
+ * - V12 to V15, what a member believes: see `raft-beliefs`
  */
 import { logIndex } from '@sluice/base';
 import type { Entry, MemberId, Raft } from '@sluice/raft';
+import { RaftBeliefs } from './raft-beliefs.ts';
 import { mustHold } from './violation.ts';
 
 /** One live node, as it is after an event. */
@@ -53,6 +55,7 @@ interface Committed {
 const digestEvery = 16;
 
 export class RaftInvariants {
+  readonly beliefs = new RaftBeliefs();
   readonly #leaderOf = new Map<number, MemberId>();
   readonly #votes = new Map<string, MemberId>();
   /** The latest term in which a member was heard to vote. */
@@ -126,8 +129,12 @@ export class RaftInvariants {
       return;
     }
     this.#assertMonotonic(member, life);
+    this.beliefs.observe(raft);
     this.#rememberDisk(raft);
-    if (raft.isLeader) this.#onLeader(raft, life);
+    if (raft.isLeader) {
+      this.#onLeader(raft, life);
+      if (raft.commitIndex > life.commitIndex) this.beliefs.onLeader(raft, undamaged(all()));
+    }
     this.#onCommitted(member, life, all);
     this.#rememberKept(raft);
     this.#onApplied(member, life);
@@ -352,6 +359,9 @@ export class RaftInvariants {
     });
   }
 }
+
+const undamaged = (members: readonly ObservedMember[]): readonly Raft[] =>
+  members.flatMap(({ raft, isDamaged }) => (isDamaged === true ? [] : [raft]));
 
 /** Also by its snapshot: what lies below the start of a log was committed. */
 const holds = (raft: Raft, index: number, term: number): boolean =>

@@ -19,11 +19,12 @@ import { MetadataClients } from './metadata-clients.ts';
 import { OneCluster } from './one-cluster.ts';
 import { type ObservedMember, RaftInvariants } from './raft-invariants.ts';
 import { commandsMin, drawScenario, hasDecay, type Role, type Scenario } from './scenario.ts';
-import { SimCluster } from './sim-cluster.ts';
+import { nodeAddress, SimCluster } from './sim-cluster.ts';
 import { RecordClients } from './record-clients.ts';
 import { recordReplicas } from './replica-logs.ts';
 import { simClient, simSurroundings } from './sim-load.ts';
 import { Timeline } from './timeline.ts';
+import { TopicReaders } from './topic-readers.ts';
 import { mustHold, Violation } from './violation.ts';
 import { VoterClient } from './voter-client.ts';
 
@@ -71,6 +72,7 @@ const livenessMs = 120_000;
 const topic = 'orders';
 const partitions = 3;
 const notedEvery = 64;
+const lookEveryMs = 25;
 /** Little: one of three brokers and a single voter may be what a seed has for long. */
 const required: Requirements = { ackedMin: 1, faults: [], inDoubtMin: 0 };
 /** Two passes of the scrub. */
@@ -109,8 +111,10 @@ class Run {
   #haltsSeen = 0;
   #records: RecordClients | undefined;
   #metadata: MetadataClients | undefined;
+  #readers: TopicReaders | undefined;
   #operator: VoterClient | undefined;
   #safetyBeganMs = 0;
+  #nextLookMs = 0;
 
   constructor(scenario: Scenario) {
     this.#scenario = scenario;
@@ -122,6 +126,7 @@ class Run {
       this.#oneCluster.onLine(line);
       this.timeline.onLine(line);
       this.#coverage.onLine(line);
+      this.#driver.onLine(line);
     };
     this.#recorder = new HistoryRecorder(() => simulation.nowMs);
     this.#cluster.onVote = (id, { address, term }) => this.#onVote(id, address, term);
@@ -171,6 +176,12 @@ class Run {
       allocatePercent: 80,
       isAhead: () => this.#isAhead,
     });
+    this.#readers = new TopicReaders(cluster, this.#recorder, {
+      readers: 2,
+      names: topicNames,
+      thinkMs: 100,
+      timeoutMs: 250,
+    });
     const { voterChangeEveryMs } = this.#scenario;
     if (voterChangeEveryMs !== undefined) {
       const controllers = this.#nodesWith('controller');
@@ -211,6 +222,7 @@ class Run {
     await this.#eventually('every node serves again', () => cluster.isReady(...this.#present) && this.#isUp());
     await this.#eventually('enough is committed', () => this.#invariants.committedEntries >= commandsMin);
     await this.#operator?.stop();
+    await this.#readers?.stop();
     await metadata.stop();
     await records.stop();
     const client = simClient(cluster, 'after');
@@ -310,6 +322,7 @@ class Run {
       this.#invariants.afterEvent(this.#membersOf(touched), () => this.#membersOf(this.#cluster.ids));
       this.#assertTwinsFollow(touched);
     }
+    this.#lookAtLeaders();
     this.#assertNoneBroken();
   }
 
@@ -344,11 +357,30 @@ class Run {
     }
   }
 
+  /** V15 is about time, and costs more than a look at every event may. */
+  #lookAtLeaders(): void {
+    const { nowMs } = this.#cluster.simulation;
+    if (nowMs < this.#nextLookMs) return;
+    this.#nextLookMs = nowMs + lookEveryMs;
+    const { beliefs } = this.#invariants;
+    for (const { node, raft } of this.#membersOf(this.#cluster.ids)) {
+      if (this.#cluster.isPaused(node)) beliefs.forget(node);
+      else
+        beliefs.lookAt(node, raft, {
+          nowMs: this.#cluster.time(node).monotonicMs(),
+          aloneMsMax: this.#scenario.aloneMsMax,
+        });
+    }
+  }
+
   #onVote(id: number, address: string, term: number): void {
     const raft = this.#cluster.inspect(id)?.raft;
     if (raft === undefined) return;
     this.#coverage.add('votesSeen');
     this.#invariants.onVote(raft.self, memberId(address), term);
+    const candidate = this.#cluster.ids.find((each) => nodeAddress(each, 'peer') === address);
+    const asked = candidate === undefined ? undefined : this.#cluster.inspect(candidate)?.raft?.self;
+    if (asked !== undefined) this.#invariants.beliefs.onVote(raft, asked, term);
   }
 
   #eventually(what: string, isDone: () => boolean): Promise<void> {

@@ -19,6 +19,8 @@ export interface Scenario {
   readonly seed: number;
   readonly shape: Shape;
   readonly settings: Readonly<Record<string, unknown>>;
+  /** So long a leader that hears of no quorum may go on leading. */
+  readonly aloneMsMax: number;
   readonly faults: readonly Fault[];
   /** Simulated time during which faults happen. */
   readonly safetyMs: number;
@@ -52,10 +54,13 @@ export function drawScenario(seed: number): Scenario {
     ...drawFaults(random.fork('faults'), { targets, forMs: safetyMs, count }),
   ];
   const load = random.fork('load');
+  const times = drawTimes(random.fork('settings'));
   return {
     seed,
     shape,
-    settings: { ...drawSettings(random.fork('settings')), ...(hasDecay(faults) ? quickScrub : {}) },
+    settings: { ...settingsOf(times), ...(hasDecay(faults) ? quickScrub : {}) },
+    // The longest election timeout, and the heartbeat at which it looks.
+    aloneMsMax: 2 * times.electionTimeoutMs + 2 * times.heartbeatMs,
     faults,
     safetyMs,
     metadataClients: 3 + load.below(4),
@@ -86,7 +91,8 @@ const both: readonly Role[] = ['controller', 'broker'];
 function drawShape(random: Random): Shape {
   const draw = random.below(100);
   if (draw < 50) return { roles: [both, both, both], voters: [1, 2, 3] };
-  if (draw < 62) return { roles: [both, both, both, ['broker']], voters: [1, 2, 3] };
+  if (draw < 55) return { roles: [both, both, both, ['broker']], voters: [1, 2, 3] };
+  // There is a node more than voters: the voters can change.
   if (draw < 68) return { roles: [both, both, both, both], voters: [1, 2, 3] };
   if (draw < 75) return { roles: [both, both, both, both, both], voters: [1, 2, 3, 4, 5] };
   if (draw < 82) return { roles: [both, both, both, ['controller'], ['controller']], voters: [1, 2, 3, 4, 5] };
@@ -99,14 +105,25 @@ function drawShape(random: Random): Shape {
   return { roles: [both, ['broker'], ['broker']], voters: [1] };
 }
 
-function drawSettings(random: Random): Readonly<Record<string, unknown>> {
-  return {
-    'raft.electionTimeoutMs': `${300 + random.below(900)}ms`,
-    sessionTimeoutMs: `${700 + random.below(1500)}ms`,
-    heartbeatMs: '150ms',
-    'raft.heartbeatMs': `${50 + random.below(50)}ms`,
-  };
+interface Times {
+  readonly electionTimeoutMs: number;
+  readonly sessionTimeoutMs: number;
+  /** Of the Raft leader. */
+  readonly heartbeatMs: number;
 }
+
+function drawTimes(random: Random): Times {
+  const electionTimeoutMs = 300 + random.below(900);
+  const sessionTimeoutMs = 700 + random.below(1500);
+  return { electionTimeoutMs, sessionTimeoutMs, heartbeatMs: 50 + random.below(50) };
+}
+
+const settingsOf = (times: Times): Readonly<Record<string, unknown>> => ({
+  'raft.electionTimeoutMs': `${times.electionTimeoutMs}ms`,
+  sessionTimeoutMs: `${times.sessionTimeoutMs}ms`,
+  heartbeatMs: '150ms',
+  'raft.heartbeatMs': `${times.heartbeatMs}ms`,
+});
 
 /** One disk may be lost: what `minIsr` 2 promises, and what leaves a quorum of three voters or five. */
 function targetsOf({ roles, voters }: Shape, random: Random) {

@@ -2,7 +2,7 @@
  * The clock of one process on one machine: its timers die with the process, wait while it is paused, and run at the
  * machine's own rate. The wall clock jumps by itself, the monotonic clock never does.
  */
-import type { Clock } from '@sluice/base';
+import type { Clock, Random } from '@sluice/base';
 import type { Simulation } from './simulation.ts';
 
 /** When simulated runs begin on the wall clock: a moment that no test depends on. */
@@ -47,6 +47,8 @@ export class MachineTime {
 
 interface Held {
   readonly run: () => void;
+  /** Of a message: the machine that it came from. */
+  readonly from?: string | undefined;
   /** It is the machine's: when the process dies it still happens. */
   readonly outlives: boolean;
 }
@@ -56,6 +58,7 @@ export class ProcessGate {
   readonly #simulation: Simulation;
   readonly #owner: string;
   readonly #onRun: () => void;
+  readonly #random: Random;
   #held: Held[] | undefined;
   #alive = true;
 
@@ -64,6 +67,7 @@ export class ProcessGate {
     this.#simulation = simulation;
     this.#owner = owner;
     this.#onRun = onRun;
+    this.#random = simulation.random.fork(`gate of ${owner}`);
   }
 
   get isAlive(): boolean {
@@ -80,23 +84,35 @@ export class ProcessGate {
   }
 
   /** Now, or when it goes on or dies: what the machine does when there is no process to take it. */
-  passOrAtDeath(run: () => void): void {
-    this.#take({ run, outlives: true });
+  passOrAtDeath(run: () => void, from?: string): void {
+    this.#take({ run, from, outlives: true });
   }
 
   pause(): void {
     if (this.#alive) this.#held ??= [];
   }
 
-  /** What was held happens now, each as an event of its own, in the order in which it came. */
+  /**
+   * What was held happens now, each as an event of its own: in the order in which it came, or as a process finds it that
+   * was stopped while it waited for the network: all that came, one peer after the other, then the rest.
+   */
   resume(): void {
-    this.#release(this.#held ?? []);
+    const held = this.#held ?? [];
+    this.#release(held.length > 1 && this.#random.below(2) === 0 ? this.#messagesFirst(held) : held);
   }
 
   /** The process is dead: nothing that it planned happens any more. */
   die(): void {
     this.#alive = false;
     this.#release((this.#held ?? []).filter(({ outlives }) => outlives));
+  }
+
+  #messagesFirst(held: readonly Held[]): readonly Held[] {
+    const byPeer = Map.groupBy(held, ({ from }) => from);
+    const rest = byPeer.get(undefined) ?? [];
+    byPeer.delete(undefined);
+    const messages = [...byPeer.values()].map((of) => ({ of, at: this.#random.below(2 ** 30) }));
+    return [...messages.toSorted((one, other) => one.at - other.at).flatMap(({ of }) => of), ...rest];
   }
 
   #take(held: Held): void {
@@ -110,9 +126,9 @@ export class ProcessGate {
 
   #release(held: readonly Held[]): void {
     this.#held = undefined;
-    for (const { run, outlives } of held) {
+    for (const { run, outlives, from } of held) {
       this.#simulation.schedule(0, `${this.#owner} resumed`, () =>
-        outlives ? this.passOrAtDeath(run) : this.pass(run),
+        outlives ? this.passOrAtDeath(run, from) : this.pass(run),
       );
     }
   }

@@ -112,7 +112,7 @@ export class SimCluster {
         simulation.schedule(delayUs, this.#labelOf(from, to), () => {
           const gate = link.kernel === true ? undefined : this.#machineNamed(to)?.process?.gate;
           if (gate === undefined) deliver();
-          else gate.passOrAtDeath(deliver);
+          else gate.passOrAtDeath(deliver, from);
         });
       },
     });

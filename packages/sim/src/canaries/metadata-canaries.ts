@@ -26,6 +26,17 @@ export const metadataCanaries: readonly Canary[] = [
     ],
   },
   {
+    name: 'broker-epoch-unchecked',
+    source: 'reliability D12: a request of a life of the broker that is over is obeyed',
+    edits: [
+      {
+        file: 'packages/metadata/src/nodes.ts',
+        find: '  if (node.brokerEpoch !== brokerEpoch) {\n',
+        replace: '  if (node.nodeId !== nodeId) {\n',
+      },
+    ],
+  },
+  {
     name: 'doubt-ignored',
     source: 'S5, P9: a directory that may have lost votes goes on voting',
     edits: [

@@ -159,6 +159,22 @@ export const raftCanaries: readonly Canary[] = [
     ],
   },
   {
+    name: 'check-quorum-off',
+    source: 'KAFKA-15489: a leader that no quorum answers goes on looking like one',
+    edits: [
+      {
+        file: inRaft('replication.ts'),
+        find: 'if (state.nowMs - quorumContactMs(state) < state.config.electionTimeoutMsMax) return true;',
+        replace: 'if (state.role === "leader") return true;',
+      },
+    ],
+  },
+  {
+    name: 'change-not-reverted',
+    source: 'thesis §4.1: a member goes on by voters whose entry was cut off',
+    edits: [{ file: inRaft('state.ts'), find: '    this.memberships.truncateFrom(index);\n', replace: '' }],
+  },
+  {
     // The first edit alone does no harm: the checksum of the whole finds it, and the snapshot is sent again.
     name: 'chunk-taken-twice',
     source: 'reliability §1.3: a repeated chunk is added again, and the whole is not checked',

@@ -11,8 +11,10 @@ import { nodeId } from '@sluice/base';
 import type { Random } from '@sluice/base';
 import type { MemberId } from '@sluice/raft';
 import type { CrashOptions, DiskFault, DiskOperationKind } from '@sluice/storage';
-import { diskBytes, type SimCluster } from '../sim-cluster.ts';
+import { diskBytes, type LogLine, type SimCluster } from '../sim-cluster.ts';
 import { DirectoryCopies } from './directory-copies.ts';
+import { anyPlace, newestPlace } from './disk-places.ts';
+import { LeaderStrikes } from './leader-strikes.ts';
 import type {
   BitFlip,
   Crash,
@@ -20,7 +22,6 @@ import type {
   FailedDisk,
   Fault,
   FaultKind,
-  LeaderStruck,
   LeaderTransfer,
   RolledBackDirectory,
   CopiedDirectory,
@@ -61,6 +62,7 @@ export class FaultDriver {
   readonly #copies: DirectoryCopies;
   /** In force, and nobody was there yet (F1). */
   readonly #unmet = new Set<Fault>();
+  readonly #leaderStrikes: LeaderStrikes;
   #healed = false;
 
   constructor({ cluster, random, onFault, topic, onRolledBack }: FaultDriverOptions) {
@@ -79,6 +81,14 @@ export class FaultDriver {
       },
       onRolledBack,
     });
+    this.#leaderStrikes = new LeaderStrikes({
+      cluster,
+      overlaps: this.#overlaps,
+      crash: (fault) => this.#crash(fault),
+      pause: (node, forMs) => this.#pause(node, forMs),
+      after: (delayMs, label, run) => this.#afterUnlessHealed(delayMs, label, run),
+      onHappened: (fault) => this.#count(fault),
+    });
     this.#supervise();
   }
 
@@ -86,6 +96,11 @@ export class FaultDriver {
     let total = 0;
     for (const count of this.happened.values()) total += count;
     return total;
+  }
+
+  /** What a node says. */
+  onLine(line: LogLine): void {
+    this.#leaderStrikes.onLine(line);
   }
 
   plan(faults: readonly Fault[]): void {
@@ -110,6 +125,7 @@ export class FaultDriver {
   calm(): void {
     this.#overlaps.calmAll();
     this.#unmet.clear();
+    this.#leaderStrikes.heal();
     for (const id of this.#cluster.ids) {
       this.#cluster.resume(id);
       this.#cluster.diskConditions(id).clear();
@@ -240,7 +256,8 @@ export class FaultDriver {
       case 'one-way':
         return this.#cut(fault);
       case 'leader-struck':
-        return this.#strikeLeader(fault);
+        this.#leaderStrikes.begin(fault);
+        return false;
       case 'leader-transfer':
         return this.#transfer(fault);
       case 'reset':
@@ -377,15 +394,12 @@ export class FaultDriver {
     return true;
   }
 
-  #flip({ node, draw, restarts }: BitFlip): boolean {
+  #flip({ node, draw, where, restarts }: BitFlip): boolean {
     if (this.#votesTwice(node)) return false;
     const disk = this.#cluster.disk(node);
-    const paths = disk.durablePaths().filter((path) => /\/(journal|sorted)-/.test(path));
-    const path = paths[draw % Math.max(1, paths.length)];
-    if (path === undefined) return false;
-    const bytes = disk.durableBytes(path).length;
-    if (bytes === 0) return false;
-    disk.flipBit(path, (draw * 7919) % bytes, draw % 8);
+    const place = where === 'newest' ? newestPlace(disk, draw) : anyPlace(disk, draw);
+    if (place === undefined) return false;
+    disk.flipBit(place.path, place.byte, draw % 8);
     this.damaged.add(node);
     if (restarts && this.#cluster.isRunning(node)) this.#lose(node, restartMs, 'kept', false);
     return true;
@@ -411,19 +425,6 @@ export class FaultDriver {
     const to = Number.parseInt(others[draw % others.length] ?? '', 10);
     if (leader === undefined || !cluster.ids.includes(to)) return false;
     return cluster.node(leader).transferController(nodeId(to))?.outcome === 'begun';
-  }
-
-  #strikeLeader({ by, atMs, forMs }: LeaderStruck): boolean {
-    const { ids, leader: node } = this.#cluster;
-    if (node === undefined) return false;
-    if (by === 'pause') return this.#pause(node, forMs);
-    if (by === 'crash') {
-      return this.#crash({ kind: 'crash', atMs, node, forMs, keeps: 'nothing', tears: false, silent: false });
-    }
-    const others = ids.filter((id) => id !== node);
-    const outward = by === 'deafness' ? [] : others.map((other) => [node, other] as const);
-    const inward = by === 'muteness' ? [] : others.map((other) => [other, node] as const);
-    return this.#cut({ kind: 'isolate', atMs, forMs, links: [...outward, ...inward] });
   }
 
   #disk(fault: Extract<Fault, { kind: 'slow-disk' | 'hung-disk' | 'disk-error' | 'full-disk' }>): boolean {

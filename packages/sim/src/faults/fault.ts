@@ -72,6 +72,8 @@ export interface BitFlip extends At, OfNode {
   readonly kind: 'bit-flip';
   /** Which file and which bit, as the driver finds them. */
   readonly draw: number;
+  /** `newest`: a little before the end of what was written last; at the very end it would look like a torn write. */
+  readonly where: 'anywhere' | 'newest';
   /** The process ends too, so that the damage is met by recovery. */
   readonly restarts: boolean;
 }
@@ -92,9 +94,16 @@ export interface Cut extends Lasting {
   readonly links: readonly (readonly [from: number, to: number])[];
 }
 
-/** Befalls whoever leads the controller then: a node drawn beforehand seldom does. */
+/**
+ * `elected`: it begins to lead, and nobody has an entry of its term; `followed`: another knows that it leads; `changing`:
+ * nobody else has its change of voters.
+ */
+export type LeaderMoment = 'now' | 'elected' | 'followed' | 'changing';
+
+/** Befalls whoever leads the controller at these moments: a node drawn beforehand seldom does. See `leader-strikes`. */
 export interface LeaderStruck extends Lasting {
   readonly kind: 'leader-struck';
+  readonly moments: readonly LeaderMoment[];
   /** Deaf: it hears no other node; mute: no other hears it. */
   readonly by: 'isolation' | 'deafness' | 'muteness' | 'pause' | 'crash';
 }
@@ -128,6 +137,8 @@ export interface RaftMessages extends Lasting {
   readonly duplicatePercent: number;
   readonly delayPercent: number;
   readonly delayMsMax: number;
+  /** Now and then one comes this late at most: in another term. */
+  readonly lateMsMax: number;
 }
 
 export interface Reset extends At {

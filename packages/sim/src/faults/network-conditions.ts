@@ -18,6 +18,7 @@ export interface RaftMessageRates {
   readonly delayPercent: number;
   /** A delayed message comes this late at most: after later ones. */
   readonly delayMsMax: number;
+  readonly lateMsMax: number;
 }
 
 export const calmRaftMessages: RaftMessageRates = {
@@ -25,6 +26,7 @@ export const calmRaftMessages: RaftMessageRates = {
   duplicatePercent: 0,
   delayPercent: 0,
   delayMsMax: 0,
+  lateMsMax: 1,
 };
 
 export class NetworkConditions {

@@ -6,13 +6,15 @@ import type { Clock, Message, Transport, TransportStream } from '@sluice/base';
 import { withRaftStreams } from '../raft-streams.ts';
 import type { NetworkConditions } from './network-conditions.ts';
 
+const lateOneIn = 8;
+
 export const withRaftFaults = (transport: Transport, conditions: NetworkConditions, clock: Clock): Transport =>
   withRaftStreams(transport, (stream) => unreliable(stream, conditions, clock));
 
 function unreliable(stream: TransportStream, conditions: NetworkConditions, clock: Clock): (message: Message) => void {
   let saidHello = false;
   return (message) => {
-    const { lossPercent, duplicatePercent, delayPercent, delayMsMax } = conditions.raftMessages;
+    const { lossPercent, duplicatePercent, delayPercent, delayMsMax, lateMsMax } = conditions.raftMessages;
     const { random, counts } = conditions;
     if (!saidHello || lossPercent + duplicatePercent + delayPercent === 0) {
       saidHello = true;
@@ -23,7 +25,10 @@ function unreliable(stream: TransportStream, conditions: NetworkConditions, cloc
       counts.raftLost += 1;
       return;
     }
-    const later = (): void => void clock.setTimer(1 + random.below(delayMsMax), () => stream.send(message));
+    const later = (): void => {
+      const mostMs = random.below(lateOneIn) === 0 ? lateMsMax : delayMsMax;
+      clock.setTimer(1 + random.below(mostMs), () => stream.send(message));
+    };
     if (random.below(100) < delayPercent) {
       counts.raftDelayed += 1;
       later();

@@ -4,7 +4,7 @@
  * be committed.
  */
 import type { Random } from '@sluice/base';
-import type { Cut, Fault, FaultKind } from './fault.ts';
+import type { Cut, Fault, FaultKind, LeaderMoment, LeaderStruck } from './fault.ts';
 
 export interface Targets {
   readonly nodes: readonly number[];
@@ -137,6 +137,25 @@ function drawOneWay(draw: Dice, atMs: number): Fault | undefined {
   return cut('one-way', atMs, forMs, draw.chance(50) ? between([one], others) : between(others, [one]));
 }
 
+const strokes: readonly LeaderStruck['by'][] = [
+  'isolation',
+  'isolation',
+  'deafness',
+  'muteness',
+  'pause',
+  'pause',
+  'crash',
+];
+
+const leaderMoments: readonly (readonly LeaderMoment[])[] = [
+  ['now'],
+  ['now'],
+  ['now', 'elected', 'elected'],
+  ['now', 'followed', 'followed', 'followed'],
+  ['followed', 'elected', 'followed'],
+  ['changing'],
+];
+
 const draws: Readonly<Record<FaultKind, Draw>> = {
   crash: (draw, atMs) => {
     const keeps = draw.one(['nothing', 'everything', 'some', 'process'] as const);
@@ -166,7 +185,14 @@ const draws: Readonly<Record<FaultKind, Draw>> = {
     const node = draw.expendable();
     return node === undefined
       ? undefined
-      : { atMs, kind: 'bit-flip', node, draw: draw.below(2 ** 30), restarts: draw.chance(50) };
+      : {
+          atMs,
+          kind: 'bit-flip',
+          node,
+          draw: draw.below(2 ** 30),
+          where: draw.one(['anywhere', 'newest'] as const),
+          restarts: draw.chance(50),
+        };
   },
   'rolled-back-directory': (draw, atMs) => {
     const node = draw.expendable();
@@ -201,8 +227,11 @@ const draws: Readonly<Record<FaultKind, Draw>> = {
     return cut('isolate', atMs, draw.ms(200, 5000), bothWays(between([one], others)));
   },
   'leader-struck': (draw, atMs) => {
-    const by = draw.one(['isolation', 'isolation', 'deafness', 'muteness', 'pause', 'crash'] as const);
-    return { atMs, kind: 'leader-struck', by, forMs: draw.ms(100, 4000) };
+    const by = draw.one(strokes);
+    const moments = draw.one(leaderMoments);
+    // Until the next one leads, an election has to pass.
+    const forMs = moments.length > 1 ? draw.ms(1500, 5000) : draw.ms(100, 4000);
+    return { atMs, kind: 'leader-struck', by, moments, forMs };
   },
   'leader-transfer': (draw, atMs) => ({ atMs, kind: 'leader-transfer', draw: draw.below(2 ** 30) }),
   ring: drawRing,
@@ -223,6 +252,7 @@ const draws: Readonly<Record<FaultKind, Draw>> = {
     duplicatePercent: draw.chance(70) ? draw.percent(50) : 0,
     delayPercent: draw.chance(70) ? draw.percent(50) : 0,
     delayMsMax: draw.ms(2, 800),
+    lateMsMax: draw.ms(1000, 8000),
   }),
   reset: (draw, atMs) => {
     const pair = draw.two();
