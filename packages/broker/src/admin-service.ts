@@ -85,6 +85,9 @@ export class AdminService {
     clients.unary(methods.admin.removeVoter, (request, call) =>
       link.call(methods.controller.removeVoter, this.#forwarded(request), this.#leftMs(call)),
     );
+    clients.unary(methods.admin.electPreferred, (request, call) =>
+      link.call(methods.controller.electPreferred, this.#forwarded(request), this.#leftMs(call)),
+    );
     clients.unary(methods.admin.describeCluster, (_request, call) => this.#describeCluster(call));
   }
 

@@ -39,6 +39,8 @@ const commands = [
   ['node', 'list'],
   ['node', 'add'],
   ['node', 'remove'],
+  ['elect'],
+  ['elect', 'preferred'],
   ['log'],
   ['log', 'inspect'],
   ['bench'],
@@ -54,7 +56,7 @@ test.each(commands)('help of sluice %s %s', async (...words) => {
   const { exit, out, err } = await run([...words.filter((word) => word !== undefined), '--help']);
   expect({ exit, err }).toEqual({ exit: 0, err: '' });
   expect(out).toContain('Usage: sluice');
-  const isGroup = ['topic', 'cluster', 'node', 'log', 'bench'].includes(words.join(' '));
+  const isGroup = ['topic', 'cluster', 'node', 'elect', 'log', 'bench'].includes(words.join(' '));
   expect(isGroup || out.includes('Examples:\n')).toBe(true);
 });
 

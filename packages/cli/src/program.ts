@@ -6,6 +6,7 @@ import { commandContext } from './command-context.ts';
 import type { GlobalOptions, ReadContexts, RunCommand } from './command-context.ts';
 import { addConsumeCommand } from './consume-command.ts';
 import { addDevCommand } from './dev-command.ts';
+import { addElectCommands } from './elect-commands.ts';
 import { exitCodeOf, exitCodes } from './exit-code.ts';
 import type { ExitCode } from './exit-code.ts';
 import { bootstrapList, durationMs } from './option-values.ts';
@@ -87,6 +88,7 @@ function buildProgram({ terminal, readContexts }: ProgramOptions, finish: (code:
   addConsumeCommand(program, run);
   addClusterCommands(program, run);
   addNodeCommands(program, run);
+  addElectCommands(program, run);
   addLogCommands(program, run);
   addBenchCommands(program, run);
   return program;

@@ -28,6 +28,8 @@ import type {
 import type { Metadata } from './metadata.ts';
 import type { CallLimits, NodeCalls } from './node-calls.ts';
 import type { ClientPorts } from './ports.ts';
+import { electPreferred } from './preferred-election.ts';
+import type { PreferredElectionProgress } from './preferred-election.ts';
 import { unknownPartition } from './producer-topic.ts';
 import { checkTrims, Trimming } from './trimming.ts';
 import type { PartitionTrimRequest, TrimOutcome } from './trimming.ts';
@@ -188,6 +190,17 @@ export class Admin {
         await pause(clock, voterWaitMs, deadline.signal);
       }
     }
+  }
+
+  /**
+   * Gives leaderships back to the preferred replicas, those that are in sync; resolves to the number of partitions that
+   * moved. It happens by itself every `preferredElectionMs`. Rejects with `TIMEOUT` when not all have moved in time.
+   */
+  electPreferred(
+    options: AdminCallOptions & { readonly onBatch?: (progress: PreferredElectionProgress) => void } = {},
+  ): Promise<number> {
+    const { onBatch = () => undefined } = options;
+    return electPreferred(this.#context.calls, this.#deadline(options), onBatch);
   }
 
   /**

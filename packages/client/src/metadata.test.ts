@@ -277,6 +277,29 @@ describe('administration', () => {
     await expect(cluster.clock.outcome(none, 100)).rejects.toMatchObject({ code: 'UNKNOWN_PARTITION' });
   });
 
+  test('leaderships go back a hundred at a time, with a pause between', async () => {
+    const cluster = await ScriptedCluster.start();
+    await using sluice = cluster.client();
+    const { clock } = cluster;
+    cluster.misplaced = 250;
+    const batches: (readonly number[])[] = [];
+    const startMs = clock.monotonicMs();
+    const done = sluice.admin.electPreferred({
+      onBatch: ({ changed, remaining }) => batches.push([clock.monotonicMs() - startMs, changed, remaining]),
+    });
+    expect(await clock.outcome(done, 1_000)).toBe(250);
+    expect(batches).toEqual([
+      [0, 100, 150],
+      [250, 200, 50],
+      [500, 250, 0],
+    ]);
+    expect(await clock.outcome(sluice.admin.electPreferred())).toBe(0);
+    cluster.misplaced = 1_000;
+    const late = sluice.admin.electPreferred({ timeoutMs: 600 });
+    const error = { code: 'TIMEOUT', details: { changed: 300, remaining: 700 } };
+    await expect(clock.outcome(late, 1_000)).rejects.toMatchObject(error);
+  });
+
   test('an aborted call rejects at once', async () => {
     const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [0]);

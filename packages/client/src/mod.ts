@@ -6,6 +6,7 @@ export type { Deliveries, DeliveryRange } from './deliveries.ts';
 export type * from './descriptions.ts';
 export type { ConsumedBatch, ConsumedRecord } from './fetched-batch.ts';
 export type * from './ports.ts';
+export type { PreferredElectionProgress } from './preferred-election.ts';
 export { type AcksName, producerDefaults, type ProducerOptions } from './producer-options.ts';
 export type * from './producer-record.ts';
 export { Producer } from './producer.ts';

@@ -76,6 +76,8 @@ export class ScriptedCluster {
   onSend: (batches: Uint8Array[]) => Uint8Array[] = (batches) => batches;
   /** Answers the first part of a batch with this; the others are passed over. */
   refuseFirstParts: SluiceError | undefined;
+  /** Partitions that another than the preferred replica leads. */
+  misplaced = 0;
   produceWindowBytes = 1_000_000;
   clusterId = 'c'.repeat(32);
   metadataIndex = 1;
@@ -303,6 +305,11 @@ export class ScriptedNode {
         return error === undefined ? { partition, logStart: before } : { partition, error: encodeError(error) };
       }),
     }));
+    this.#serveChanges(dispatcher);
+  }
+
+  #serveChanges(dispatcher: Dispatcher): void {
+    const { cluster } = this;
     dispatcher.unary(methods.admin.createTopic, async ({ name, partitions }) => {
       if (cluster.topics.has(name)) throw new SluiceError('TOPIC_EXISTS');
       cluster.createTopic(
@@ -315,6 +322,11 @@ export class ScriptedNode {
       if (!cluster.topics.has(name)) throw new SluiceError('UNKNOWN_TOPIC');
       cluster.deleteTopic(name);
       return {};
+    });
+    dispatcher.unary(methods.admin.electPreferred, async ({ partitionsMax }) => {
+      const changed = Math.min(partitionsMax, cluster.misplaced);
+      cluster.misplaced -= changed;
+      return { changed, remaining: cluster.misplaced };
     });
     dispatcher.unary(methods.admin.describeCluster, async () => ({
       clusterId: cluster.clusterId,

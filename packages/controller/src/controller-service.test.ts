@@ -71,7 +71,15 @@ async function served(): Promise<{ readonly clock: ManualClock; readonly rpc: Rp
   return { clock, rpc: new RpcClient(new MemoryTransport(network, 'node')) };
 }
 
-const request = { nodeId: 2, directoryId: '', name: 'orders', partitions: 1, replication: 1, config: {} };
+const request = {
+  nodeId: 2,
+  directoryId: '',
+  name: 'orders',
+  partitions: 1,
+  replication: 1,
+  config: {},
+  partitionsMax: 1,
+};
 
 async function refusal(method: Method<object, unknown>, identity: object | null): Promise<Partial<SluiceError>> {
   const { clock, rpc } = await served();
@@ -108,7 +116,7 @@ test.each(calls)('%s for another cluster is refused, with no effect', async (_na
   expect(await refusal(method, null)).toEqual({ code: 'INVALID_REQUEST', definite: true });
 });
 
-test.each(['createTopic', 'deleteTopic', 'addVoter', 'removeVoter'] as const)(
+test.each(['createTopic', 'deleteTopic', 'addVoter', 'removeVoter', 'electPreferred'] as const)(
   '%s for this cluster is for the leader to decide',
   async (name) => {
     expect(await refusal(methods.controller[name] as Method<object, unknown>, caller)).toMatchObject({

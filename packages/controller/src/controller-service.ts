@@ -130,6 +130,10 @@ export class ControllerService {
       const { name } = this.#forwarded(forwarded);
       return decisions.ask({ type: 'deleteTopic', namespace: defaultNamespace, name });
     });
+    peers.unary(methods.controller.electPreferred, async (forwarded) => {
+      const { partitionsMax } = this.#forwarded(forwarded);
+      return decisions.ask({ type: 'electPreferred', partitionsMax });
+    });
     peers.unary(methods.controller.addVoter, async (forwarded) => {
       const node = nodeOf(this.#forwarded(forwarded).nodeId);
       return this.#confirmed(voterChanges.add(node));

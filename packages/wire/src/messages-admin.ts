@@ -94,6 +94,15 @@ export interface RemoveVoterRequest {
   readonly directoryId: string;
 }
 
+export interface ElectPreferredRequest {
+  readonly partitionsMax: number;
+}
+
+export interface ElectPreferredResponse {
+  readonly changed: number;
+  readonly remaining: number;
+}
+
 export interface VoterChangeResponse {
   readonly changed: ControllerMember | null;
   readonly voters: readonly ControllerMember[];

@@ -4,6 +4,7 @@ import type {
   ControllerMember,
   CreateTopicRequest,
   DeleteTopicRequest,
+  ElectPreferredRequest,
   RemoveVoterRequest,
 } from './messages-admin.ts';
 import type { ErrorDetail } from './messages-errors.ts';
@@ -52,6 +53,11 @@ export interface ForwardedAddVoterRequest {
 export interface ForwardedRemoveVoterRequest {
   readonly identity: Identity | null;
   readonly request: RemoveVoterRequest | null;
+}
+
+export interface ForwardedElectPreferredRequest {
+  readonly identity: Identity | null;
+  readonly request: ElectPreferredRequest | null;
 }
 
 export interface DescribeQuorumRequest {

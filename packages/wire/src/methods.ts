@@ -83,6 +83,10 @@ export const methods = {
       '/sluice.v1.Admin/RemoveVoter',
       'cluster:alter',
     ),
+    electPreferred: clientUnary<admin.ElectPreferredRequest, admin.ElectPreferredResponse>(
+      '/sluice.v1.Admin/ElectPreferred',
+      'cluster:alter',
+    ),
   },
   birth: {
     probe: peerUnary<peer.ProbeRequest, peer.ProbeResponse>('/sluice.peer.v1.Birth/Probe', 'cluster:act'),
@@ -126,6 +130,10 @@ export const methods = {
     ),
     removeVoter: peerUnary<peer.ForwardedRemoveVoterRequest, admin.VoterChangeResponse>(
       '/sluice.peer.v1.Controller/RemoveVoter',
+      'cluster:act',
+    ),
+    electPreferred: peerUnary<peer.ForwardedElectPreferredRequest, admin.ElectPreferredResponse>(
+      '/sluice.peer.v1.Controller/ElectPreferred',
       'cluster:act',
     ),
     describeQuorum: peerUnary<peer.DescribeQuorumRequest, peer.DescribeQuorumResponse>(
