@@ -182,7 +182,7 @@ test('nobody else can lead: it stays, leads on, and all but the damaged range is
   await damage(it, 1);
   await meets(it, 1);
   await it.cluster.clock.until('it is answered', () => it.cluster.damageReports.length > 0);
-  expect([partitionOf(it).leader, partitionOf(it).isr]).toEqual([1, [1, 2, 3]]);
+  expect([partitionOf(it).leader, partitionOf(it).isr, partitionOf(it).elr]).toEqual([1, [1], [2, 3]]);
   const { intactEnd } = logAt(it, 1).lossy!;
   const reader = new FetchClient(it.cluster, 1);
   reader.read(it.topic, 1, 10_000_000);

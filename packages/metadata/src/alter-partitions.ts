@@ -1,12 +1,12 @@
 /** ISR changes proposed by leaders: the checks of D12 in their order, then the change. */
 import { nextPartitionEpoch } from '@sluice/base';
 import type { NodeId } from '@sluice/base';
-import { electLeader, partitionChange } from './election.ts';
+import { elect, partitionChange, withIsr } from './election.ts';
 import type { MetadataImage } from './image.ts';
 import type { PartitionState } from './state.ts';
 import { failed } from './metadata-error.ts';
 import type { Failed } from './metadata-error.ts';
-import { liveNode, phases } from './nodes.ts';
+import { liveNode } from './nodes.ts';
 import type { PartitionChangedRecord } from './records.ts';
 import type {
   AlterPartitionResult,
@@ -16,6 +16,7 @@ import type {
   PartitionAlteration,
   PartitionAltered,
 } from './requests.ts';
+import { electorateOf, isElectable, standings } from './standing.ts';
 
 export function decideAlterPartitions(
   image: MetadataImage,
@@ -52,9 +53,9 @@ function alter(
   // Assignment order: the same set is the same list, however the leader collected it.
   const members = before.replicas.filter((id) => isr.some((member) => member.nodeId === id));
   const isSame = members.length === before.isr.length && before.isr.every((id) => members.includes(id));
-  const after = { ...before, isr: isSame ? before.isr : members };
-  // A draining leader that led on for want of another hands over as soon as there is one (D20).
-  const elected = { ...after, leader: electLeader(after, phases(image)) };
+  const electorate = electorateOf(image, before, standings(image));
+  // A leader that led on for want of another hands over as soon as there is one (E4).
+  const elected = elect(withIsr(before, isSame ? before.isr : members, electorate.minIsr), electorate);
   const record = partitionChange(before, elected) ?? epochRaised(before);
   const { leader, leaderEpoch, partitionEpoch, isr: now } = { ...elected, ...record };
   return { record, value: { leader, leaderEpoch, partitionEpoch, isr: now } };
@@ -107,17 +108,17 @@ function checkMembers(
     const message = 'the proposed ISR must be replicas of the partition, each once, with the leader among them';
     return failed('INVALID_REQUEST', message, { isr: ids, replicas, leader });
   }
-  // A fenced member that stays for the sake of `minIsr` (E4) must not keep others from joining; it leaves after that.
+  // A member that is fenced because it comes back (`fenceEarlierLife`) must not keep others from joining.
   const isExpansion = members.every((id) => ids.includes(id));
   for (const { nodeId, brokerEpoch, statedEpoch } of isr) {
     const node = image.node(nodeId);
-    // A draining leader is still the leader, and without itself it could propose nothing.
-    const isActive = node?.state === 'up' || (node?.state === 'draining' && nodeId === leader);
+    // A leader that leads on as a last resort is the leader still, and without itself it could propose nothing.
+    const isActive = node !== undefined && (isElectable(node) || (node.state !== 'fenced' && nodeId === leader));
     const stays = node?.state === 'fenced' && isExpansion && members.includes(nodeId);
     if (!(isActive || stays) || node.brokerEpoch !== brokerEpoch) {
-      const message = `node ${nodeId} cannot be in sync: it is fenced, shutting down or of another broker epoch`;
-      const registered = node?.brokerEpoch ?? null;
-      return failed('INELIGIBLE_REPLICA', message, { nodeId, brokerEpoch, registered, state: node?.state ?? null });
+      const message = `node ${nodeId} cannot be in sync: it is fenced, shutting down, its disk hangs, or its broker epoch is another`;
+      const [registered, state, stalled] = [node?.brokerEpoch ?? null, node?.state ?? null, node?.stalled ?? null];
+      return failed('INELIGIBLE_REPLICA', message, { nodeId, brokerEpoch, registered, state, stalled });
     }
     const since = refilling.find((each) => each.nodeId === nodeId)?.since ?? statedEpoch;
     if (statedEpoch < since) {

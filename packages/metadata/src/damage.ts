@@ -1,11 +1,12 @@
 /** A replica that finds its log damaged while it runs (E6). */
 import { nextPartitionEpoch } from '@sluice/base';
-import { partitionChange, withoutLossy } from './election.ts';
+import { isComplete, partitionChange, withoutLossy } from './election.ts';
 import type { MetadataImage } from './image.ts';
 import { failed } from './metadata-error.ts';
-import { liveNode, phases } from './nodes.ts';
+import { liveNode } from './nodes.ts';
 import type { PartitionChangedRecord, Refilling } from './records.ts';
 import type { DecisionFor, ReportDamageRequest } from './requests.ts';
+import { electorateOf, standings } from './standing.ts';
 import type { PartitionState } from './state.ts';
 
 export function decideReportDamage(
@@ -28,9 +29,9 @@ export function decideReportDamage(
     const message = `node ${nodeId} holds no replica of the partition`;
     return { records: [], response: failed('INVALID_REQUEST', message, { topicId, partition }) };
   }
-  const after = withoutLossy(before, nodeId, phases(image));
-  const stays = before.isr.includes(nodeId) && (after.isr.includes(nodeId) || after.leader === null);
-  if (stays) return { records: [], response: { ok: true, value: { since: null } } };
+  const after = withoutLossy(before, nodeId, electorateOf(image, before, standings(image)));
+  if (isComplete(before, nodeId) && after.leader === null)
+    return { records: [], response: { ok: true, value: { since: null } } };
   const since = nextPartitionEpoch(before.partitionEpoch);
   const others = before.refilling.filter((each) => each.nodeId !== nodeId);
   const record = withRefilling(before, partitionChange(before, after), [...others, { nodeId, since }]);

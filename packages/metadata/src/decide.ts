@@ -9,14 +9,10 @@ import { unreachable } from '@sluice/base';
 import { decideAlterPartitions } from './alter-partitions.ts';
 import type { MetadataImage } from './image.ts';
 import { failed } from './metadata-error.ts';
-import {
-  decideDrainNode,
-  decideFenceEarlierLife,
-  decideFenceNodes,
-  decideRegisterNode,
-  decideUnfenceNode,
-} from './nodes.ts';
 import { decideReportDamage } from './damage.ts';
+import { decideDrainNode } from './draining.ts';
+import { decideFenceEarlierLife, decideFenceNodes } from './fencing.ts';
+import { decideRegisterNode, decideUnfenceNode } from './nodes.ts';
 import { decideElectPreferred } from './preferred.ts';
 import { decideRecoverPartition } from './recovery.ts';
 import { decideAllocateProducerIds } from './producer-ids.ts';

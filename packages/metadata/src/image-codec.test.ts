@@ -7,7 +7,8 @@ import { decodeImage, encodeImage, imageDigest } from './image-codec.ts';
 import { imageDifference } from './image-difference.ts';
 import { MetadataImage } from './image.ts';
 import { encodeRecords } from './records.ts';
-import { action, Cluster, replicated } from './request-history.testing.ts';
+import { action, replicated } from './request-actions.testing.ts';
+import { Cluster } from './request-history.testing.ts';
 import type { ImageChange, NodeState, PartitionState } from './state.ts';
 import { plainImage } from './view.ts';
 

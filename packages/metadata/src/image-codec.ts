@@ -323,12 +323,12 @@ function imageFault(
   }
   const names = new Set<string>();
   let before = '';
-  for (const { topicId: id, namespace, name, partitions } of topics) {
+  for (const { topicId: id, namespace, name, partitions, config } of topics) {
     if (id <= before) return 'topics are not in order';
     before = id;
     names.add(`${namespace}/${name}`);
     for (const partition of partitions) {
-      const fault = partitionFault(partition);
+      const fault = partitionFault(partition, config.minIsr);
       if (fault !== undefined) return `topic ${id}, partition ${partition.partition}: ${fault}`;
       const isLed = partition.leader !== null;
       if (isLed && fenced.get(partition.leader) !== false) return `topic ${id} is led by a node that is fenced`;

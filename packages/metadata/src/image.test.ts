@@ -131,7 +131,8 @@ describe('what an entry changed', () => {
     expect(replay({ isr: [], partitionEpoch: 1 })).toThrow('M2');
     expect(replay({ isr: [nodeId(2), nodeId(9)], partitionEpoch: 1 })).toThrow('M2');
     expect(replay({ isr: [nodeId(2)], partitionEpoch: 1 })).toThrow('M3');
-    expect(replay({ lossy: [nodeId(1)], partitionEpoch: 1 })).toThrow('M3');
+    expect(replay({ lossy: [nodeId(1)], partitionEpoch: 1 })).toThrow('M2');
+    expect(replay({ elr: [nodeId(1)], partitionEpoch: 1 })).toThrow('M2');
     expect(replay({ isr: [nodeId(1)], partitionEpoch: 1 })).not.toThrow();
     const fence = { type: 'nodeFenced', version: 1, nodeId: nodeId(1) } as const;
     expect(() => driver.image.copy().replayEntry(next, [fence])).toThrow('M3');

@@ -6,8 +6,9 @@
  * list `TopicState.partitions` is live: copy it to keep it.
  *
  * M1. The first record is `featureLevel`, once (R1).
- * M2. isr is not empty, isr ⊆ replicas, lossy ⊆ isr, refilling ⊆ replicas − isr, no duplicates.
- * M3. The leader is null or in isr, not in lossy, and not fenced.
+ * M2. isr, elr and lastKnownElr are parts of replicas, no node is in two of them or twice, and not all are empty. From
+ *     `minIsr` in-sync replicas on the other two are. lossy ⊆ lastKnownElr, refilling ⊆ replicas − isr − elr.
+ * M3. The leader is null or in isr, and not fenced.
  * M4. leaderEpoch grows by one exactly when the leader changes; partitionEpoch grows by one with every change.
  * M5. A node's broker epoch is the index of the entry that registered it, so it only grows.
  * M6. `#replicasOn` and `#ledBy` hold exactly the partitions whose `replicas` contain, whose `leader` is, the node;
@@ -344,7 +345,7 @@ export class MetadataImage {
 
   /** Moves a partition in the indexes by node (M6) and returns its new state, checked. */
   #index(before: PartitionState | undefined, after: PartitionState): PartitionState {
-    const fault = partitionFault(after);
+    const fault = partitionFault(after, this.#topics.get(after.topicId)?.config.minIsr ?? 1);
     invariant(fault === undefined, fault ?? '', { state: after });
     const key = keyOf(after);
     for (const replica of before?.replicas ?? []) {

@@ -2,11 +2,12 @@ import { logIndex } from '@sluice/base';
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { MetadataImage } from './image.ts';
-import { action, Cluster, replicated } from './request-history.testing.ts';
+import { action, replicated } from './request-actions.testing.ts';
+import { Cluster } from './request-history.testing.ts';
 import { plainImage } from './view.ts';
 
-test('whoever leads holds every acked record, and the image keeps its invariants', () => {
-  let [acks, forgiven] = [0, 0];
+test('whoever leads, or may, holds every acked record, and the image keeps its invariants', () => {
+  let [acks, forgiven, recovered, lost, ledFromElr] = [0, 0, 0, 0, 0];
   fc.assert(
     fc.property(fc.array(action, { maxLength: 60, size: 'max' }), (actions) => {
       const cluster = new Cluster();
@@ -15,12 +16,18 @@ test('whoever leads holds every acked record, and the image keeps its invariants
       for (const act of actions) act(cluster);
       acks += cluster.acks;
       forgiven += cluster.forgiven;
+      recovered += cluster.recovered;
+      lost += cluster.lost;
+      ledFromElr += cluster.ledFromElr;
     }),
     { numRuns: 600 },
   );
   // A run in which nothing was ever acked would prove nothing.
   expect(acks).toBeGreaterThan(1_000);
   expect(forgiven).toBeGreaterThan(10);
+  expect(recovered).toBeGreaterThan(100);
+  expect(lost).toBeGreaterThan(10);
+  expect(ledFromElr).toBeGreaterThan(100);
 });
 
 test('once the faults are over every partition is whole again, led by its preferred replica', () => {

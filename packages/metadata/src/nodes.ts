@@ -1,21 +1,15 @@
-/** Requests about nodes: registration, admission, fencing, controlled shutdown. */
+/** Nodes that come: registration and admission. */
 import { isIdentity, parseAddress } from '@sluice/base';
 import type { BrokerEpoch, NodeId } from '@sluice/base';
-import { electLeader, partitionChange, withoutLossy, withoutNodes, withoutUnclean } from './election.ts';
-import type { Membership, PhaseOf } from './election.ts';
+import { elect, withoutLossy, withoutMember, withoutUnclean } from './election.ts';
 import type { MetadataImage } from './image.ts';
-import type { NodePhase, NodeState, PartitionState } from './state.ts';
+import type { NodeState, PartitionState } from './state.ts';
 import { failed } from './metadata-error.ts';
 import type { Failed } from './metadata-error.ts';
 import type { MetadataRecord } from './records.ts';
-import type {
-  DecisionFor,
-  DrainNodeRequest,
-  FenceEarlierLifeRequest,
-  FenceNodesRequest,
-  RegisterNodeRequest,
-  UnfenceNodeRequest,
-} from './requests.ts';
+import type { DecisionFor, RegisterNodeRequest, UnfenceNodeRequest } from './requests.ts';
+import { changes, standings } from './standing.ts';
+import type { Change } from './standing.ts';
 
 const clientListenersMax = 16;
 const textCharsMax = 255;
@@ -49,23 +43,24 @@ export function decideRegisterNode(
   }
   const lossy = request.lossy || (before !== undefined && isOtherOrOlder(before, request));
   const records: MetadataRecord[] = [registration(request, lossy)];
-  const phaseOf = phases(image);
-  const after = (partition: PartitionState): Membership => {
-    if (lossy) return withoutLossy(partition, nodeId, phaseOf);
-    return ackedFromMemory(image, partition) ? withoutUnclean(partition, nodeId, phaseOf) : partition;
+  const change: Change = (partition, electorate) => {
+    if (lossy) return withoutLossy(partition, nodeId, electorate);
+    return ackedFromMemory(image, partition) ? withoutUnclean(partition, nodeId, electorate) : partition;
   };
-  if (lossy || request.unclean) records.push(...changes(image.replicasOn(nodeId), after));
+  const standingOf = standings(image);
+  if (lossy || request.unclean) records.push(...changes(image, image.replicasOn(nodeId), { standingOf, change }));
   return { records, response: { ok: true, value: { brokerEpoch: null, lossy } } };
 }
 
 const ackedFromMemory = (image: MetadataImage, { topicId }: PartitionState): boolean =>
   image.topic(topicId)?.config.durability === 'replicated';
 
-/** Partitions whose only in-sync replica is on this node, which stopped uncleanly: acked records may be missing (E5). */
+/** Partitions of which only this node, which stopped uncleanly, is left to lead: acked records may be missing (E5). */
 export function lastInSyncCount(image: MetadataImage, nodeId: NodeId): number {
   let count = 0;
   for (const partition of image.replicasOn(nodeId)) {
-    if (partition.isr.length === 1 && partition.isr[0] === nodeId && ackedFromMemory(image, partition)) count += 1;
+    const left = [...partition.isr, ...partition.elr];
+    if (left.length === 1 && left[0] === nodeId && ackedFromMemory(image, partition)) count += 1;
   }
   return count;
 }
@@ -125,99 +120,14 @@ export function decideUnfenceNode(image: MetadataImage, request: UnfenceNodeRequ
   if (state !== 'fenced' || request.metadataIndex < stateIndex) {
     return { records: [], response: { ok: true, value: { unfenced: state === 'up' } } };
   }
-  const phaseOf = phases(image, new Map([[nodeId, 'up']]));
+  const standingOf = standings(image, new Map([[nodeId, { state: 'up' }]]));
+  const change: Change = (partition, electorate) =>
+    node.value.stalled ? withoutMember(partition, nodeId, electorate) : elect(partition, electorate);
   const records: MetadataRecord[] = [
     { type: 'nodeUnfenced', version: 1, nodeId },
-    ...changes(image.replicasOn(nodeId), (partition) => ({ ...partition, leader: electLeader(partition, phaseOf) })),
+    ...changes(image, image.replicasOn(nodeId), { standingOf, change }),
   ];
   return { records, response: { ok: true, value: { unfenced: true } } };
-}
-
-export function decideFenceNodes(image: MetadataImage, request: FenceNodesRequest): DecisionFor<FenceNodesRequest> {
-  const fenced = new Set<NodeId>();
-  for (const { nodeId, brokerEpoch } of request.nodes) {
-    const node = image.node(nodeId);
-    if (node !== undefined && node.brokerEpoch === brokerEpoch && node.state !== 'fenced') fenced.add(nodeId);
-  }
-  const phaseOf = phases(image, new Map([...fenced].map((id) => [id, 'fenced'])));
-  const isGone = (id: NodeId): boolean => fenced.has(id);
-  const affected = new Set([...fenced].flatMap((id) => [...image.replicasOn(id)]));
-  const records: MetadataRecord[] = [
-    ...[...fenced].map((nodeId): MetadataRecord => ({ type: 'nodeFenced', version: 1, nodeId })),
-    ...changes(affected, (partition) => withoutMembers(image, partition, { isGone, phaseOf })),
-  ];
-  return { records, response: { ok: true, value: { fenced: [...fenced] } } };
-}
-
-/** D18: only what the node led needs another leader; what was lost with its directory, its registration says (E3). */
-export function decideFenceEarlierLife(
-  image: MetadataImage,
-  request: FenceEarlierLifeRequest,
-): DecisionFor<FenceEarlierLifeRequest> {
-  const { nodeId, brokerEpoch } = request.node;
-  const node = image.node(nodeId);
-  if (node === undefined || node.brokerEpoch !== brokerEpoch || node.state === 'fenced') {
-    return { records: [], response: { ok: true, value: { fenced: [] } } };
-  }
-  const phaseOf = phases(image, new Map([[nodeId, 'fenced']]));
-  const records: MetadataRecord[] = [
-    { type: 'nodeFenced', version: 1, nodeId },
-    ...changes(image.ledBy(nodeId), (partition) => ({ ...partition, leader: electLeader(partition, phaseOf) })),
-  ];
-  return { records, response: { ok: true, value: { fenced: [nodeId] } } };
-}
-
-/** A partition without one serves nobody while its node is away: waiting changes nothing. */
-export const hasAnotherReplica = ({ replicas }: PartitionState): boolean => replicas.length > 1;
-
-/** D20. Asking again tries again: a follower that joined an ISR meanwhile can take over. */
-export function decideDrainNode(image: MetadataImage, request: DrainNodeRequest): DecisionFor<DrainNodeRequest> {
-  const { nodeId } = request;
-  const node = liveNode(image, nodeId, request.brokerEpoch);
-  if (!node.ok) return { records: [], response: node };
-  if (node.value.state === 'fenced') return { records: [], response: { ok: true, value: { leading: 0, moved: 0 } } };
-  const phaseOf = phases(image, new Map([[nodeId, 'draining']]));
-  const isGone = (id: NodeId): boolean => id === nodeId;
-  const after = (partition: PartitionState): Membership => withoutMembers(image, partition, { isGone, phaseOf });
-  const moved = changes(image.replicasOn(nodeId), after);
-  const ledOn = [...image.ledBy(nodeId)].filter((partition) => after(partition).leader === nodeId);
-  const leading = ledOn.filter(hasAnotherReplica).length;
-  const begin: readonly MetadataRecord[] =
-    node.value.state === 'draining' ? [] : [{ type: 'nodeDraining', version: 1, nodeId }];
-  return { records: [...begin, ...moved], response: { ok: true, value: { leading, moved: moved.length } } };
-}
-
-/**
- * E4. An ISR is never shrunk below `minIsr`: nothing commits below it anyway (D2), so whoever would leave stays complete,
- * and the first of them to come back can lead. Only the leader moves.
- */
-function withoutMembers(
-  image: MetadataImage,
-  partition: PartitionState,
-  { isGone, phaseOf }: { readonly isGone: (id: NodeId) => boolean; readonly phaseOf: PhaseOf },
-): Membership {
-  if (!partition.isr.some(isGone)) return partition;
-  const minIsr = image.topic(partition.topicId)?.config.minIsr ?? 1;
-  const left = partition.isr.filter((id) => !isGone(id)).length;
-  if (left < minIsr) return { ...partition, leader: electLeader(partition, phaseOf) };
-  return withoutNodes(partition, isGone, phaseOf);
-}
-
-/** Phases as they will be: those of the image but for `after`. */
-export function phases(image: MetadataImage, after: ReadonlyMap<NodeId, NodePhase> = new Map()): PhaseOf {
-  return (id) => after.get(id) ?? image.node(id)?.state ?? 'fenced';
-}
-
-function changes(
-  partitions: Iterable<PartitionState>,
-  change: (partition: PartitionState) => Membership,
-): readonly MetadataRecord[] {
-  const records: MetadataRecord[] = [];
-  for (const partition of partitions) {
-    const record = partitionChange(partition, change(partition));
-    if (record !== undefined) records.push(record);
-  }
-  return records;
 }
 
 /** The node in the life that the caller claims to speak for. */

@@ -2,14 +2,18 @@ import type { NodeId } from '@sluice/base';
 import type { PartitionState } from './state.ts';
 
 /** Which rule (M2, M3) a partition's state breaks by itself; undefined when none. */
-export function partitionFault({ replicas, isr, lossy, refilling, leader }: PartitionState): string | undefined {
-  if (isr.length === 0 || !isr.every((id) => replicas.includes(id))) return 'M2: isr is a part of replicas';
-  if (hasDuplicates(isr) || hasDuplicates(replicas)) return 'M2: no duplicates';
-  if (!lossy.every((id) => isr.includes(id))) return 'M2: lossy is a part of isr';
-  if (!refilling.every(({ nodeId }) => replicas.includes(nodeId) && !isr.includes(nodeId))) {
-    return 'M2: refilling is a part of replicas without isr';
+export function partitionFault(state: PartitionState, minIsr: number): string | undefined {
+  const { replicas, isr, elr, lastKnownElr, lossy, refilling, leader } = state;
+  const members = [...isr, ...elr, ...lastKnownElr];
+  if (!members.every((id) => replicas.includes(id))) return 'M2: isr, elr and lastKnownElr are parts of replicas';
+  if (hasDuplicates(members) || hasDuplicates(replicas)) return 'M2: no duplicates, each in one of the three';
+  if (members.length === 0) return 'M2: somebody was complete last';
+  if (isr.length >= minIsr && members.length > isr.length) return 'M2: elr and lastKnownElr are empty from minIsr on';
+  if (!lossy.every((id) => lastKnownElr.includes(id))) return 'M2: lossy is a part of lastKnownElr';
+  if (!refilling.every(({ nodeId }) => replicas.includes(nodeId) && !isr.includes(nodeId) && !elr.includes(nodeId))) {
+    return 'M2: refilling is a part of replicas without isr and elr';
   }
-  if (leader !== null && (!isr.includes(leader) || lossy.includes(leader))) return 'M3: the leader is in sync';
+  if (leader !== null && !isr.includes(leader)) return 'M3: the leader is in sync';
   return undefined;
 }
 

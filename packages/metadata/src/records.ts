@@ -125,7 +125,6 @@ export interface PartitionChangedRecord {
   readonly elr?: readonly NodeId[];
   readonly lastKnownElr?: readonly NodeId[];
   readonly replicas?: readonly NodeId[];
-  /** Members of `isr` that may have lost acked records; see `lossy` of `PartitionState`. */
   readonly lossy?: readonly NodeId[];
   /** Those who are members of the ISR after this drop out by themselves. */
   readonly refilling?: readonly Refilling[];

@@ -1,7 +1,17 @@
-/** Partitions of which nobody is left who is known to be complete (D17b). */
+/**
+ * Partitions of which nobody is left who is known to be complete (D17b): the ISR and the ELR are empty.
+ *
+ * Of two logs the one with the later last epoch holds more of what was committed, and of the same epoch the longer one:
+ * what a damaged log lacks, it lacks at its end, where it was cut. So the leader is the largest by both. It is chosen only
+ * when all logs are found that may be it: those of everybody who was complete when the ISR fell below `minIsr`, and of all
+ * replicas that are up, since one that was only behind may hold more than what damage left to the others.
+ */
+import type { NodeId } from '@sluice/base';
+import { partitionChange, withIsr } from './election.ts';
 import type { MetadataImage } from './image.ts';
 import { failed } from './metadata-error.ts';
-import type { DecisionFor, RecoverPartitionRequest } from './requests.ts';
+import type { DecisionFor, FoundLog, RecoverPartitionRequest } from './requests.ts';
+import { electorateOf, standings } from './standing.ts';
 
 export function decideRecoverPartition(
   image: MetadataImage,
@@ -17,6 +27,28 @@ export function decideRecoverPartition(
     const message = `topic ${topic.name} has no partition ${partition}`;
     return { records: [], response: failed('UNKNOWN_PARTITION', message, { topicId, partition }) };
   }
-  const { leader } = before;
-  return { records: [], response: { ok: true, value: { leader, mayHaveLost: false, missing: [] } } };
+  const { replicas, isr, elr, lastKnownElr, leader } = before;
+  const unchanged = (missing: readonly NodeId[]): DecisionFor<RecoverPartitionRequest> => ({
+    records: [],
+    response: { ok: true, value: { leader, mayHaveLost: false, missing } },
+  });
+  if (isr.length + elr.length > 0) return unchanged([]);
+  const standingOf = standings(image);
+  const found = new Map(request.found.filter((log) => isOfThisLife(image, log)).map((log) => [log.nodeId, log]));
+  const asked = replicas.filter((id) => lastKnownElr.includes(id) || standingOf(id) !== 'fenced');
+  const missing = asked.filter((id) => !found.has(id) || standingOf(id) !== 'electable');
+  if (missing.length > 0) return unchanged(missing);
+  const [longest] = asked.flatMap((id) => found.get(id) ?? []).toSorted(byLength);
+  if (longest === undefined) return unchanged([]);
+  const { minIsr } = electorateOf(image, before, standingOf);
+  const after = { ...withIsr(before, [longest.nodeId], minIsr), leader: longest.nodeId };
+  const record = partitionChange(before, after);
+  const value = { leader: longest.nodeId, mayHaveLost: true, missing: [] };
+  return { records: record === undefined ? [] : [record], response: { ok: true, value } };
 }
+
+const isOfThisLife = (image: MetadataImage, { nodeId, brokerEpoch }: FoundLog): boolean =>
+  image.node(nodeId)?.brokerEpoch === brokerEpoch;
+
+/** The longest first; equal ones stay in assignment order. */
+const byLength = (a: FoundLog, b: FoundLog): number => (b.lastEpoch ?? -1) - (a.lastEpoch ?? -1) || b.logEnd - a.logEnd;

@@ -63,7 +63,7 @@ export interface UnfenceNodeRequest {
 
 /**
  * The sessions of these nodes are over. Nodes that are lost in the same moment belong in one request: a partition that
- * loses all its in-sync replicas at once keeps them all as members (rule E2 in `election.ts`).
+ * loses all its in-sync replicas at once keeps them all in its ELR (rule E2 in `election.ts`).
  */
 export interface FenceNodesRequest {
   readonly type: 'fenceNodes';
@@ -259,7 +259,7 @@ export interface RecoverPartitionValue {
   readonly leader: NodeId | null;
   /** The leader was elected for having the longest log that was found. */
   readonly mayHaveLost: boolean;
-  /** Whose log must be found first. */
+  /** Who must be electable, and whose log found, first. */
   readonly missing: readonly NodeId[];
 }
 

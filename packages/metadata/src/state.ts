@@ -50,12 +50,9 @@ export interface PartitionState {
   readonly elr: readonly NodeId[];
   /** Who was in one of the two since the ISR is below `minIsr`, and may lack records now. */
   readonly lastKnownElr: readonly NodeId[];
-  /**
-   * ISR members that may have lost acked records and stay members only because nobody else is left: they are never
-   * elected. A member leaves it by leaving the ISR; while it stays the partition has no leader.
-   */
+  /** Those of `lastKnownElr` that lost records. They stay marked until they are in sync again (E3). */
   readonly lossy: readonly NodeId[];
-  /** Replicas outside of the ISR that found their log damaged and begin it anew where it is intact. */
+  /** Replicas outside of the ISR and the ELR that found their log damaged and begin it anew where it is intact. */
   readonly refilling: readonly Refilling[];
   readonly leader: NodeId | null;
   readonly leaderEpoch: LeaderEpoch;

@@ -7,6 +7,7 @@ import type { Failed } from './metadata-error.ts';
 import { placeReplicas } from './placement.ts';
 import type { MetadataRecord, PartitionCreatedRecord } from './records.ts';
 import type { CreateTopicRequest, DecisionFor, DeleteTopicRequest } from './requests.ts';
+import { isElectable } from './standing.ts';
 import { resolveTopicConfig } from './topic-config.ts';
 
 /** Partitions of one topic. */
@@ -23,7 +24,7 @@ export function decideCreateTopic(image: MetadataImage, request: CreateTopicRequ
   if (refused !== undefined) return { records: [], response: refused };
   const resolved = resolveTopicConfig(request.config, replication);
   if (!resolved.ok) return { records: [], response: resolved };
-  const up = [...image.nodes.values()].filter((node) => node.state === 'up');
+  const up = [...image.nodes.values()].filter(isElectable);
   if (up.length < replication) {
     const message = `replication ${replication} needs as many nodes, but ${up.length} of ${image.nodes.size} are up`;
     const details = { replication, up: up.length, registered: image.nodes.size };

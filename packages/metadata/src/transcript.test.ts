@@ -12,6 +12,7 @@ import {
   leaderEpoch,
   logIndex,
   nodeId,
+  offset,
   partitionEpoch,
   partitionIndex,
   topicId,
@@ -22,7 +23,8 @@ import { decide } from './decide.ts';
 import { MetadataImage } from './image.ts';
 import { decodeRecords, encodeRecords } from './records.ts';
 import type { MetadataRecord } from './records.ts';
-import type { MetadataRequest, NodeIdentity, PartitionAlteration } from './requests.ts';
+import type { FoundLog, MetadataRequest, NodeIdentity, PartitionAlteration } from './requests.ts';
+import type { PartitionKey } from './state.ts';
 import { describeCluster, describeTopic } from './view.ts';
 
 const directory = fileURLToPath(new URL('../testdata/', import.meta.url));
@@ -126,17 +128,24 @@ class Session {
         };
       case 'drain':
         return { type: 'drainNode', ...node(), partitionsMax: +(options.get('max') ?? 100) };
+      case 'back':
+        return { type: 'fenceEarlierLife', node: node() };
+      case 'stall':
+        return { type: 'stallNode', ...node(), stalled: words[1] !== 'over' };
+      case 'recover':
+        return {
+          type: 'recoverPartition',
+          ...this.#named(first),
+          found: words.slice(1).map((word) => this.#found(word)),
+        };
       case 'create':
         return this.#create(first, options);
       case 'delete':
         return { type: 'deleteTopic', namespace: 'default', name: first };
       case 'alter':
         return { type: 'alterPartitions', ...node(), partitions: words.slice(1).map((word) => this.#alteration(word)) };
-      case 'damage': {
-        const [name = '', partition = '0'] = (words[1] ?? '').split('/');
-        const named = this.#image.topicNamed('default', name)?.topicId ?? topicId(identity('gone'));
-        return { type: 'reportDamage', ...node(), topicId: named, partition: partitionIndex(+partition) };
-      }
+      case 'damage':
+        return { type: 'reportDamage', ...node(), ...this.#named(words[1] ?? '') };
       case 'producer-ids':
         return { type: 'allocateProducerIds', ...node() };
       case 'prefer':
@@ -144,6 +153,25 @@ class Session {
       default:
         throw new Error(`unknown command ${command}`);
     }
+  }
+
+  /** `topic/partition` */
+  #named(word: string): PartitionKey {
+    const [name = '', partition = '0'] = word.split('/');
+    const topic = this.#image.topicNamed('default', name);
+    return { topicId: topic?.topicId ?? topicId(identity('gone')), partition: partitionIndex(+partition) };
+  }
+
+  /** `node:lastEpoch:logEnd`, or `node:-:0` of an empty log; `node@brokerEpoch` when it is not the present one. */
+  #found(word: string): FoundLog {
+    const [who = '', lastEpoch = '-', logEnd = '0'] = word.split(':');
+    const [id = '0', epoch] = who.split('@');
+    return {
+      nodeId: nodeId(+id),
+      brokerEpoch: this.#epochOf(+id, new Map(epoch === undefined ? [] : [['epoch', epoch]])),
+      lastEpoch: lastEpoch === '-' ? null : leaderEpoch(+lastEpoch),
+      logEnd: offset(+logEnd),
+    };
   }
 
   #register(id: number, words: readonly string[], options: ReadonlyMap<string, string>): MetadataRequest {

@@ -10,8 +10,11 @@ export interface PartitionView {
   readonly leaderEpoch: LeaderEpoch;
   readonly replicas: readonly NodeId[];
   readonly isr: readonly NodeId[];
+  /** Who may lead though it is not in sync: it was when the ISR fell below `minIsr` (rule E2). */
   readonly elr: readonly NodeId[];
-  /** Members that may have lost acked records: why a partition has no leader though nodes are up (rule E3). */
+  /** Who was in one of the two and may lack acked records now. */
+  readonly lastKnownElr: readonly NodeId[];
+  /** Those of them that lost some: why a partition has no leader though nodes are up (rule E3). */
   readonly lossy: readonly NodeId[];
 }
 
@@ -63,15 +66,18 @@ export function describeTopic(image: MetadataImage, namespace: string, name: str
   const topic = image.topicNamed(namespace, name);
   if (topic === undefined) return undefined;
   const { topicId: id, config } = topic;
-  const partitions = topic.partitions.map(({ partition, leader, leaderEpoch, replicas, isr, elr, lossy }) => ({
-    partition,
-    leader,
-    leaderEpoch,
-    replicas,
-    isr,
-    elr,
-    lossy,
-  }));
+  const partitions = topic.partitions.map(
+    ({ partition, leader, leaderEpoch, replicas, isr, elr, lastKnownElr, lossy }) => ({
+      partition,
+      leader,
+      leaderEpoch,
+      replicas,
+      isr,
+      elr,
+      lastKnownElr,
+      lossy,
+    }),
+  );
   return { name, namespace, id, config, partitions };
 }
 
@@ -93,7 +99,7 @@ export function listTopics(image: MetadataImage, namespace: string): readonly To
 export const clientAddress = (node: NodeState, listener: string): string | null =>
   node.clientListeners.find(({ name }) => name === listener)?.address ?? null;
 
-/** In-sync replicas that are not fenced: a leaderless partition may have members that are down (rule E2). */
+/** In-sync replicas that are not fenced: one that comes back before it was missed stays a member (`fenceEarlierLife`). */
 export const liveIsr = (image: MetadataImage, partition: PartitionState): readonly NodeId[] =>
   partition.isr.filter((id) => image.node(id)?.state !== 'fenced');
 

@@ -53,8 +53,8 @@ export const metadataCanaries: readonly Canary[] = [
     edits: [
       {
         file: 'packages/metadata/src/election.ts',
-        find: "replicas.find((id) => electable(id) && phaseOf(id) === 'up')",
-        replace: 'replicas.find((id) => electable(id))',
+        find: 'replicas.find((id) => elr.includes(id) && isElectable(id))',
+        replace: 'replicas.find((id) => elr.includes(id))',
       },
     ],
   },
