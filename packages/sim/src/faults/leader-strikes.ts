@@ -26,7 +26,8 @@ interface Strikes {
   end: () => void;
 }
 
-const patienceMs = 5000;
+/** For the first moment: then whoever leads is struck. For a later one: then there is none. */
+const patienceMs = 3000;
 
 export class LeaderStrikes {
   readonly #options: LeaderStrikesOptions;
@@ -65,7 +66,10 @@ export class LeaderStrikes {
     this.#awaiting.add(strikes);
     const left = strikes.moments.length;
     this.#options.after(patienceMs, 'moment over', () => {
-      if (strikes.moments.length === left) this.#awaiting.delete(strikes);
+      if (strikes.moments.length !== left) return;
+      this.#awaiting.delete(strikes);
+      const { leader } = this.#options.cluster;
+      if (!strikes.happened && leader !== undefined) this.#strike(strikes, leader);
     });
   }
 
