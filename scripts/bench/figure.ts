@@ -7,8 +7,8 @@ export interface BenchFigure {
 export interface Benchmark {
   /** What `--only` takes; absent: it is all one. */
   readonly parts?: readonly string[];
-  /** All of it, or one part. */
-  run(part?: string): AsyncGenerator<BenchFigure, void, undefined>;
+  /** All of it, or one part. `behindGb`: of a node that catches up, where the benchmark has one. */
+  run(part?: string, behindGb?: number): AsyncGenerator<BenchFigure, void, undefined>;
 }
 
 /** What two ways took in turn, so that what others do on the machine hits both. */

@@ -1,7 +1,8 @@
-/** The micro-benchmarks by name. Each measures one layer by itself, beside the limit that it runs into. */
+/** The benchmarks by name. Each measures one layer by itself, beside the limit that it runs into. */
 import { client } from './client.ts';
 import type { Benchmark } from './figure.ts';
 import { record } from './record.ts';
+import { replication } from './replication.ts';
 import { storage, storageParts } from './storage.ts';
 import { wire } from './wire.ts';
 
@@ -10,4 +11,5 @@ export const benchmarks: Readonly<Record<string, Benchmark>> = {
   client: { run: client },
   storage: { parts: storageParts, run: storage },
   wire: { run: wire },
+  replication: { run: replication },
 };
