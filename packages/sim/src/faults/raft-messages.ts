@@ -6,7 +6,7 @@ import type { Clock, Message, Transport, TransportStream } from '@sluice/base';
 import { withRaftStreams } from '../raft-streams.ts';
 import type { NetworkConditions } from './network-conditions.ts';
 
-const lateOneIn = 8;
+const lateOneIn = 3;
 
 export const withRaftFaults = (transport: Transport, conditions: NetworkConditions, clock: Clock): Transport =>
   withRaftStreams(transport, (stream) => unreliable(stream, conditions, clock));

@@ -183,16 +183,12 @@ const draws: Readonly<Record<FaultKind, Draw>> = {
   },
   'bit-flip': (draw, atMs) => {
     const node = draw.expendable();
+    const where = draw.one(['anywhere', 'newest'] as const);
+    // What was written last is read when the node starts anew, and soon is not the last any more.
+    const restarts = where === 'newest' || draw.chance(50);
     return node === undefined
       ? undefined
-      : {
-          atMs,
-          kind: 'bit-flip',
-          node,
-          draw: draw.below(2 ** 30),
-          where: draw.one(['anywhere', 'newest'] as const),
-          restarts: draw.chance(50),
-        };
+      : { atMs, kind: 'bit-flip', node, draw: draw.below(2 ** 30), where, restarts };
   },
   'rolled-back-directory': (draw, atMs) => {
     const node = draw.expendable();
