@@ -43,6 +43,9 @@ export interface ControllerLinkOptions {
 /** Between two attempts to reach a leader. */
 const retryMs = 50;
 
+/** A refusal that is definite reaches the caller before its own patience ends, after which it could not tell. */
+const answerMs = 250;
+
 /** Longer than any election: who hears nothing for so long is cut off, or a majority of the voters is gone. */
 const silenceMs = 10_000;
 
@@ -141,7 +144,7 @@ export class ControllerLink {
           if (failure.code !== 'NOT_CONTROLLER' && failure.code !== 'UNREACHABLE') throw failure;
         }
       }
-      if (this.#stopped || deadlineMs - clock.monotonicMs() < retryMs) throw failure;
+      if (this.#stopped || deadlineMs - clock.monotonicMs() < retryMs + answerMs) throw failure;
       await this.#anotherLeader();
     }
   }
