@@ -30,6 +30,8 @@ export interface AdminServiceOptions {
   readonly clock: Clock;
   readonly link: ControllerLink;
   readonly diskBytes: () => Promise<number>;
+  /** The disk of this node hangs. */
+  readonly isStalled: () => boolean;
 }
 
 type Members = Pick<DescribeClusterResponse, 'voters' | 'observers' | 'membersCurrent'>;
@@ -56,10 +58,13 @@ export class AdminService {
       onApplied: (_index, change) => {
         for (const watch of this.#watches) watch.onApplied(change);
       },
-      onController: () => {
-        for (const watch of this.#watches) watch.onController();
-      },
+      onController: () => this.onStanding(),
     });
+  }
+
+  /** What this node's word is worth has changed. */
+  onStanding(): void {
+    for (const watch of this.#watches) watch.onStanding();
   }
 
   /** The node stops: whoever watches asks another one. */
@@ -69,9 +74,10 @@ export class AdminService {
   }
 
   serve(clients: Dispatcher): void {
-    const { feed, link } = this.#options;
+    const { feed, link, clock, isStalled } = this.#options;
     clients.stream(methods.admin.watchMetadata, (call, sender) => {
-      const watch = new MetadataWatch(feed, call.listener, sender, (ended) => this.#watches.delete(ended));
+      const onEnd = (ended: MetadataWatch): void => void this.#watches.delete(ended);
+      const watch = new MetadataWatch({ feed, clock, listener: call.listener, sender, isStalled, onEnd });
       this.#watches.add(watch);
       return watch;
     });

@@ -38,6 +38,7 @@ import type { NodeIdentity } from './node-identity.ts';
 export const testBrokerConfig: BrokerConfig = {
   heartbeatMs: 200,
   sessionTimeoutMs: 1500,
+  diskStallMs: 2000,
   replicaLagMsMax: 2000,
   producerExpiryMs: 86_400_000,
   producerCountMax: 1000,

@@ -19,6 +19,7 @@ import type { CompactionStats } from './compaction.ts';
 import { ControllerLink } from './controller-link.ts';
 import type { Registration } from './controller-link.ts';
 import { DamageReports } from './damage-reports.ts';
+import { DiskStall } from './disk-stall.ts';
 import { FetchService } from './fetch-service.ts';
 import { IsrProposals } from './isr-proposals.ts';
 import { serveLogDescriptions } from './log-descriptions.ts';
@@ -26,6 +27,9 @@ import type { NodeIdentity } from './node-identity.ts';
 import { NodeLiveness } from './node-liveness.ts';
 import { OffsetsService } from './offsets-service.ts';
 import { PartitionClock } from './partition-clock.ts';
+import { PartitionCounts } from './partition-counts.ts';
+import { partitionFigures } from './partition-figures.ts';
+import type { PartitionFigures } from './partition-figures.ts';
 import { type HostPorts, PartitionHost } from './partition-host.ts';
 import { PartitionHosts } from './partition-hosts.ts';
 import { ProduceService } from './produce-service.ts';
@@ -40,6 +44,8 @@ import { TrimService } from './trim-service.ts';
 export interface BrokerConfig {
   readonly heartbeatMs: number;
   readonly sessionTimeoutMs: number;
+  /** A node whose oldest write has not been durable for longer says that its word is old. */
+  readonly diskStallMs: number;
   readonly replicaLagMsMax: number;
   readonly producerExpiryMs: number;
   readonly producerCountMax: number;
@@ -84,6 +90,7 @@ const isLossy = ({ damaged, lossy }: NodeLog): boolean => damaged || lossy.some(
 
 export class BrokerNode {
   readonly hosts: PartitionHosts;
+  readonly counts = new PartitionCounts();
   readonly #options: BrokerOptions;
   readonly #link: ControllerLink;
   readonly #liveness: NodeLiveness;
@@ -92,6 +99,7 @@ export class BrokerNode {
   readonly #damageReports: DamageReports;
   readonly #services: readonly Service[];
   readonly #admin: AdminService;
+  readonly #diskStall: DiskStall;
   readonly #retention: Retention;
   readonly #compaction: Compaction;
   readonly #partitionConfig: PartitionConfig;
@@ -155,7 +163,15 @@ export class BrokerNode {
     this.#partitionClock = new PartitionClock({ hosts: this.hosts, clock, intervalMs: replicaLagMsMax / 8 });
     this.#retention = this.#makeRetention();
     this.#compaction = this.#makeCompaction();
-    this.#admin = new AdminService({ identity, feed, rpc, clock, link: this.#link, diskBytes: options.diskBytes });
+    this.#diskStall = new DiskStall({
+      clock,
+      stallMs: config.diskStallMs,
+      oldestUnsyncedMs: () => nodeLog.oldestUnsyncedMs(clock.monotonicMs()),
+      onChange: () => this.#onStall(),
+    });
+    const isStalled = (): boolean => this.#diskStall.isStalled;
+    const { diskBytes } = options;
+    this.#admin = new AdminService({ identity, feed, rpc, clock, link: this.#link, diskBytes, isStalled });
     this.#services = this.#makeServices();
   }
 
@@ -177,6 +193,16 @@ export class BrokerNode {
 
   get replication(): PushFigures {
     return this.#replication.figures;
+  }
+
+  /** Walks all partitions. */
+  partitionFigures(): PartitionFigures {
+    return partitionFigures(this.hosts);
+  }
+
+  /** The disk hangs. */
+  get isStalled(): boolean {
+    return this.#diskStall.isStalled;
   }
 
   get compaction(): CompactionStats {
@@ -205,6 +231,7 @@ export class BrokerNode {
     this.#retention.start();
     this.#compaction.start();
     this.#partitionClock.start();
+    this.#diskStall.start();
   }
 
   /** Moves leaderships away; resolves when the controller says so, or after `timeoutMs`. */
@@ -237,6 +264,7 @@ export class BrokerNode {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#partitionClock.stop();
+    this.#diskStall.stop();
     this.#unsubscribe?.();
     this.#retention.stop();
     this.#compaction.stop();
@@ -245,6 +273,14 @@ export class BrokerNode {
     this.#replication.stop();
     this.#admin.stop();
     for (const host of this.hosts) host.close();
+  }
+
+  #onStall(): void {
+    const { logger, config } = this.#options;
+    const { isStalled } = this.#diskStall;
+    if (isStalled) logger.error('disk hangs', { stallMs: config.diskStallMs });
+    else logger.warn('disk answers again');
+    this.#admin.onStanding();
   }
 
   #makeServices(): readonly Service[] {
@@ -321,6 +357,7 @@ export class BrokerNode {
       logger,
       halt,
       refusal: this.#refusal,
+      counts: this.counts,
       ports: this.#hostPorts,
     });
   }

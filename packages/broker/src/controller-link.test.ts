@@ -258,6 +258,51 @@ test('a drain resolves when the controller says that the node may stop', async (
   expect(cluster.image.node(cluster.at(1).id)?.state).toBe('draining');
 });
 
+test('a draining node serves what it leads until it hears that others lead, and only then is it done (D20)', async () => {
+  const cluster = new BrokerCluster();
+  await cluster.start(1, 2);
+  const topic = cluster.createTopic({ partitions: 2 });
+  await cluster.clock.pass(1_000);
+  const partition = cluster.image.topic(topic)?.partitions.findIndex(({ leader }) => leader === 1) ?? -1;
+  for (const { feed } of cluster.brokers.values()) feed.held = true;
+  let over = false;
+  const drained = cluster
+    .at(1)
+    .broker.drain(20_000)
+    .then(() => {
+      over = true;
+    });
+  await cluster.clock.pass(500);
+  expect(cluster.image.topic(topic)?.partitions.map(({ leader }) => leader)).toEqual([2, 2]);
+  const client = new ProduceClient(cluster, 1);
+  client.send(topic, producedBatch(), partition);
+  await cluster.clock.pass(50);
+  expect([client.results.get(1), over]).toEqual([0, false]);
+  for (const { feed } of cluster.brokers.values()) {
+    feed.held = false;
+    feed.catchUp();
+  }
+  await cluster.settled(drained);
+});
+
+test('a node that leads nothing is not done before it has heard what the controller decided', async () => {
+  const cluster = new BrokerCluster();
+  await cluster.start(1, 2);
+  await cluster.clock.pass(500);
+  const { feed, broker } = cluster.at(1);
+  feed.held = true;
+  let over = false;
+  const drained = broker.drain(20_000).then(() => {
+    over = true;
+  });
+  await cluster.clock.pass(1_000);
+  expect(over).toBe(false);
+  feed.held = false;
+  feed.catchUp();
+  await cluster.settled(drained);
+  expect(over).toBe(true);
+});
+
 test('a drain does not wait for what nobody else has', async () => {
   const cluster = new BrokerCluster();
   await cluster.start(1);

@@ -3,9 +3,13 @@
  *
  * W1. The first update after a request holds all that the request asked for, existing or not.
  * W2. A watcher that does not read is closed instead of remembered: it asks again and gets the present.
+ * W3. Who leads is told at once. What only describes a partition, its in-sync replicas, waits a moment for more of it: of a
+ *     topic with a thousand partitions whose replicas come back, each entry would be told as the whole topic.
+ * W4. A node whose disk hangs says so, and that it knows no controller leader: it applies nothing, so it may not have heard
+ *     that others lead now.
  */
 import { SluiceError } from '@sluice/base';
-import type { TopicId } from '@sluice/base';
+import type { Clock, Timer, TopicId } from '@sluice/base';
 import { clientAddress, defaultNamespace } from '@sluice/metadata';
 import type { ImageChange, MetadataFeed, TopicState } from '@sluice/metadata';
 import type {
@@ -14,32 +18,44 @@ import type {
   Partially,
   StreamReceiver,
   StreamSender,
+  TopicMetadata,
   WatchMetadataRequest,
 } from '@sluice/wire';
 import { topicMessage } from './topic-message.ts';
 
 const bufferedBytesMax = 16 * 1024 * 1024;
 const namesMax = 10_000;
+/** W3 */
+const describeAfterMs = 100;
+
+export interface MetadataWatchOptions {
+  readonly feed: MetadataFeed;
+  readonly clock: Clock;
+  /** Name of the one that the client came in on. */
+  readonly listener: string;
+  readonly sender: StreamSender<MetadataUpdate>;
+  /** W4 */
+  readonly isStalled: () => boolean;
+  readonly onEnd: (watch: MetadataWatch) => void;
+}
 
 export class MetadataWatch implements StreamReceiver<WatchMetadataRequest> {
+  readonly #options: MetadataWatchOptions;
   readonly #feed: MetadataFeed;
-  readonly #listener: string;
   readonly #sender: StreamSender<MetadataUpdate>;
-  readonly #onEnd: (watch: MetadataWatch) => void;
   readonly #names = new Set<string>();
+  /** Of each topic that was told: the leadership of its partitions, as one number that goes up with each change. */
+  readonly #told = new Map<TopicId, number>();
+  /** W3: changed since, but for who leads. */
+  readonly #undescribed = new Set<TopicId>();
+  #describing: Timer | undefined;
   #all = false;
   #greeted = false;
 
-  constructor(
-    feed: MetadataFeed,
-    listener: string,
-    sender: StreamSender<MetadataUpdate>,
-    onEnd: (watch: MetadataWatch) => void,
-  ) {
-    this.#feed = feed;
-    this.#listener = listener;
-    this.#sender = sender;
-    this.#onEnd = onEnd;
+  constructor(options: MetadataWatchOptions) {
+    this.#options = options;
+    this.#feed = options.feed;
+    this.#sender = options.sender;
   }
 
   onMessage(request: WatchMetadataRequest): void {
@@ -56,7 +72,7 @@ export class MetadataWatch implements StreamReceiver<WatchMetadataRequest> {
       : request.topicNames.flatMap((name) => image.topicNamed(defaultNamespace, name) ?? []);
     this.#send({
       nodes: this.#greeted ? [] : this.#nodes(),
-      topics: asked.map(topicMessage),
+      topics: this.#tell(asked),
       unknownTopicNames: request.topicNames.filter((name) => image.topicNamed(defaultNamespace, name) === undefined),
     });
     this.#greeted = true;
@@ -71,7 +87,8 @@ export class MetadataWatch implements StreamReceiver<WatchMetadataRequest> {
   }
 
   onClose(): void {
-    this.#onEnd(this);
+    this.#describing?.cancel();
+    this.#options.onEnd(this);
   }
 
   onApplied(change: ImageChange): void {
@@ -80,16 +97,42 @@ export class MetadataWatch implements StreamReceiver<WatchMetadataRequest> {
     const touched = new Set<TopicId>([...change.topicsCreated, ...change.partitions.map(({ topicId }) => topicId)]);
     const topics = [...touched].flatMap((id) => image.topic(id) ?? []).filter((topic) => this.#watches(topic));
     const deleted = change.topicsDeleted.filter((topic) => this.#watches(topic));
-    if (topics.length === 0 && deleted.length === 0 && change.nodes.length === 0) return;
+    for (const { topicId } of deleted) this.#forget(topicId);
+    const led = topics.filter((topic) => this.#told.get(topic.topicId) !== leadershipOf(topic));
+    for (const topic of topics) if (!led.includes(topic)) this.#describeLater(topic.topicId);
+    if (led.length === 0 && deleted.length === 0 && change.nodes.length === 0) return;
     this.#send({
       nodes: change.nodes.length === 0 ? [] : this.#nodes(),
-      topics: topics.map(topicMessage),
+      topics: this.#tell(led),
       deletedTopicIds: deleted.map(({ topicId }) => topicId),
     });
   }
 
-  onController(): void {
+  /** Another controller leader, or none; or the disk of this node hangs, or does no more. */
+  onStanding(): void {
     if (this.#greeted) this.#send({});
+  }
+
+  #tell(topics: readonly TopicState[]): readonly Partially<TopicMetadata>[] {
+    for (const topic of topics) {
+      this.#told.set(topic.topicId, leadershipOf(topic));
+      this.#undescribed.delete(topic.topicId);
+    }
+    return topics.map(topicMessage);
+  }
+
+  #forget(topic: TopicId): void {
+    this.#told.delete(topic);
+    this.#undescribed.delete(topic);
+  }
+
+  #describeLater(topic: TopicId): void {
+    this.#undescribed.add(topic);
+    this.#describing ??= this.#options.clock.setTimer(describeAfterMs, () => {
+      this.#describing = undefined;
+      const topics = [...this.#undescribed].flatMap((id) => this.#feed.image.topic(id) ?? []);
+      if (topics.length > 0) this.#send({ topics: this.#tell(topics) });
+    });
   }
 
   #watches(topic: TopicState): boolean {
@@ -99,7 +142,7 @@ export class MetadataWatch implements StreamReceiver<WatchMetadataRequest> {
   #nodes(): readonly NodeEndpoint[] {
     return [...this.#feed.image.nodes.values()].map((node) => ({
       nodeId: node.nodeId,
-      address: clientAddress(node, this.#listener) ?? '',
+      address: clientAddress(node, this.#options.listener) ?? '',
       rack: node.rack ?? '',
       up: node.state === 'up',
     }));
@@ -107,6 +150,7 @@ export class MetadataWatch implements StreamReceiver<WatchMetadataRequest> {
 
   #send(update: Partially<MetadataUpdate>): void {
     const { image, controller } = this.#feed;
+    const isStalled = this.#options.isStalled();
     if (this.#sender.bufferedBytes > bufferedBytesMax) {
       this.#sender.close(new SluiceError('LIMIT_EXCEEDED', { message: 'The watcher does not read; watch again.' }));
       return;
@@ -114,8 +158,13 @@ export class MetadataWatch implements StreamReceiver<WatchMetadataRequest> {
     this.#sender.send({
       clusterId: image.clusterId ?? '',
       metadataIndex: image.appliedIndex,
-      controllerLeader: controller?.nodeId ?? 0,
+      controllerLeader: isStalled ? 0 : (controller?.nodeId ?? 0),
+      isStalled,
       ...update,
     });
   }
 }
+
+/** A leader epoch goes up whenever the leader changes. */
+const leadershipOf = (topic: TopicState): number =>
+  topic.partitions.reduce((sum, { leaderEpoch }) => sum + leaderEpoch + 1, 0);

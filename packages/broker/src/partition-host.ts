@@ -38,6 +38,7 @@ import type {
 import { type BatchHeader, patchBatch } from '@sluice/record';
 import type { LogStore, LossyReport, StateSnapshot } from '@sluice/storage';
 import { readLog } from './log-reading.ts';
+import type { PartitionCounts } from './partition-counts.ts';
 
 /** What a host asks of the rest of the broker. */
 export interface HostPorts {
@@ -72,6 +73,7 @@ export interface PartitionHostOptions {
   readonly halt: Halt;
   /** Why this node takes no new records now. */
   readonly refusal: () => ErrorCode | undefined;
+  readonly counts: PartitionCounts;
 }
 
 /** Something that waits for the log or its readable end to grow: a consumer's subscription or a follower's slot. */
@@ -127,6 +129,8 @@ export class PartitionHost {
   #assignment: AssignedEvent | undefined;
   #requestCount = 0;
   #role: PartitionRole = 'idle';
+  /** In-sync replicas that were told of last. */
+  #isrCount: number | undefined;
   /** What was lost is cut away, and the controller knows. */
   #isCut = false;
   #damage: Damage | undefined;
@@ -475,13 +479,17 @@ export class PartitionHost {
   }
 
   #trace(event: PartitionEffects['trace'][number]): void {
-    const { logger } = this.#options;
+    const { logger, counts } = this.#options;
     const fields = { topic: this.topicName, partition: this.id.partition, ...event };
     switch (event.kind) {
-      case 'isr':
+      case 'isr': {
+        const before = this.#isrCount;
+        this.#isrCount = event.isr.length;
         // Its leader speaks for the partition; the replicas of a new one are no news.
         if (this.#replica?.role !== 'leader' || event.partitionEpoch === 0) break;
+        counts.onIsr(before ?? event.isr.length, event.isr.length);
         return logger.info('in-sync replicas changed', fields);
+      }
       case 'takenBack':
         return logger.error(
           'committed records are gone: all in-sync replicas stopped before they had synced them',
@@ -491,6 +499,7 @@ export class PartitionHost {
       case 'restarted':
         return logger.warn('log cut to match its leader', fields);
       case 'role':
+        if (event.role === 'leader') counts.leaderChanges += 1;
         if (event.role !== 'failed') break;
         return logger.error(
           'replica stopped: its log must not be touched, its leader lacks what was committed',

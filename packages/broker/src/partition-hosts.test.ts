@@ -8,6 +8,7 @@ import type { NodeLog } from '@sluice/storage';
 import { expect, test } from 'vitest';
 import { BrokerCluster, testBrokerConfig } from './broker-cluster.testing.ts';
 import { producedBatch, ProduceClient } from './client-streams.testing.ts';
+import { PartitionCounts } from './partition-counts.ts';
 import { PartitionHost } from './partition-host.ts';
 import type { AppendOutcome } from './partition-host.ts';
 
@@ -41,6 +42,7 @@ async function hostOfOldLog() {
     topicName: 'orders',
     log: nodeLog.log(id),
     refusal: () => undefined,
+    counts: new PartitionCounts(),
     config: testBrokerConfig,
     liveness: { heardAtMs: () => cluster.clock.monotonicMs(), controllerHeardAtMs: () => cluster.clock.monotonicMs() },
     ports: {

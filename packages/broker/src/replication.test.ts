@@ -51,6 +51,25 @@ test('a follower that restarts in the middle of its stream catches up and rejoin
   expect(endAt(it, it.follower)).toBe(4);
 });
 
+test('a follower whose disk hangs, as metadata says, is not proposed as a member before it answers (D9)', async () => {
+  const it = await ready();
+  const { id: nodeId, identity } = it.cluster.at(it.follower);
+  it.cluster.disks.get(it.follower)?.holdSyncs();
+  new ProduceClient(it.cluster, it.leader).send(it.topic, producedBatch());
+  await it.cluster.clock.until('it left', () => !isrOf(it).includes(it.follower));
+  const stall = (stalled: boolean): void => {
+    const about = { nodeId, brokerEpoch: identity.brokerEpoch, stalled };
+    it.cluster.decide({ type: 'stallNode', ...about });
+  };
+  stall(true);
+  it.cluster.disks.get(it.follower)?.releaseSyncs();
+  const before = it.cluster.alterations.length;
+  await it.cluster.clock.pass(3_000);
+  expect([endAt(it, it.follower), it.cluster.alterations.length]).toEqual([1, before]);
+  stall(false);
+  await it.cluster.clock.until('it is in sync', () => isrOf(it).includes(it.follower));
+});
+
 test('a follower that was fenced and registers anew in one life rejoins over a stream of its new epoch (F4)', async () => {
   const it = await ready();
   await produce(it, it.leader, [producedBatch()]);
@@ -317,6 +336,19 @@ test('a follower appends what continues its log and acks it once it is durable',
   it.cluster.disks.get(it.follower)?.releaseSyncs();
   await it.cluster.clock.pass(100);
   expect(heard.flatMap((request) => request.acks).at(-1)).toMatchObject({ durableOffset: 2 });
+});
+
+test('a replica that differs below what was committed is left alone, and counted (D8)', async () => {
+  const { it, push, stated, positions, send } = await playedLeader();
+  await stated();
+  push([placed(0), placed(1)], { highWatermark: 2 });
+  await it.cluster.clock.pass(50);
+  const { broker } = it.cluster.at(it.follower);
+  expect(broker.partitionFigures().failed).toBe(0);
+  const { slot, leaderEpoch, session } = positions().at(-1)!;
+  send({ divergences: [{ slot, leaderEpoch, session, epoch: 0, endOffset: 1 }] });
+  await it.cluster.clock.pass(50);
+  expect([endAt(it, it.follower), broker.partitionFigures().failed]).toEqual([2, 1]);
 });
 
 test('a batch in parts is appended with its last; another push of the slot voids what is there (F5)', async () => {

@@ -50,6 +50,22 @@ export const metricsTable = {
   sluice_partitions_led: gauge('count', 'Partitions that this node leads.'),
   sluice_partitions_held: gauge('count', 'Partitions of which this node holds a replica.'),
   sluice_partitions_under_replicated: gauge('count', 'Partitions led here with fewer in-sync replicas than replicas.'),
+  sluice_partitions_under_min_isr: gauge(
+    'count',
+    'Partitions led here with fewer in-sync replicas than `minIsr`: no acks.',
+  ),
+  sluice_partitions_failed: gauge(
+    'count',
+    'Replicas here that differ from their leader below what was committed, and are left alone: they need a person.',
+  ),
+  sluice_leader_changes_total: counter('count', 'How often a replica here began to lead.'),
+  sluice_isr_shrinks_total: counter('count', 'How often in-sync replicas of a partition led here became fewer.'),
+  sluice_isr_expands_total: counter('count', 'How often they became more.'),
+  sluice_replica_lag_seconds_max: gauge(
+    'seconds',
+    'How long the follower of a partition led here that is furthest back has not been at its end.',
+  ),
+  sluice_replica_lag_records_max: gauge('count', 'The most records that a follower of a partition led here lacks.'),
   sluice_replicate_pushed_bytes_total: counter('bytes', 'Bytes of batches pushed to followers.'),
   sluice_catch_up_bytes_total: counter(
     'bytes',
@@ -87,6 +103,7 @@ export const metricsTable = {
   sluice_compaction_passes_total: counter('count', 'Passes of compaction that wrote a partition anew.'),
   sluice_compaction_records_total: counter('count', 'Records that compaction removed here, tombstones among them.'),
   sluice_log_oldest_unsynced_seconds: gauge('seconds', 'Age of the oldest write that is not durable.'),
+  sluice_node_disk_stalled: gauge('boolean', '1 while a write has not been durable for longer than `diskStallMs`.'),
   sluice_data_filesystem: {
     type: 'gauge',
     unit: 'boolean',

@@ -30,6 +30,7 @@ import {
 import type { GroupStats, NodeLog } from '@sluice/storage';
 import { defaultLimits, Dispatcher, RpcClient } from '@sluice/wire';
 import { authorize } from './authorization.ts';
+import { brokerFigures, ledFigures } from './broker-figures.ts';
 import type { NodeConfig } from './config/table.ts';
 import { directoryBytes } from './directory-bytes.ts';
 import { DirectorySelf } from './directory-self.ts';
@@ -138,8 +139,6 @@ class AssembledNode implements Node {
     const { votes, term, snapshotIndex, snapshots, logBytes } = controller.standing;
     const { nodeId } = this.#config;
     const { stats } = nodeLog;
-    let underReplicated = 0;
-    for (const each of image.ledBy(nodeId)) if (each.isr.length < each.replicas.length) underReplicated += 1;
     return {
       sluice_node_ready: Object.values(this.readiness()).every(Boolean) ? 1 : 0,
       sluice_node_controller_leader: controller.feed.controller?.nodeId === nodeId ? 1 : 0,
@@ -151,12 +150,8 @@ class AssembledNode implements Node {
       sluice_metadata_snapshot_seconds: snapshots.saveMs / 1000,
       sluice_metadata_snapshots_total: snapshots.saved,
       sluice_metadata_log_bytes: logBytes,
-      sluice_partitions_led: image.leaderCount(nodeId),
-      sluice_partitions_held: image.replicaCount(nodeId),
-      sluice_partitions_under_replicated: underReplicated,
-      sluice_replicate_pushed_bytes_total: broker?.replication.pushedBytes ?? 0,
-      sluice_catch_up_bytes_total: broker?.replication.catchUpBytes ?? 0,
-      sluice_catch_up_partitions: broker?.replication.behind ?? 0,
+      ...ledFigures(image, nodeId),
+      ...brokerFigures(broker),
       sluice_log_written_bytes_total: stats.bytesWritten,
       sluice_log_groups_total: stats.groups,
       sluice_log_syncs_total: stats.syncs,
@@ -177,10 +172,6 @@ class AssembledNode implements Node {
       sluice_disk_free_bytes: nodeLog.disk.freeBytes ?? Number.NaN,
       sluice_disk_reserve_bytes: nodeLog.disk.reserveBytes,
       sluice_disk_low: nodeLog.disk.isLow ? 1 : 0,
-      sluice_retention_paused: broker?.retention.paused === true ? 1 : 0,
-      sluice_retention_records_total: broker?.retention.records ?? 0,
-      sluice_compaction_passes_total: broker?.compaction.passes ?? 0,
-      sluice_compaction_records_total: broker?.compaction.records ?? 0,
       sluice_log_oldest_unsynced_seconds: nodeLog.oldestUnsyncedMs(this.#ports.clock.monotonicMs()) / 1000,
     };
   }

@@ -14,6 +14,7 @@ export interface MetadataUpdate {
   readonly topics: readonly TopicMetadata[];
   readonly deletedTopicIds: readonly string[];
   readonly unknownTopicNames: readonly string[];
+  readonly isStalled: boolean;
 }
 
 export interface NodeEndpoint {

@@ -159,6 +159,12 @@ export const configTable = {
     scope: 'cluster',
     sentence: 'A follower whose durable end was behind for longer leaves the in-sync replicas.',
   }),
+  diskStallMs: row(duration({ min: 100, max: 600_000 }), {
+    defaultValue: 2000,
+    scope: 'cluster',
+    sentence:
+      'A node whose oldest write is not durable for longer has a disk that hangs: it hands over, and leads nothing.',
+  }),
   ackTimeoutMs: row(duration({ min: 1000, max: 600_000 }), {
     defaultValue: 30_000,
     scope: 'node',

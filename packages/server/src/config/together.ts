@@ -13,6 +13,7 @@ export function checkTogether(config: NodeConfig): void {
 
 function checkTimes(config: NodeConfig): void {
   atMost(config, 'heartbeatMs', config.sessionTimeoutMs / 3, 'a third of sessionTimeoutMs, or one lost report fences');
+  atMost(config, 'heartbeatMs', config.diskStallMs, 'diskStallMs, or a disk that hangs is told of too late');
   atMost(
     config,
     'raft.heartbeatMs',
