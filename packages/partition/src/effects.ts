@@ -113,6 +113,9 @@ export interface ReloadProducers {
   readonly logEnd: Offset;
 }
 
+/** `shrink`: a member is behind for too long; `slow`: it keeps up, but makes every ack wait. */
+export type IsrProposalReason = 'expand' | 'shrink' | 'slow' | 'retry' | 'withdraw';
+
 export type PartitionRole = 'leader' | 'follower' | 'idle' | 'failed';
 
 /** Changes of state and refusals of what arrived, for logs, metrics and transcripts; none per batch. */
@@ -122,7 +125,7 @@ export type PartitionTrace =
   | {
       readonly kind: 'isrProposed';
       readonly isr: readonly NodeId[];
-      readonly reason: 'expand' | 'shrink' | 'retry' | 'withdraw';
+      readonly reason: IsrProposalReason;
     }
   | {
       readonly kind: 'isrProposalEnded';

@@ -2,7 +2,8 @@
 import { invariant } from '@sluice/base';
 import type { Offset } from '@sluice/base';
 import type { EffectsDraft } from './effects-draft.ts';
-import { inMaximalIsr, lagMs, mayJoin } from './isr.ts';
+import { lagMs } from './follower-lag.ts';
+import { inMaximalIsr, mayJoin } from './isr.ts';
 import { assignmentOf, smaller } from './replica-state.ts';
 import type { LeaderRole, ReplicaState } from './replica-state.ts';
 
@@ -28,7 +29,7 @@ export function maybeAdvanceHighWatermark(state: ReplicaState, leader: LeaderRol
     } else if (
       // A joiner that keeps up is waited for: else it would chase a moving high watermark for ever.
       follower !== undefined &&
-      mayJoin(replica, follower) &&
+      mayJoin(state, replica, follower) &&
       lagMs(state, leader, follower) <= state.config.replicaLagMsMax
     ) {
       committed = smaller(committed, follower.acked);

@@ -8,7 +8,7 @@
  */
 import type { NodeId } from '@sluice/base';
 import type { EffectsDraft } from './effects-draft.ts';
-import type { IsrMember } from './effects.ts';
+import type { IsrMember, IsrProposalReason } from './effects.ts';
 import type { IsrChangeOutcome, IsrChangeResultEvent } from './events.ts';
 import { assignmentOf } from './replica-state.ts';
 import type { LeaderRole, PendingIsrChange, ReplicaState } from './replica-state.ts';
@@ -16,7 +16,7 @@ import type { LeaderRole, PendingIsrChange, ReplicaState } from './replica-state
 export function propose(
   state: ReplicaState,
   leader: LeaderRole,
-  change: { readonly isr: readonly NodeId[]; readonly reason: 'expand' | 'shrink' },
+  change: { readonly isr: readonly NodeId[]; readonly reason: 'expand' | 'shrink' | 'slow' },
   fx: EffectsDraft,
 ): void {
   const members = membersOf(state, change.isr, (nodeId) => leader.followers.get(nodeId)?.statedEpoch);
@@ -124,7 +124,7 @@ function askAgain(state: ReplicaState, leader: LeaderRole, pending: PendingIsrCh
 function ask(
   leader: LeaderRole,
   pending: PendingIsrChange,
-  question: { readonly members: readonly IsrMember[]; readonly reason: 'expand' | 'shrink' | 'retry' | 'withdraw' },
+  question: { readonly members: readonly IsrMember[]; readonly reason: IsrProposalReason },
   fx: EffectsDraft,
 ): void {
   const { members, reason } = question;

@@ -3,6 +3,7 @@ import type { NodeId } from '@sluice/base';
 import { acksFromMemory } from './ack-end.ts';
 import type { EffectsDraft } from './effects-draft.ts';
 import type { AssignedReplica } from './events.ts';
+import { costsTooMuch, lagMs, lagsTooLong, noteLeft } from './follower-lag.ts';
 import { propose } from './isr-proposal.ts';
 import { assignmentOf } from './replica-state.ts';
 import type { FollowerProgressState, LeaderRole, ReplicaState } from './replica-state.ts';
@@ -17,15 +18,11 @@ export const maximalIsr = (state: ReplicaState, leader: LeaderRole): readonly No
     .replicas.map((replica) => replica.nodeId)
     .filter((nodeId) => inMaximalIsr(state, leader, nodeId));
 
-/** The conditions of D9 that are not about offsets; the same broker epoch keeps out an earlier life of the node. */
-export const mayJoin = (replica: AssignedReplica, follower: FollowerProgressState): boolean =>
-  follower.streaming && replica.eligible && replica.brokerEpoch === follower.brokerEpoch;
-
-/** How long the durable end of the follower has not been at the log's end, as far as this leader was looking. */
-export function lagMs(state: ReplicaState, leader: LeaderRole, follower: FollowerProgressState): number {
-  if (follower.durable >= state.logEnd) return 0;
-  const caughtUpAtMs = Math.max(follower.caughtUpAtMs, leader.marks.newestPassed(follower.durable));
-  return state.nowMs - caughtUpAtMs;
+/** The conditions of D9 that are not about offsets, and S3; the same broker epoch keeps out an earlier life of the node. */
+export function mayJoin(state: ReplicaState, replica: AssignedReplica, follower: FollowerProgressState): boolean {
+  const { isr, minIsr } = assignmentOf(state);
+  if (follower.leftForLag && isr.length >= minIsr) return false;
+  return follower.streaming && replica.eligible && replica.brokerEpoch === follower.brokerEpoch;
 }
 
 /** D9. */
@@ -35,7 +32,7 @@ export function maybeExpand(state: ReplicaState, leader: LeaderRole, nodeId: Nod
   if (state.nowMs < leader.expandNotBeforeMs) return;
   const replica = assignment.replicas.find((one) => one.nodeId === nodeId);
   const follower = leader.followers.get(nodeId);
-  if (replica === undefined || follower === undefined || !mayJoin(replica, follower)) return;
+  if (replica === undefined || follower === undefined || !mayJoin(state, replica, follower)) return;
   // Above the high watermark alone would not do: that of a new leader lags behind the truth (D4).
   if (follower.acked < state.highWatermark || follower.acked < leader.epochStart) return;
   // What a trim removed must not come back with a member that had not heard of it.
@@ -56,13 +53,12 @@ export function maybeExpandAny(state: ReplicaState, leader: LeaderRole, fx: Effe
 export function maybeShrink(state: ReplicaState, leader: LeaderRole, fx: EffectsDraft): void {
   if (leader.pendingIsr !== undefined) return;
   const { isr, minIsr } = assignmentOf(state);
-  const kept = isr.filter((nodeId) => nodeId === state.self || !lagsTooLong(state, leader, nodeId));
-  if (kept.length < isr.length && kept.length >= minIsr) propose(state, leader, { isr: kept, reason: 'shrink' }, fx);
-}
-
-function lagsTooLong(state: ReplicaState, leader: LeaderRole, nodeId: NodeId): boolean {
-  const follower = leader.followers.get(nodeId);
-  const unwatchedMs = state.nowMs - leader.judgedFromMs;
-  const lag = follower === undefined ? unwatchedMs : Math.min(lagMs(state, leader, follower), unwatchedMs);
-  return lag > state.config.replicaLagMsMax;
+  const keptIf = (leaves: typeof lagsTooLong): readonly NodeId[] =>
+    isr.filter((nodeId) => nodeId === state.self || !leaves(state, leader, nodeId));
+  const late = keptIf(lagsTooLong);
+  const isLate = late.length < isr.length && late.length >= minIsr;
+  const kept = isLate ? late : keptIf(costsTooMuch);
+  if (kept.length === isr.length || kept.length < minIsr) return;
+  for (const nodeId of isr) if (!kept.includes(nodeId)) noteLeft(leader, nodeId);
+  propose(state, leader, { isr: kept, reason: isLate ? 'shrink' : 'slow' }, fx);
 }

@@ -127,6 +127,10 @@ function beginSession(leader: LeaderRole, event: FollowerPositionEvent, fx: Effe
     ackedStart: offset(0),
     durable: offset(0),
     caughtUpAtMs: known?.caughtUpAtMs ?? Number.NEGATIVE_INFINITY,
+    // A process that is new is not blamed for the one before.
+    ...(known?.brokerEpoch === event.brokerEpoch
+      ? { costMs: known.costMs, leftForLag: known.leftForLag, steadySinceMs: known.steadySinceMs }
+      : { costMs: 0, leftForLag: false, steadySinceMs: undefined }),
   };
   leader.followers.set(event.replica, follower);
   return follower;

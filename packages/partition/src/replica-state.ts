@@ -49,6 +49,12 @@ export interface FollowerProgressState {
   ackedStart: Offset;
   /** Last known moment at which `durable` was the log's end. */
   caughtUpAtMs: number;
+  /** How much later than the others its acks come, as a mean (S1). */
+  costMs: number;
+  /** It left the ISR for its lag, and was not steady for long enough since (S3). */
+  leftForLag: boolean;
+  /** Not late since. */
+  steadySinceMs: number | undefined;
 }
 
 /** The one ISR change in flight (D11). */

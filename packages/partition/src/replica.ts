@@ -13,10 +13,11 @@ import { EffectsDraft } from './effects-draft.ts';
 import type { PartitionEffects, PartitionRole } from './effects.ts';
 import { EpochCache } from './epoch-cache.ts';
 import type { DurableEvent, LoadedLog, PartitionEvent, ProducersReloadedEvent, TickEvent } from './events.ts';
+import { lagMs, noteLags } from './follower-lag.ts';
 import { onDiverged, onPositionRefused, onPushed, sendAck, statePosition } from './follower.ts';
 import { knowsCommittedEnd, maybeAdvanceHighWatermark, onLeaderAck } from './high-watermark.ts';
 import { maybeRetryProposal, onIsrChangeResult } from './isr-proposal.ts';
-import { lagMs, maximalIsr, maybeExpandAny, maybeShrink } from './isr.ts';
+import { maximalIsr, maybeExpandAny, maybeShrink } from './isr.ts';
 import { enoughReplicas, expireWaiting, onAppend } from './leader-append.ts';
 import { onFollowerAck, onFollowerGone, onFollowerPosition } from './leader-replication.ts';
 import { onAssigned, onMetadataAtLeader } from './leadership.ts';
@@ -315,6 +316,8 @@ function onTick(state: ReplicaState, event: TickEvent, fx: EffectsDraft): void {
     // This node stood still itself; acks may lie unread, so the followers are judged from now on only.
     role.judgedFromMs = event.nowMs;
     fx.note({ kind: 'stalled', stalledMs: sinceTickMs });
+  } else {
+    noteLags(state, role, sinceTickMs);
   }
   role.marks.note(event.nowMs, state.logEnd);
   expireWaiting(role, event.nowMs, fx);
