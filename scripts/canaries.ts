@@ -24,8 +24,10 @@ examples:
 `;
 
 const silentMsMax = 10 * 60_000;
-/** Small: of two workers at one canary, one runs in vain what lies after the seed that the other finds. */
-const seedsOfTask = 4;
+/** Small at first: of two workers at one canary, one runs in vain what lies after the seed that the other finds. */
+const firstTasks = { seeds: 4, until: 16 };
+/** Then large: a process must be compiled before it is fast. */
+const seedsOfTask = 48;
 
 interface Options {
   readonly chosen: readonly Canary[];
@@ -80,12 +82,14 @@ class Search {
   /** `clean`, or what the seed shows without the canary. */
   control = 'not run';
   readonly #controls: Controls;
+  readonly #from: number;
   #next: number;
   readonly #end: number;
 
   constructor(canary: Canary, { from, seeds }: Options, controls: Controls) {
     this.canary = canary;
     this.#controls = controls;
+    this.#from = from;
     this.#next = from;
     this.#end = from + seeds;
   }
@@ -105,7 +109,8 @@ class Search {
     const { name } = this.canary;
     if (this.error !== undefined) return undefined;
     if (this.sighting === undefined) {
-      const seeds = Math.min(seedsOfTask, this.#end - this.#next);
+      const isEarly = this.#next - this.#from < firstTasks.until;
+      const seeds = Math.min(isEarly ? firstTasks.seeds : seedsOfTask, this.#end - this.#next);
       if (seeds === 0) return undefined;
       const from = this.#next;
       this.#next += seeds;
