@@ -113,7 +113,7 @@ async function printTopic(output: Output, { name, id, config, partitions }: Topi
       each.leader ?? '-',
       each.leaderEpoch,
       each.replicas.join(','),
-      each.isr.join(','),
+      each.isr.join(',') || '-',
       each.elr.join(',') || '-',
       each.logStart ?? '-',
       each.highWatermark ?? '-',
