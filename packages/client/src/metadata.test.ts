@@ -150,6 +150,30 @@ describe('the watch', () => {
     expect(kinds(cluster)).toEqual(['connected', 'disconnected', 'connected', 'leader-changed']);
   });
 
+  test('leaves a node soon that says that its disk hangs, and not one that gets over it', async () => {
+    const cluster = await ScriptedCluster.start();
+    cluster.createTopic('orders', [1]);
+    await cluster.clock.outcome(cluster.client().producer().send('orders', { value: 'a' }));
+    const node = cluster.nodes.get(1)!;
+    const says = async (isStalled: boolean, forMs: number): Promise<void> => {
+      node.isStalled = isStalled;
+      node.controllerLeader = isStalled ? 0 : 1;
+      node.push({}, 'orders');
+      await cluster.clock.pass(forMs);
+    };
+    await says(true, 250);
+    await says(false, 1_000);
+    expect(kinds(cluster)).toEqual(['connected']);
+    // That nobody leads the controller was known before.
+    node.controllerLeader = 0;
+    node.push({}, 'orders');
+    await cluster.clock.pass(100);
+    await says(true, 290);
+    expect(kinds(cluster)).toEqual(['connected']);
+    await cluster.clock.pass(20);
+    expect(kinds(cluster)).toEqual(['connected', 'disconnected', 'connected']);
+  });
+
   test('stays through an election, and asks all in turn when nobody knows a controller leader', async () => {
     const cluster = await ScriptedCluster.start();
     cluster.createTopic('orders', [3]);

@@ -9,7 +9,8 @@
  * W2 A name is unknown when a node says so and nobody contradicts within the grace time: a topic that was created a
  *    moment ago at one node may be news to another.
  * W3 A node that knows no controller leader may be the only one: cut off from the others, it tells of leaders that were
- *    replaced long ago. It is left for another after a while; when nobody knows one, all are asked in turn.
+ *    replaced long ago. It is left for another after a while; when nobody knows one, all are asked in turn. One whose
+ *    disk hangs applies nothing and says so: it is left soon, what it tells of leaders is old already.
  * W4 A node of another cluster is never listened to: its offsets and producer ids mean something else.
  */
 import type { Clock, Timer } from '@sluice/base';
@@ -50,6 +51,8 @@ interface Watch {
   heardMs: number;
   /** Since when the node knows no controller leader. */
   leaderlessSinceMs: number | undefined;
+  /** For how long that is borne; undefined while it knows one. */
+  leaderlessMsMax: number | undefined;
 }
 
 /**
@@ -63,6 +66,8 @@ const silentMs = 2_000;
 const besideMs = 500;
 /** Longer than a controller election takes when the last leader is known to be gone. */
 const leaderlessMs = 1_000;
+/** Of a node that says that its disk hangs: no election helps it. Enough that a disk which goes on costs no new watch. */
+const stalledMs = 300;
 const unknownGraceMs = 1_000;
 const absentMax = 1_000;
 /** A watch that lasted so long was a good one: the next may begin at once. */
@@ -208,7 +213,14 @@ export class Metadata {
       onClose: (error) => this.#onLost(watch, error),
     });
     const heardMs = this.#clock.monotonicMs();
-    const watch: Watch = { address, sender, openedMs: undefined, heardMs, leaderlessSinceMs: undefined };
+    const watch: Watch = {
+      address,
+      sender,
+      openedMs: undefined,
+      heardMs,
+      leaderlessSinceMs: undefined,
+      leaderlessMsMax: undefined,
+    };
     sender.send({ clientId, topicNames: [...this.#names] });
     return watch;
   }
@@ -293,7 +305,7 @@ export class Metadata {
     }
     watch.heardMs = this.#clock.monotonicMs();
     this.#prefer(watch);
-    this.#judgeLeaderless(watch, update.controllerLeader === 0);
+    this.#judgeLeaderless(watch, update);
     // A cluster that is not born yet knows nothing, not even that a topic does not exist.
     if (update.clusterId === '') return;
     if (watch.openedMs === undefined) this.#onOpened(watch, update.clusterId);
@@ -316,14 +328,20 @@ export class Metadata {
   }
 
   /** W3 */
-  #judgeLeaderless(watch: Watch, isLeaderless: boolean): void {
-    if (isLeaderless === (watch.leaderlessSinceMs !== undefined)) return;
+  #judgeLeaderless(watch: Watch, { controllerLeader, isStalled }: MetadataUpdate): void {
+    const ofLeaderless = controllerLeader === 0 ? leaderlessMs : undefined;
+    const msMax = isStalled ? stalledMs : ofLeaderless;
+    if (msMax === watch.leaderlessMsMax) return;
     this.#leaderlessTimer?.cancel();
-    watch.leaderlessSinceMs = isLeaderless ? watch.heardMs : undefined;
-    if (!isLeaderless) return;
-    this.#leaderlessTimer = this.#clock.setTimer(leaderlessMs, () => {
+    watch.leaderlessMsMax = msMax;
+    watch.leaderlessSinceMs = msMax === undefined ? undefined : (watch.leaderlessSinceMs ?? watch.heardMs);
+    if (msMax === undefined) return;
+    this.#leaderlessTimer = this.#clock.setTimer(msMax, () => {
       if (this.#watch !== watch) return;
-      const message = `${watch.address} knows no controller leader, and may be cut off from the other nodes.`;
+      const why = isStalled
+        ? 'says that its disk hangs, so it does not hear of new leaders'
+        : 'knows no controller leader, and may be cut off from the other nodes';
+      const message = `${watch.address} ${why}.`;
       this.#leave(watch, new SluiceError('LEADER_NOT_AVAILABLE', { message }));
     });
   }

@@ -222,6 +222,8 @@ export class ScriptedNode {
   refusing = false;
   /** As it tells its watchers; 0: it knows none. */
   controllerLeader = 1;
+  /** Its disk hangs. */
+  isStalled = false;
 
   constructor(cluster: ScriptedCluster, id: number) {
     this.cluster = cluster;
@@ -250,7 +252,8 @@ export class ScriptedNode {
   #update(update: Partially<MetadataUpdate>): Partially<MetadataUpdate> {
     const { clusterId, metadataIndex } = this.cluster;
     const index = this.cluster.lagging.has(this.id) ? 1 : metadataIndex;
-    return { clusterId, metadataIndex: index, controllerLeader: this.controllerLeader, ...update };
+    const { controllerLeader, isStalled } = this;
+    return { clusterId, metadataIndex: index, controllerLeader, isStalled, ...update };
   }
 
   #serve(dispatcher: Dispatcher): void {
