@@ -1,6 +1,5 @@
 /** D9 to D11: who counts, who may join, who must leave. */
 import type { NodeId } from '@sluice/base';
-import { acksFromMemory } from './ack-end.ts';
 import type { EffectsDraft } from './effects-draft.ts';
 import type { AssignedReplica } from './events.ts';
 import { costsTooMuch, lagMs, lagsTooLong, noteLeft } from './follower-lag.ts';
@@ -37,8 +36,9 @@ export function maybeExpand(state: ReplicaState, leader: LeaderRole, nodeId: Nod
   if (follower.acked < state.highWatermark || follower.acked < leader.epochStart) return;
   // What a trim removed must not come back with a member that had not heard of it.
   if (follower.ackedStart < state.logStart) return;
-  // What it holds in memory lets it in only while its disk keeps up: else it would leave at once, by D10, and come back.
-  if (acksFromMemory(state) && lagMs(state, leader, follower) > state.config.replicaLagMsMax) return;
+  // It would leave at once, by D10, and come back: below `minIsr` whoever left by its lag holds all that is committed, and
+  // where acks come from memory its disk may hang.
+  if (lagMs(state, leader, follower) > state.config.replicaLagMsMax) return;
   propose(state, leader, { isr: [...assignment.isr, nodeId], reason: 'expand' }, fx);
 }
 
@@ -47,18 +47,18 @@ export function maybeExpandAny(state: ReplicaState, leader: LeaderRole, fx: Effe
 }
 
 /**
- * D10, by durable positions: a follower with a hung disk leaves too. Never below `minIsr`: nothing commits there (D1), so
- * whoever is dropped would only lose its right to lead.
+ * D10, by durable positions: a follower with a hung disk leaves too. Also below `minIsr`: nothing commits there (D1), so
+ * whoever leaves stays complete, and the controller keeps its right to lead (D16). S2 never goes that far.
  */
 export function maybeShrink(state: ReplicaState, leader: LeaderRole, fx: EffectsDraft): void {
   if (leader.pendingIsr !== undefined) return;
   const { isr, minIsr } = assignmentOf(state);
   const keptIf = (leaves: typeof lagsTooLong): readonly NodeId[] =>
     isr.filter((nodeId) => nodeId === state.self || !leaves(state, leader, nodeId));
-  const late = keptIf(lagsTooLong);
-  const isLate = late.length < isr.length && late.length >= minIsr;
-  const kept = isLate ? late : keptIf(costsTooMuch);
-  if (kept.length === isr.length || kept.length < minIsr) return;
+  const inTime = keptIf(lagsTooLong);
+  const isLate = inTime.length < isr.length;
+  const kept = isLate ? inTime : keptIf(costsTooMuch);
+  if (kept.length === isr.length || (!isLate && kept.length < minIsr)) return;
   for (const nodeId of isr) if (!kept.includes(nodeId)) noteLeft(leader, nodeId);
   propose(state, leader, { isr: kept, reason: isLate ? 'shrink' : 'slow' }, fx);
 }

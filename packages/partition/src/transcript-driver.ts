@@ -100,7 +100,7 @@ export class TranscriptDriver {
         sessionTimeoutMs: 1_500,
         replicaLagMsMax: 2_000,
         producerExpiryMs: args.number('expiry', 86_400_000),
-        producerCountMax: 1_000,
+        producerCountMax: args.number('countMax', 1_000),
       },
       liveness: { heardAtMs: (id) => heard(String(id)), controllerHeardAtMs: () => heard('controller') },
       loaded: {
