@@ -11,6 +11,7 @@ import {
   term,
 } from '@sluice/base';
 import { decodeRecords, MetadataImage } from '@sluice/metadata';
+import type { HeardNode } from '@sluice/metadata';
 import type { Proposal } from '@sluice/raft';
 import {
   decodeError,
@@ -52,13 +53,18 @@ class Controller {
   sessions: BrokerSessions | undefined;
   /** No quorum answers: what asks for one waits. */
   confirming = true;
+  /** How long a quorum takes to confirm. */
+  confirmationMs = 0;
+  /** Undefined: now. */
+  quorumContactMs: number | undefined;
   readonly #unconfirmed: number[] = [];
   readonly decisions: Decisions = new Decisions({
     image: this.image,
     propose: (payload) => this.#propose(payload),
     read: (id) => {
       this.#unconfirmed.push(id);
-      if (this.confirming) this.confirm();
+      if (this.confirmationMs > 0) this.clock.setTimer(this.confirmationMs, () => this.confirm());
+      else if (this.confirming) this.confirm();
     },
   });
   readonly #transport = new MemoryTransport(this.network, 'controller');
@@ -120,7 +126,7 @@ class Controller {
     return this;
   }
 
-  lead(): void {
+  lead(heard?: HeardNode): void {
     const { image, decisions, clock } = this;
     const times = { sessionTimeoutMs: 1_500, preferredElectionMs: 60_000 };
     const transport = this.#transport;
@@ -137,6 +143,8 @@ class Controller {
       clock,
       logger: silentLogger,
       isGone: (node) => this.gone.has(node),
+      heard,
+      quorumContactMs: () => this.quorumContactMs ?? clock.monotonicMs(),
       ...times,
     });
   }
@@ -321,9 +329,11 @@ test('a judge that is cut off from its quorum fences nobody, not even when the c
   await controller.clock.pass(500);
   const before = controller.image.appliedIndex;
   controller.confirming = false;
+  controller.quorumContactMs = controller.clock.monotonicMs();
   for (const process of processes) process.hang();
   await controller.clock.pass(1_900);
   controller.confirm();
+  controller.quorumContactMs = undefined;
   await controller.clock.pass(100);
   for (const process of processes) process.goOn();
   await controller.clock.pass(3_000);
@@ -332,6 +342,28 @@ test('a judge that is cut off from its quorum fences nobody, not even when the c
   processes[0]?.hang();
   await controller.clock.pass(2_000);
   expect([controller.stateOf(1), controller.stateOf(2)]).toEqual(['fenced', 'up']);
+});
+
+test('a silent node is fenced within its session and one confirmation, however slow the quorum always is', async () => {
+  const { controller, process } = await oneBroker();
+  controller.confirmationMs = 400;
+  process.hang();
+  await controller.clock.pass(1_500 + 150 + 400 + 50);
+  expect(controller.stateOf(1)).toBe('fenced');
+});
+
+test('what was heard of the leader before counts: the rest of its session is all that it gets', async () => {
+  const { controller, process } = await oneBroker();
+  controller.sessions?.end();
+  process.hang();
+  controller.network.cut('controller', 'node1');
+  const atMs = controller.clock.monotonicMs();
+  await controller.clock.pass(1_400);
+  controller.lead({ nodeId: nodeId(1), atMs });
+  await controller.clock.pass(100);
+  expect(controller.stateOf(1)).toBe('up');
+  await controller.clock.pass(250);
+  expect(controller.stateOf(1)).toBe('fenced');
 });
 
 test('a process of an earlier life is told so, and does not take the stream of the one that lives', async () => {

@@ -6,12 +6,14 @@
  * G1. Fencing is a decision: it takes effect when it is committed, so a leader that lost its quorum fences nobody.
  *     It asks its quorum before it proposes: what it proposes while it is cut off would be committed when the cut ends,
  *     and fence nodes that were never away.
+ *     Time in which no quorum was heard is forgiven, as that of the judge's own delays: brokers were not heard either.
+ *     A confirmation that is only slow forgives nobody a silence that was over the limit before it was asked for.
  * G2. Nodes that are lost together are fenced in one request (rule E2 of `metadata`).
  */
 import { brokerEpoch, logIndex, nodeId, SluiceError, toSluiceError } from '@sluice/base';
 import type { Clock, Logger, NodeId, ProbeResult, Timer, Transport } from '@sluice/base';
 import { clusterPartitionsMax, SessionBook } from '@sluice/metadata';
-import type { MetadataImage, NodeIdentity } from '@sluice/metadata';
+import type { HeardNode, MetadataImage, NodeIdentity } from '@sluice/metadata';
 import { encodeError } from '@sluice/wire';
 import type { HeartbeatRequest, HeartbeatResponse, Partially, StreamReceiver, StreamSender } from '@sluice/wire';
 import type { Decisions } from './decisions.ts';
@@ -24,6 +26,10 @@ export interface BrokerSessionsOptions {
   readonly logger: Logger;
   /** The node closed its Raft stream to this one and does not answer. */
   readonly isGone: (node: NodeId) => boolean;
+  /** When the leader before was heard last, as by `SessionBook`, B5. */
+  readonly heard: HeardNode | undefined;
+  /** When a quorum was in contact last; undefined when this node does not lead any more. */
+  readonly quorumContactMs: () => number | undefined;
   readonly sessionTimeoutMs: number;
   readonly preferredElectionMs: number;
 }
@@ -46,12 +52,10 @@ export class BrokerSessions {
 
   constructor(options: BrokerSessionsOptions) {
     this.#options = options;
-    const { image, clock, sessionTimeoutMs } = options;
+    const { image, clock, sessionTimeoutMs, heard } = options;
     this.#judgeIntervalMs = Math.max(1, Math.floor(sessionTimeoutMs / 10));
-    this.#book = new SessionBook(image, clock.monotonicMs(), {
-      sessionTimeoutMs,
-      judgeIntervalMs: this.#judgeIntervalMs,
-    });
+    const times = { sessionTimeoutMs, judgeIntervalMs: this.#judgeIntervalMs };
+    this.#book = new SessionBook(image, clock.monotonicMs(), times, heard);
     this.#judgeLater();
     this.#electLater();
     this.#lookForTheDead();
@@ -161,7 +165,7 @@ export class BrokerSessions {
   /**
    * A new leader has no heartbeat streams yet that could close. What the last one led may have died with it: a machine
    * that refuses a connection says so at once, and so does the Raft stream of one that is gone; any other that is silent
-   * gets its whole session.
+   * gets its whole session, or what is left of it (B5 of `SessionBook`).
    */
   #lookForTheDead(): void {
     const { image, isGone } = this.#options;
@@ -223,16 +227,14 @@ export class BrokerSessions {
     }
   }
 
-  /**
-   * A confirmation that was long in coming was a cut, through which heartbeats did not come either (G1): as under a new
-   * leader, everybody then gets a whole session.
-   */
+  /** G1: of the time without a quorum an interval of the judge is nothing unusual. */
   async #confirmLeadership(): Promise<void> {
-    const { clock, decisions, sessionTimeoutMs } = this.#options;
-    const askedMs = clock.monotonicMs();
+    const { clock, decisions, quorumContactMs } = this.#options;
+    const contactMs = quorumContactMs() ?? clock.monotonicMs();
     await decisions.confirm();
     const nowMs = clock.monotonicMs();
-    if (nowMs - askedMs > this.#judgeIntervalMs) this.#book.forgive(sessionTimeoutMs, nowMs);
+    const cutMs = nowMs - contactMs - this.#judgeIntervalMs;
+    if (cutMs > 0) this.#book.forgive(cutMs, nowMs);
   }
 
   /** Leaderships go back to the preferred replicas, a few at a time (D19). */

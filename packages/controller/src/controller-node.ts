@@ -410,6 +410,7 @@ export class ControllerNode {
         logger.warn('cluster not initialised yet', { err: toSluiceError(error) });
       });
     }
+    const former = this.#runner?.takeFormerLeader();
     this.#sessions = new BrokerSessions({
       image: this.#metadata.image,
       decisions: this.#decisions,
@@ -417,6 +418,8 @@ export class ControllerNode {
       clock,
       logger,
       isGone: (node) => this.#peers.isGone(node),
+      heard: former === undefined ? undefined : { nodeId: parseMember(former.member).nodeId, atMs: former.atMs },
+      quorumContactMs: () => raft.quorumContactMs,
       sessionTimeoutMs: config.sessionTimeoutMs,
       preferredElectionMs: config.preferredElectionMs,
     });

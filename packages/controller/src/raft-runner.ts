@@ -8,6 +8,8 @@
  *     different things, and nobody may go on with that (P10).
  */
 import type { Clock, Halt, Logger, Timer } from '@sluice/base';
+import { FormerLeader } from './former-leader.ts';
+import type { HeardMember } from './former-leader.ts';
 import { toError } from './thrown.ts';
 import type {
   Entry,
@@ -55,6 +57,7 @@ export class RaftRunner {
   #timer: Timer | undefined;
   /** Highest term and committed acknowledgement seen of each member (N2). */
   readonly #seen = new Map<MemberId, { term: number; matchIndex: number }>();
+  readonly #formerLeader = new FormerLeader();
   #stopped = false;
 
   constructor(options: RaftRunnerOptions) {
@@ -91,7 +94,10 @@ export class RaftRunner {
     if (this.#stopped) return undefined;
     try {
       if (event.kind === 'message') this.#remember(event.from, event.message);
-      const effects = this.#options.raft.step({ ...event, nowMs: this.#options.clock.monotonicMs() } as RaftEvent);
+      const { raft, clock } = this.#options;
+      const nowMs = clock.monotonicMs();
+      const effects = raft.step({ ...event, nowMs } as RaftEvent);
+      if (event.kind === 'message') this.#formerLeader.onMessage(event.from, raft.leader, nowMs);
       this.#carryOut(effects);
       return effects;
     } catch (thrown) {
@@ -110,6 +116,11 @@ export class RaftRunner {
 
   remembered(member: MemberId): Pick<Remembered, 'term' | 'matchIndex'> {
     return this.#seen.get(member) ?? { term: 0, matchIndex: 0 };
+  }
+
+  /** For a leadership that begins: whom this node followed, and when it heard it last. */
+  takeFormerLeader(): HeardMember | undefined {
+    return this.#formerLeader.take();
   }
 
   #carryOut(effects: RaftEffects): void {
@@ -156,8 +167,13 @@ export class RaftRunner {
   #tickAt(atMs: number): void {
     this.#timer?.cancel();
     if (this.#stopped) return;
-    const delayMs = Math.max(0, atMs - this.#options.clock.monotonicMs());
-    this.#timer = this.#options.clock.setTimer(delayMs, () => void this.step({ kind: 'tick' }));
+    const { clock } = this.#options;
+    const dueMs = Math.max(clock.monotonicMs(), atMs);
+    this.#timer = clock.setTimer(dueMs - clock.monotonicMs(), () => {
+      const nowMs = clock.monotonicMs();
+      this.#formerLeader.onDelay(nowMs - dueMs, nowMs);
+      this.step({ kind: 'tick' });
+    });
   }
 
   #remember(from: MemberId, message: Extract<RaftEvent, { kind: 'message' }>['message']): void {

@@ -125,6 +125,15 @@ describe('sessions', () => {
     expect(book.clocksAgree).toBe(true);
   });
 
+  test('B5: the session of the leader before goes on from where it was heard last', () => {
+    const book = new SessionBook(threeNodes(), 2000, options, { nodeId: nodeId(1), atMs: 700 });
+    expect(judgeUntil(book, 2100, 2200)).toEqual([]);
+    expect(book.judge(2300)).toEqual([one]);
+    const heard = new SessionBook(threeNodes(), 2000, options, { nodeId: nodeId(1), atMs: 700 });
+    heard.touch(one, 2050, quiet);
+    expect(judgeUntil(heard, 2100, 3500)).toEqual([]);
+  });
+
   test('a fenced node has a session from its first heartbeat, with what it said', () => {
     const book = new SessionBook(threeNodes(), 0, options);
     expect(book.isLive(three, 0)).toBe(false);

@@ -1,6 +1,6 @@
 /**
  * The controller leader's book of broker sessions: who was heard of, when, and with what to say. It is volatile and
- * belongs to one leadership: a new leader starts with everybody fresh, because what the old one heard is not known.
+ * belongs to one leadership: a new leader starts with everybody fresh, because what the old one heard is not known (B5).
  * Nothing here is needed for safety: a node that is judged wrongly is fenced by its epochs and comes back.
  *
  * B1. A session belongs to one broker epoch; what an older epoch says is ignored.
@@ -8,6 +8,8 @@
  *     may lie unread in its sockets, and the delay is taken off everybody's silence.
  * B3. A stream that the other kernel closed with nobody listening behind it is a crash, whatever the judge's delay.
  * B4. Clocks agree only when every session has told its wall clock to this leader: one that has not may be any time off.
+ * B5. The leader before was heard by Raft, and its silence led to this leadership: its session goes on from where it was
+ *     heard last. A node that led both is missed once, not twice.
  */
 import { clockDisagreementMsMax, logIndex } from '@sluice/base';
 import type { BrokerEpoch, LogIndex, NodeId, ProbeResult } from '@sluice/base';
@@ -30,6 +32,13 @@ export interface Heartbeat {
   readonly wallMs: number | undefined;
 }
 
+/** A node that was heard otherwise than by heartbeats. */
+export interface HeardNode {
+  readonly nodeId: NodeId;
+  /** By the judge's monotonic clock. */
+  readonly atMs: number;
+}
+
 export interface Session extends Heartbeat {
   readonly nodeId: NodeId;
   readonly brokerEpoch: BrokerEpoch;
@@ -46,14 +55,15 @@ export class SessionBook {
   readonly #sessions = new Map<NodeId, Session>();
   #judgedMs: number;
 
-  /** Opened at the moment of becoming leader: each node that is not fenced gets a whole session timeout. */
-  constructor(image: MetadataImage, nowMs: number, options: SessionOptions) {
+  /** Opened at the moment of becoming leader; `former` is the node that led before (B5). */
+  constructor(image: MetadataImage, nowMs: number, options: SessionOptions, former?: HeardNode) {
     this.#options = options;
     this.#judgedMs = nowMs;
     for (const { nodeId, brokerEpoch, state } of image.nodes.values()) {
       if (state === 'fenced') continue;
       const heard = { oldestUnsyncedMs: 0, metadataIndex: logIndex(0), wallMs: undefined, clockOffsetMs: undefined };
-      this.#sessions.set(nodeId, { nodeId, brokerEpoch, ...heard, lastSeenMs: nowMs, crashed: false });
+      const lastSeenMs = former?.nodeId === nodeId ? Math.min(nowMs, former.atMs) : nowMs;
+      this.#sessions.set(nodeId, { nodeId, brokerEpoch, ...heard, lastSeenMs, crashed: false });
     }
   }
 
