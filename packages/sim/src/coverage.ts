@@ -53,6 +53,8 @@ export const requiredCoverage: readonly string[] = [
   'voterChanges',
   'requestsInDoubt',
   'recordsAcked',
+  'partitionCommits',
+  'partitionLeaderships',
 ];
 export const seedsForCoverage = 100;
 

@@ -17,6 +17,7 @@ import { FaultDriver } from './faults/fault-driver.ts';
 import { HistoryRecorder } from './history-recorder.ts';
 import { MetadataClients } from './metadata-clients.ts';
 import { OneCluster } from './one-cluster.ts';
+import { type ObservedBroker, PartitionInvariants } from './partition-invariants.ts';
 import { type ObservedMember, RaftInvariants } from './raft-invariants.ts';
 import { commandsMin, drawScenario, hasDecay, type Role, type Scenario } from './scenario.ts';
 import { nodeAddress, SimCluster } from './sim-cluster.ts';
@@ -104,6 +105,7 @@ class Run {
   readonly #scenario: Scenario;
   readonly #cluster: SimCluster;
   readonly #invariants = new RaftInvariants();
+  readonly #partitions: PartitionInvariants;
   readonly #oneCluster = new OneCluster();
   readonly #coverage = new CoverageCounter();
   readonly #recorder: HistoryRecorder;
@@ -122,6 +124,10 @@ class Run {
     const { roles, voters } = shape;
     this.#cluster = new SimCluster(seed, roles.length, (id) => ({ ...settings, roles: roles[id - 1] }), voters);
     const { simulation } = this.#cluster;
+    this.#partitions = new PartitionInvariants({
+      hostOf: (node, id) => this.#cluster.inspect(node)?.broker?.hosts.find(id),
+      isDamaged: (node) => this.#driver.damaged.has(node),
+    });
     this.#cluster.onLine = (line) => {
       this.#oneCluster.onLine(line);
       this.timeline.onLine(line);
@@ -271,6 +277,8 @@ class Run {
     coverage.add('raftMessagesRepeated', conditions.counts.raftDuplicated);
     coverage.add('raftMessagesDelayed', conditions.counts.raftDelayed);
     coverage.add('segmentsLost', conditions.counts.segmentsLost);
+    coverage.add('partitionLeaderships', this.#partitions.leaderships);
+    coverage.add('partitionCommits', this.#partitions.commits);
     coverage.add('recordsAcked', this.#recorder.acked);
     coverage.add('requestsInDoubt', this.#recorder.lines.filter(({ event }) => event === 'info').length);
     return {
@@ -320,6 +328,7 @@ class Run {
     const touched = this.#cluster.takeTouched();
     if (touched.size > 0) {
       this.#invariants.afterEvent(this.#membersOf(touched), () => this.#membersOf(this.#cluster.ids));
+      this.#partitions.afterEvent(this.#brokersOf(touched));
       this.#assertTwinsFollow(touched);
     }
     this.#lookAtLeaders();
@@ -336,6 +345,15 @@ class Run {
       members.push({ node, raft, appliedIndex: image.appliedIndex, digest: () => imageDigest(image), isDamaged });
     }
     return members;
+  }
+
+  #brokersOf(ids: Iterable<number>): readonly ObservedBroker[] {
+    const brokers: ObservedBroker[] = [];
+    for (const node of ids) {
+      const seen = this.#cluster.inspect(node);
+      if (seen?.broker !== undefined) brokers.push({ node, hosts: seen.broker.hosts, image: seen.image });
+    }
+    return brokers;
   }
 
   /** A member is the process at its address (N6): another one with a copy of its directory leads nothing. */
