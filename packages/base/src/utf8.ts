@@ -17,7 +17,11 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /** Up to here a loop over ASCII is faster than the call of the platform, which takes 60 ns and a view. */
 const loopUnitsMax = 40;
 
-export const utf8Encode = (text: string): Uint8Array => encoder.encode(text);
+export function utf8Encode(text: string): Uint8Array {
+  if (text.length > loopUnitsMax) return encoder.encode(text);
+  const bytes = new Uint8Array(text.length);
+  return writeAscii(text, bytes, 0) ? bytes : encoder.encode(text);
+}
 
 /** Bytes that the text can take at most. */
 export const utf8BytesMax = (text: string): number => text.length * 3;
@@ -27,17 +31,18 @@ export const utf8BytesMax = (text: string): number => text.length * 3;
  * pair is written as U+FFFD.
  */
 export function utf8Write(text: string, target: Uint8Array, at: number): number {
-  const { length } = text;
-  if (length <= loopUnitsMax) {
-    let index = 0;
-    for (; index < length; index += 1) {
-      const unit = text.charCodeAt(index);
-      if (unit >= 0x80) break;
-      target[at + index] = unit;
-    }
-    if (index === length) return at + length;
-  }
+  if (text.length <= loopUnitsMax && writeAscii(text, target, at)) return at + text.length;
   return at + encoder.encodeInto(text, target.subarray(at)).written;
+}
+
+/** False: something in it is not ASCII, and what was written so far means nothing. */
+function writeAscii(text: string, target: Uint8Array, at: number): boolean {
+  for (let index = 0; index < text.length; index += 1) {
+    const unit = text.charCodeAt(index);
+    if (unit >= 0x80) return false;
+    target[at + index] = unit;
+  }
+  return true;
 }
 
 /** The text, or undefined when the bytes are not valid UTF-8. */

@@ -1,39 +1,41 @@
 /**
- * Raft messages as bytes: format version (1 byte), length of the header (4 bytes, big-endian), the header as JSON in
- * UTF-8, then the payloads of its entries one after another, or the chunk of a snapshot. The header carries the length
- * of each.
+ * Raft messages as bytes: format version (1 byte), kind (1 byte), the fields of the kind in the order of `fieldsOf`, then
+ * the entries of an append, each with its payload, or the chunk of a snapshot. Numbers are varints: most are small.
  */
-import { isPosition, logIndex, SluiceError, term, utf8Decode, utf8Encode } from '@sluice/base';
-import type { Entry, EntryKind, RaftMessage } from '@sluice/raft';
+import { ByteReader, ByteWriter, logIndex, SluiceError, term } from '@sluice/base';
+import { memberId } from '@sluice/raft';
+import type { Entry, EntryKind, Membership, RaftMessage, ReplicationSession, Voter } from '@sluice/raft';
 
-const formatVersion = 1;
-const prefixBytes = 5;
+const formatVersion = 2;
 /** As `memberId` bounds it. */
 const memberIdLengthMax = 128;
+/** Of a message without payloads, and of an entry: most are shorter, and a longer one makes the buffer grow. */
+const usualBytes = { message: 96, entry: 24 };
 
-type Fields = Readonly<Record<string, 'position' | 'flag' | 'session' | 'membership'>>;
+type FieldKind = 'position' | 'flag' | 'session' | 'membership';
+type Fields = readonly (readonly [name: string, kind: FieldKind])[];
 
-const sessionFields: Fields = { term: 'position', configIndex: 'position', attempt: 'position' };
-const logEnd: Fields = { term: 'position', lastIndex: 'position', lastTerm: 'position' };
-const replication: Fields = { term: 'position', session: 'session' };
+const fields = (of: Readonly<Record<string, FieldKind>>): Fields => Object.entries(of);
+const logEnd = { term: 'position', lastIndex: 'position', lastTerm: 'position' } as const;
+const replication = { term: 'position', session: 'session' } as const;
 
 /** Besides the entries of an append and the chunk of a snapshot. */
 const fieldsOf: Readonly<Record<RaftMessage['kind'], Fields>> = {
-  'vote-request': { ...logEnd, pre: 'flag', transfer: 'flag' },
-  'vote-reply': { term: 'position', pre: 'flag', granted: 'flag' },
-  append: { ...replication, prevIndex: 'position', prevTerm: 'position', commitIndex: 'position' },
-  'append-accepted': { ...replication, matchIndex: 'position' },
-  'append-rejected': {
+  'vote-request': fields({ ...logEnd, pre: 'flag', transfer: 'flag' }),
+  'vote-reply': fields({ term: 'position', pre: 'flag', granted: 'flag' }),
+  append: fields({ ...replication, prevIndex: 'position', prevTerm: 'position', commitIndex: 'position' }),
+  'append-accepted': fields({ ...replication, matchIndex: 'position' }),
+  'append-rejected': fields({
     ...replication,
     prevIndex: 'position',
     hintIndex: 'position',
     hintTerm: 'position',
     lastIndex: 'position',
-  },
-  heartbeat: { ...replication, commitIndex: 'position', round: 'position' },
-  'heartbeat-reply': { ...replication, matchedIndex: 'position', round: 'position' },
-  'time-out-now': { term: 'position' },
-  'snapshot-chunk': {
+  }),
+  heartbeat: fields({ ...replication, commitIndex: 'position', round: 'position' }),
+  'heartbeat-reply': fields({ ...replication, matchedIndex: 'position', round: 'position' }),
+  'time-out-now': fields({ term: 'position' }),
+  'snapshot-chunk': fields({
     ...replication,
     index: 'position',
     lastTerm: 'position',
@@ -42,125 +44,143 @@ const fieldsOf: Readonly<Record<RaftMessage['kind'], Fields>> = {
     checksum: 'position',
     offset: 'position',
     chunkChecksum: 'position',
-  },
-  'snapshot-progress': { ...replication, index: 'position', receivedBytes: 'position' },
-  observe: logEnd,
-  'leader-moved': { term: 'position' },
+  }),
+  'snapshot-progress': fields({ ...replication, index: 'position', receivedBytes: 'position' }),
+  observe: fields(logEnd),
+  'leader-moved': fields({ term: 'position' }),
 };
 
+/** Their places are their numbers on the wire. */
+const kinds = Object.keys(fieldsOf) as readonly RaftMessage['kind'][];
+const numberOf = new Map(kinds.map((kind, number) => [kind, number]));
 const entryKinds: readonly EntryKind[] = ['no-op', 'command', 'membership'];
 
-interface EntryHeader {
-  readonly index: number;
-  readonly term: number;
-  readonly kind: Entry['kind'];
-  readonly bytes: number;
-}
-
 export function encodeRaftMessage(message: RaftMessage): Uint8Array {
-  const header = utf8Encode(JSON.stringify(headerOf(message)));
-  const payloads = payloadsOf(message);
-  const payloadBytes = payloads.reduce((sum, payload) => sum + payload.byteLength, 0);
-  const bytes = new Uint8Array(prefixBytes + header.byteLength + payloadBytes);
-  bytes[0] = formatVersion;
-  new DataView(bytes.buffer).setUint32(1, header.byteLength);
-  bytes.set(header, prefixBytes);
-  let at = prefixBytes + header.byteLength;
-  for (const payload of payloads) {
-    bytes.set(payload, at);
-    at += payload.byteLength;
+  const writer = new ByteWriter(usualBytes.message + payloadBytes(message));
+  writer.u8(formatVersion);
+  writer.u8(numberOf.get(message.kind) ?? kinds.length);
+  const values = message as unknown as Readonly<Record<string, unknown>>;
+  for (const [name, kind] of fieldsOf[message.kind]) writeField(writer, kind, values[name]);
+  if (message.kind === 'append') writeEntries(writer, message.entries);
+  if (message.kind === 'snapshot-chunk') writePayload(writer, message.chunk);
+  return writer.written();
+}
+
+function payloadBytes(message: RaftMessage): number {
+  if (message.kind === 'snapshot-chunk') return message.chunk.byteLength;
+  if (message.kind !== 'append') return 0;
+  return message.entries.reduce((sum, { payload }) => sum + usualBytes.entry + payload.byteLength, 0);
+}
+
+function writeField(writer: ByteWriter, kind: FieldKind, value: unknown): void {
+  switch (kind) {
+    case 'position':
+      writer.integer(value as number);
+      return;
+    case 'flag':
+      writer.u8(value === true ? 1 : 0);
+      return;
+    case 'session': {
+      const session = value as ReplicationSession;
+      writer.integer(session.term);
+      writer.integer(session.configIndex);
+      writer.integer(session.attempt);
+      return;
+    }
+    case 'membership': {
+      const { index, voters } = value as Membership;
+      writer.integer(index);
+      writer.integer(voters.length);
+      for (const { id, address } of voters) {
+        writer.text(id);
+        writer.text(address);
+      }
+    }
   }
-  return bytes;
 }
 
-function headerOf(message: RaftMessage): unknown {
-  if (message.kind === 'snapshot-chunk') return { ...message, chunk: message.chunk.byteLength };
-  if (message.kind !== 'append') return message;
-  return {
-    ...message,
-    entries: message.entries.map(({ payload, ...entry }) => ({ ...entry, bytes: payload.byteLength })),
-  };
+function writeEntries(writer: ByteWriter, entries: readonly Entry[]): void {
+  writer.integer(entries.length);
+  for (const entry of entries) {
+    writer.integer(entry.index);
+    writer.integer(entry.term);
+    writer.u8(entryKinds.indexOf(entry.kind));
+    writePayload(writer, entry.payload);
+  }
 }
 
-function payloadsOf(message: RaftMessage): readonly Uint8Array[] {
-  if (message.kind === 'snapshot-chunk') return [message.chunk];
-  return message.kind === 'append' ? message.entries.map(({ payload }) => payload) : [];
+function writePayload(writer: ByteWriter, payload: Uint8Array): void {
+  writer.integer(payload.byteLength);
+  writer.bytes(payload);
 }
 
-/** Throws `INVALID_REQUEST` or `UNSUPPORTED_VERSION` when the bytes are no message of a peer of this version. */
+/**
+ * Throws `INVALID_REQUEST` or `UNSUPPORTED_VERSION` when the bytes are no message of a peer of this version: the machine
+ * looks at the type of no field again.
+ */
 export function decodeRaftMessage(bytes: Uint8Array): RaftMessage {
-  if (bytes.byteLength < prefixBytes) throw malformed('it is too short');
-  if (bytes[0] !== formatVersion) {
-    throw new SluiceError('UNSUPPORTED_VERSION', { message: `Raft message format ${bytes[0]} is not known here.` });
+  const reader = new ByteReader(bytes);
+  const version = reader.u8();
+  if (!reader.failed && version !== formatVersion) {
+    throw new SluiceError('UNSUPPORTED_VERSION', { message: `Raft message format ${version} is not known here.` });
   }
-  const headerBytes = new DataView(bytes.buffer, bytes.byteOffset).getUint32(1);
-  const header = parseHeader(bytes.subarray(prefixBytes, prefixBytes + headerBytes));
-  checkHeader(header);
-  const payloadsFrom = prefixBytes + headerBytes;
-  if (header['kind'] === 'append') {
-    return { ...header, entries: readEntries(header['entries'], bytes, payloadsFrom) } as unknown as RaftMessage;
-  }
-  if (header['kind'] !== 'snapshot-chunk') return header as unknown as RaftMessage;
-  // Copied, as an entry is.
-  const chunk = bytes.slice(payloadsFrom);
-  if (header['chunk'] !== chunk.byteLength) throw malformed('a snapshot chunk has another length than it says');
-  return { ...header, chunk } as unknown as RaftMessage;
+  const kind = kinds[reader.u8()];
+  if (reader.failed || kind === undefined) throw malformed('its kind is not known');
+  const message: Record<string, unknown> = { kind };
+  for (const [name, fieldKind] of fieldsOf[kind]) message[name] = readField(reader, fieldKind);
+  if (kind === 'append') message['entries'] = readEntries(reader);
+  if (kind === 'snapshot-chunk') message['chunk'] = readPayload(reader);
+  if (reader.failed) throw malformed(`${kind} ends early, or a field of it is no value of its type`);
+  if (reader.left > 0) throw malformed(`${reader.left} bytes follow its end`);
+  return message as unknown as RaftMessage;
 }
 
-function readEntries(headers: unknown, bytes: Uint8Array, from: number): readonly Entry[] {
-  if (!Array.isArray(headers)) throw malformed('an append has no entries');
-  let at = from;
-  return (headers as readonly EntryHeader[]).map((header) => {
-    const isEntry = isPosition(header?.index) && isPosition(header.term) && isPosition(header.bytes);
-    if (!isEntry || !entryKinds.includes(header.kind)) throw malformed('an entry is malformed');
-    const end = at + header.bytes;
-    if (end > bytes.byteLength) throw malformed('an entry ends beyond the message');
-    // Copied: the entry outlives the message that it arrived in.
-    const payload = bytes.slice(at, end);
-    at = end;
-    return { index: logIndex(header.index), term: term(header.term), kind: header.kind, payload };
-  });
-}
-
-/** The fields of each kind are there and of their type: the machine looks at none of that again. */
-function checkHeader(header: Readonly<Record<string, unknown>>): void {
-  const kind = String(header['kind']);
-  const fields = Object.hasOwn(fieldsOf, kind) ? fieldsOf[kind as RaftMessage['kind']] : undefined;
-  if (fields === undefined) throw malformed(`its kind is ${kind.slice(0, 100)}`);
-  checkFields(header, fields);
-}
-
-function checkFields(record: unknown, fields: Fields): void {
-  const values = typeof record === 'object' && record !== null ? (record as Readonly<Record<string, unknown>>) : {};
-  for (const [name, kind] of Object.entries(fields)) {
-    const value = values[name];
-    if (kind === 'session') checkFields(value, sessionFields);
-    else if (kind === 'membership') checkMembership(value);
-    else if (kind === 'position' ? !isPosition(value) : typeof value !== 'boolean')
-      throw malformed(`its ${name} is no ${kind}`);
+function readField(reader: ByteReader, kind: FieldKind): unknown {
+  switch (kind) {
+    case 'position':
+      return reader.count();
+    case 'flag':
+      return readFlag(reader);
+    case 'session':
+      return { term: reader.count(), configIndex: reader.count(), attempt: reader.count() };
+    case 'membership':
+      return { index: reader.count(), voters: readVoters(reader) };
   }
 }
 
-function checkMembership(value: unknown): void {
-  checkFields(value, { index: 'position' });
-  const { voters } = value as { readonly voters?: unknown };
-  const isVoter = (voter: unknown): boolean => {
-    const { id, address } = (voter ?? {}) as { readonly id?: unknown; readonly address?: unknown };
-    return typeof id === 'string' && id.length >= 1 && id.length <= memberIdLengthMax && typeof address === 'string';
-  };
-  if (!Array.isArray(voters) || !voters.every(isVoter)) throw malformed('its membership is malformed');
+function readFlag(reader: ByteReader): boolean {
+  const value = reader.u8();
+  if (value > 1) reader.fail();
+  return value === 1;
 }
 
-function parseHeader(bytes: Uint8Array): Readonly<Record<string, unknown>> {
-  const text = utf8Decode(bytes);
-  try {
-    const parsed: unknown = text === undefined ? undefined : JSON.parse(text);
-    if (typeof parsed === 'object' && parsed !== null) return parsed as Readonly<Record<string, unknown>>;
-  } catch {
-    // Falls through to the one answer for everything that is not a header.
+/** Each takes bytes of the message, so a count beyond them ends at the first that is not there. */
+function readVoters(reader: ByteReader): readonly Voter[] {
+  const voters: Voter[] = [];
+  for (let left = reader.count(); left > 0 && !reader.failed; left -= 1) {
+    const id = reader.text() ?? '';
+    const address = reader.text();
+    if (address === null || id.length === 0 || id.length > memberIdLengthMax) reader.fail();
+    else voters.push({ id: memberId(id), address });
   }
-  throw malformed('its header is not JSON');
+  return voters;
 }
+
+function readEntries(reader: ByteReader): readonly Entry[] {
+  const entries: Entry[] = [];
+  for (let left = reader.count(); left > 0 && !reader.failed; left -= 1) {
+    const index = logIndex(reader.count());
+    const inTerm = term(reader.count());
+    const kind = entryKinds[reader.u8()];
+    const payload = readPayload(reader);
+    if (kind === undefined) reader.fail();
+    else entries.push({ index, term: inTerm, kind, payload });
+  }
+  return entries;
+}
+
+/** Copied: it outlives the message that it arrived in. */
+const readPayload = (reader: ByteReader): Uint8Array => reader.bytes(reader.count()).slice();
 
 const malformed = (why: string): SluiceError =>
   new SluiceError('INVALID_REQUEST', { message: `This is not a Raft message: ${why}.` });
