@@ -128,7 +128,7 @@ class Controller {
 
   lead(heard?: HeardNode): void {
     const { image, decisions, clock } = this;
-    const times = { sessionTimeoutMs: 1_500, preferredElectionMs: 60_000 };
+    const times = { sessionTimeoutMs: 1_500, preferredElectionMs: 60_000, diskStallMs: 2_000 };
     const transport = this.#transport;
     this.sessions = new BrokerSessions({
       image,
@@ -178,6 +178,8 @@ class Process {
   closed: SluiceError | 'success' | undefined;
   /** How far it says that it has applied metadata; undefined: all of it. */
   appliedIndex: number | undefined;
+  /** Age of its oldest write. */
+  oldestUnsyncedMs = 0;
   /** How far its wall clock is ahead of the others'. */
   aheadMs = 0;
   readonly #controller: Controller;
@@ -216,7 +218,8 @@ class Process {
   beat(what: Partial<HeartbeatRequest>): void {
     const metadataIndex = this.appliedIndex ?? this.#controller.image.appliedIndex;
     const wallMs = this.#controller.clock.wallMs() + this.aheadMs;
-    this.#sender.send({ brokerEpoch: this.#epoch, metadataIndex, wallMs, ...what });
+    const { oldestUnsyncedMs } = this;
+    this.#sender.send({ brokerEpoch: this.#epoch, metadataIndex, wallMs, oldestUnsyncedMs, ...what });
   }
 
   /** Alive, and says nothing any more. */
@@ -364,6 +367,20 @@ test('what was heard of the leader before counts: the rest of its session is all
   expect(controller.stateOf(1)).toBe('up');
   await controller.clock.pass(250);
   expect(controller.stateOf(1)).toBe('fenced');
+});
+
+test('a node whose disk hangs is marked with the next heartbeat, and unmarked when the disk answers (G3)', async () => {
+  const { controller, process } = await oneBroker();
+  const said = async (oldestUnsyncedMs: number): Promise<readonly unknown[]> => {
+    process.oldestUnsyncedMs = oldestUnsyncedMs;
+    await controller.clock.pass(300);
+    return [controller.image.node(nodeId(1))?.stalled, controller.image.appliedIndex];
+  };
+  const before = controller.image.appliedIndex;
+  expect(await said(1_900)).toEqual([false, before]);
+  expect(await said(2_100)).toEqual([true, before + 1]);
+  expect(await said(1_900)).toEqual([true, before + 1]);
+  expect(await said(5)).toEqual([false, before + 2]);
 });
 
 test('a process of an earlier life is told so, and does not take the stream of the one that lives', async () => {

@@ -9,6 +9,7 @@
  *     Time in which no quorum was heard is forgiven, as that of the judge's own delays: brokers were not heard either.
  *     A confirmation that is only slow forgives nobody a silence that was over the limit before it was asked for.
  * G2. Nodes that are lost together are fenced in one request (rule E2 of `metadata`).
+ * G3. A node whose disk hangs (B6 of `SessionBook`) hands over, and again while it leads on what another could lead.
  */
 import { brokerEpoch, logIndex, nodeId, SluiceError, toSluiceError } from '@sluice/base';
 import type { Clock, Logger, NodeId, ProbeResult, Timer, Transport } from '@sluice/base';
@@ -32,6 +33,7 @@ export interface BrokerSessionsOptions {
   readonly quorumContactMs: () => number | undefined;
   readonly sessionTimeoutMs: number;
   readonly preferredElectionMs: number;
+  readonly diskStallMs: number;
 }
 
 /** A machine that does not answer a connection for this long, after it closed its stream, is gone (design §4). */
@@ -45,6 +47,8 @@ export class BrokerSessions {
   readonly #streams = new Map<NodeId, StreamSender<HeartbeatResponse>>();
   /** Requests under way for a node, so that each heartbeat does not ask again. */
   readonly #asking = new Set<string>();
+  /** Their disks hang, and nobody could take over all that they lead. */
+  readonly #stuck = new Set<NodeId>();
   #judgeTimer: Timer | undefined;
   #electionTimer: Timer | undefined;
   #fencing = false;
@@ -52,9 +56,9 @@ export class BrokerSessions {
 
   constructor(options: BrokerSessionsOptions) {
     this.#options = options;
-    const { image, clock, sessionTimeoutMs, heard } = options;
+    const { image, clock, sessionTimeoutMs, diskStallMs, heard } = options;
     this.#judgeIntervalMs = Math.max(1, Math.floor(sessionTimeoutMs / 10));
-    const times = { sessionTimeoutMs, judgeIntervalMs: this.#judgeIntervalMs };
+    const times = { sessionTimeoutMs, judgeIntervalMs: this.#judgeIntervalMs, diskStallMs };
     this.#book = new SessionBook(image, clock.monotonicMs(), times, heard);
     this.#judgeLater();
     this.#electLater();
@@ -126,6 +130,7 @@ export class BrokerSessions {
       metadataIndex,
       wallMs: request.wallMs,
     });
+    this.#judgeDisk(identity);
     const answer = (response: Partially<HeartbeatResponse>): void => {
       sender.send({ ...response, clocksAgree: this.#book.clocksAgree });
     };
@@ -146,6 +151,23 @@ export class BrokerSessions {
       const { unfenced } = await this.#options.decisions.ask({ type: 'unfenceNode', ...identity, metadataIndex });
       if (unfenced) this.#options.logger.info('node let in', { nodeId: node, brokerEpoch: identity.brokerEpoch });
       answer({ up: unfenced });
+    });
+  }
+
+  /** G3 */
+  #judgeDisk(identity: NodeIdentity): void {
+    const { image, decisions, logger } = this.#options;
+    const node = identity.nodeId;
+    const stalled = this.#book.session(node)?.stalled === true;
+    const isKnown = image.node(node)?.stalled === stalled;
+    if (isKnown && !this.#stuck.has(node)) return;
+    this.#askOnce(`stall ${node}`, async () => {
+      const { leading } = await decisions.ask({ type: 'stallNode', ...identity, stalled });
+      if (stalled && leading > 0) this.#stuck.add(node);
+      else this.#stuck.delete(node);
+      if (isKnown) return;
+      if (stalled) logger.error('disk of a node hangs', { nodeId: node, leading });
+      else logger.warn('disk of a node answers again', { nodeId: node });
     });
   }
 

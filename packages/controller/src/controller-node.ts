@@ -19,9 +19,11 @@ import { ControllerService } from './controller-service.ts';
 import { Decisions } from './decisions.ts';
 import { HandingOver } from './handing-over.ts';
 import { memberOf, parseMember } from './members.ts';
+import { heirs } from './heirs.ts';
 import { RaftPeers } from './raft-peers.ts';
 import type { AddressBook, Remembered } from './raft-peers.ts';
 import { RaftRunner } from './raft-runner.ts';
+import { Resignation } from './resignation.ts';
 import { VoterChanges } from './voter-changes.ts';
 import { VoterSearch } from './voter-search.ts';
 import { RaftSnapshots } from './raft-snapshots.ts';
@@ -41,6 +43,7 @@ export interface ControllerConfig {
   readonly snapshotLogBytesMax: number;
   readonly sessionTimeoutMs: number;
   readonly preferredElectionMs: number;
+  readonly diskStallMs: number;
 }
 
 export interface ControllerOptions {
@@ -58,6 +61,8 @@ export interface ControllerOptions {
   readonly halt: Halt;
   /** CRC-32C. */
   readonly checksum: (bytes: Uint8Array) => number;
+  /** Age of this node's oldest write that is not durable. */
+  readonly oldestUnsyncedMs: () => number;
 }
 
 /** Where the controller stands on this node, for metrics and `/readyz?verbose`. */
@@ -93,6 +98,7 @@ export class ControllerNode {
   #runner: RaftRunner | undefined;
   #sessions: BrokerSessions | undefined;
   #handingOver: HandingOver | undefined;
+  #resignation: Resignation | undefined;
   #caughtUp = false;
   #stopped = false;
 
@@ -240,7 +246,7 @@ export class ControllerNode {
     this.#handingOver = new HandingOver({
       raft,
       transfer: (to) => this.#runner?.transfer(to),
-      isLeaving: (member) => this.#isLeaving(member),
+      isUnfit: (member) => this.#isUnfit(member),
       clock,
       logger,
       contactMsMax: config.raft.electionTimeoutMsMin,
@@ -250,14 +256,31 @@ export class ControllerNode {
     this.#handingOver = undefined;
   }
 
-  #isLeaving(member: MemberId): boolean {
+  #isUnfit(member: MemberId): boolean {
     const { nodeId } = parseMember(member);
-    return this.#peers.isGone(nodeId) || this.#metadata.image.node(nodeId)?.state === 'draining';
+    const node = this.#metadata.image.node(nodeId);
+    return this.#peers.isGone(nodeId) || node?.state === 'draining' || node?.stalled === true;
+  }
+
+  #watchDisk(raft: Raft): Resignation {
+    const { clock, logger, config, oldestUnsyncedMs } = this.#options;
+    return new Resignation({
+      clock,
+      logger,
+      diskStallMs: config.diskStallMs,
+      oldestUnsyncedMs,
+      heirs: () => {
+        const sinceMs = clock.monotonicMs() - config.raft.electionTimeoutMsMin;
+        return heirs({ raft, sinceMs, isUnfit: (member) => this.#isUnfit(member) });
+      },
+      resign: (to) => this.#runner?.resign(to),
+    });
   }
 
   stop(): void {
     this.#stopped = true;
     this.#handingOver?.end();
+    this.#resignation?.end();
     this.#birth.stop();
     this.#search.stop();
     this.#voterChanges.stepDown();
@@ -360,10 +383,13 @@ export class ControllerNode {
       if (this.#sessions !== undefined) logger.info('controller leadership ended', { term });
       this.#sessions?.end();
       this.#sessions = undefined;
+      this.#resignation?.end();
+      this.#resignation = undefined;
       this.#decisions.stepDown();
       this.#voterChanges.stepDown();
     } else if (!this.#decisions.leads) {
       this.#decisions.elected();
+      if (this.raft !== undefined) this.#resignation ??= this.#watchDisk(this.raft);
     }
     this.#tellController();
     if (role !== 'leader') this.#handingOver?.check();
@@ -422,6 +448,7 @@ export class ControllerNode {
       quorumContactMs: () => raft.quorumContactMs,
       sessionTimeoutMs: config.sessionTimeoutMs,
       preferredElectionMs: config.preferredElectionMs,
+      diskStallMs: config.diskStallMs,
     });
   }
 

@@ -2,20 +2,21 @@
  * Lets another voter lead before this node stops, so that nobody waits for an election. Owned by `ControllerNode`, which
  * says when anything moved.
  *
- * H1. The heir is a voter that answered of late and is not about to stop itself, and of those the one that has most of
+ * H1. The heir is a voter that answered of late, is not about to stop itself and has no disk that hangs, and of those the one that has most of
  *     the log: the others follow.
  * H2. Over when this node follows the heir, or whoever else was elected: until then it votes and tells what it knows.
  * H3. Nothing depends on it: without an heir, or when the heir does not take over in time, the others elect as ever.
  */
 import type { Clock, Logger, Timer } from '@sluice/base';
-import type { MemberId, PeerView, Raft, TransferOutcome } from '@sluice/raft';
+import type { MemberId, Raft, TransferOutcome } from '@sluice/raft';
+import { heirs } from './heirs.ts';
 import { parseMember } from './members.ts';
 
 export interface HandingOverOptions {
   readonly raft: Raft;
   readonly transfer: (to: MemberId) => TransferOutcome | undefined;
-  /** Its process is gone, or about to stop. */
-  readonly isLeaving: (member: MemberId) => boolean;
+  /** As `HeirOptions` says. */
+  readonly isUnfit: (member: MemberId) => boolean;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Who answered no longer ago is there. */
@@ -47,13 +48,13 @@ export class HandingOver {
 
   /** After whatever may have changed who leads, or who is there. */
   check(): void {
-    const { raft, isLeaving } = this.#options;
+    const { raft, isUnfit } = this.#options;
     // H2
     if (!raft.isLeader) {
       if (raft.leader !== undefined || !raft.isVoter) this.end();
       return;
     }
-    if (this.#heir !== undefined && !isLeaving(this.#heir)) return;
+    if (this.#heir !== undefined && !isUnfit(this.#heir)) return;
     this.#heir = this.#nextHeir();
     if (this.#heir === undefined) this.end();
   }
@@ -64,12 +65,9 @@ export class HandingOver {
   }
 
   #nextHeir(): MemberId | undefined {
-    const { raft, clock, transfer, logger, contactMsMax, isLeaving } = this.#options;
-    const since = clock.monotonicMs() - contactMsMax;
-    const isThere = ({ peer, isVoter, lastContactMs }: PeerView): boolean =>
-      isVoter && lastContactMs >= since && !isLeaving(peer);
-    const heirs = raft.peers.filter(isThere).toSorted((one, other) => other.matchIndex - one.matchIndex);
-    for (const { peer } of heirs) {
+    const { raft, clock, transfer, logger, contactMsMax, isUnfit } = this.#options;
+    const sinceMs = clock.monotonicMs() - contactMsMax;
+    for (const peer of heirs({ raft, sinceMs, isUnfit })) {
       const outcome = transfer(peer);
       // One that somebody else asked for is as good.
       const isUnderWay = outcome?.outcome === 'refused' && outcome.reason === 'transfer-under-way';

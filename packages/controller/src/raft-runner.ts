@@ -118,6 +118,10 @@ export class RaftRunner {
     return this.#seen.get(member) ?? { term: 0, matchIndex: 0 };
   }
 
+  resign(to: MemberId): void {
+    this.step({ kind: 'resign', to });
+  }
+
   /** For a leadership that begins: whom this node followed, and when it heard it last. */
   takeFormerLeader(): HeardMember | undefined {
     return this.#formerLeader.take();

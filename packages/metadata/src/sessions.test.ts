@@ -6,7 +6,7 @@ import { MetadataImage } from './image.ts';
 import type { MetadataRequest } from './requests.ts';
 import { SessionBook } from './sessions.ts';
 
-const options = { sessionTimeoutMs: 1500, judgeIntervalMs: 100 };
+const options = { sessionTimeoutMs: 1500, judgeIntervalMs: 100, diskStallMs: 2000 };
 const quiet = { oldestUnsyncedMs: 0, metadataIndex: logIndex(9), wallMs: 0 };
 
 /** Nodes 1 and 2 up with broker epochs 2 and 4, node 3 registered and fenced with 6. */
@@ -132,6 +132,25 @@ describe('sessions', () => {
     const heard = new SessionBook(threeNodes(), 2000, options, { nodeId: nodeId(1), atMs: 700 });
     heard.touch(one, 2050, quiet);
     expect(judgeUntil(heard, 2100, 3500)).toEqual([]);
+  });
+
+  test('B6: a disk hangs from a write older than the limit on, until the oldest is at most half as old', () => {
+    const image = threeNodes();
+    const book = new SessionBook(image, 0, options);
+    const told = (node: typeof one, oldestUnsyncedMs: number): boolean | undefined => {
+      book.touch(node, 10, { ...quiet, oldestUnsyncedMs });
+      return book.session(node.nodeId)?.stalled;
+    };
+    const ages = [0, 2000, 2001, 1999, 1001, 1000, 2000, 2001];
+    expect(ages.map((ms) => told(one, ms))).toEqual([false, false, true, true, true, false, false, true]);
+    // Another life is judged anew.
+    expect(told({ ...one, brokerEpoch: brokerEpoch(20) }, 1500)).toBe(false);
+    // A new leader goes on from what was decided.
+    image.replayEntry(logIndex(50), [{ type: 'nodeStalled', version: 1, nodeId: nodeId(2), stalled: true }]);
+    const next = new SessionBook(image, 0, options);
+    expect(next.session(nodeId(2))?.stalled).toBe(true);
+    next.touch(two, 10, { ...quiet, oldestUnsyncedMs: 1500 });
+    expect(next.session(nodeId(2))?.stalled).toBe(true);
   });
 
   test('a fenced node has a session from its first heartbeat, with what it said', () => {

@@ -10,6 +10,8 @@
  * B4. Clocks agree only when every session has told its wall clock to this leader: one that has not may be any time off.
  * B5. The leader before was heard by Raft, and its silence led to this leadership: its session goes on from where it was
  *     heard last. A node that led both is missed once, not twice.
+ * B6. A node's disk hangs when its oldest write is older than `diskStallMs`, until a heartbeat tells of half of that or
+ *     less: a disk at the limit does not move leaders to and fro.
  */
 import { clockDisagreementMsMax, logIndex } from '@sluice/base';
 import type { BrokerEpoch, LogIndex, NodeId, ProbeResult } from '@sluice/base';
@@ -21,6 +23,8 @@ export interface SessionOptions {
   readonly sessionTimeoutMs: number;
   /** How often the shell calls `judge`. */
   readonly judgeIntervalMs: number;
+  /** Age of a write from which on a disk hangs. */
+  readonly diskStallMs: number;
 }
 
 export interface Heartbeat {
@@ -46,6 +50,8 @@ export interface Session extends Heartbeat {
   readonly lastSeenMs: number;
   /** The process is gone (B3). */
   readonly crashed: boolean;
+  /** B6 */
+  readonly stalled: boolean;
   /** How far its wall clock is ahead of the judge's monotonic clock: only the difference to others' means something. */
   readonly clockOffsetMs: number | undefined;
 }
@@ -59,11 +65,11 @@ export class SessionBook {
   constructor(image: MetadataImage, nowMs: number, options: SessionOptions, former?: HeardNode) {
     this.#options = options;
     this.#judgedMs = nowMs;
-    for (const { nodeId, brokerEpoch, state } of image.nodes.values()) {
+    for (const { nodeId, brokerEpoch, state, stalled } of image.nodes.values()) {
       if (state === 'fenced') continue;
       const heard = { oldestUnsyncedMs: 0, metadataIndex: logIndex(0), wallMs: undefined, clockOffsetMs: undefined };
       const lastSeenMs = former?.nodeId === nodeId ? Math.min(nowMs, former.atMs) : nowMs;
-      this.#sessions.set(nodeId, { nodeId, brokerEpoch, ...heard, lastSeenMs, crashed: false });
+      this.#sessions.set(nodeId, { nodeId, brokerEpoch, ...heard, lastSeenMs, crashed: false, stalled });
     }
   }
 
@@ -76,13 +82,16 @@ export class SessionBook {
     const { nodeId, brokerEpoch } = node;
     const known = this.#sessions.get(nodeId);
     if (known !== undefined && known.brokerEpoch > brokerEpoch) return;
-    const { wallMs } = heartbeat;
+    const { wallMs, oldestUnsyncedMs } = heartbeat;
+    const { diskStallMs } = this.#options;
+    const wasStalled = known?.brokerEpoch === brokerEpoch && known.stalled;
     this.#sessions.set(nodeId, {
       nodeId,
       brokerEpoch,
       ...heartbeat,
       lastSeenMs: nowMs,
       crashed: false,
+      stalled: oldestUnsyncedMs > (wasStalled ? diskStallMs / 2 : diskStallMs),
       clockOffsetMs: wallMs === undefined ? undefined : wallMs - nowMs,
     });
   }

@@ -62,6 +62,13 @@ export interface TransferEvent {
   readonly nowMs: number;
 }
 
+/** Leader: its disk hangs. It stops leading at once, and that voter is to campaign; ignored when it leads not, or it is none. */
+export interface ResignEvent {
+  readonly kind: 'resign';
+  readonly to: MemberId;
+  readonly nowMs: number;
+}
+
 /**
  * Members that may be voters by now, as the shell learned elsewhere: one that was away while all the voters that it
  * knows were replaced asks these for a leader too. Replaces those told before; nothing else depends on it.
@@ -96,6 +103,7 @@ export type RaftEvent =
   | ReadEvent
   | ChangeMembershipEvent
   | TransferEvent
+  | ResignEvent
   | VotersHintEvent
   | PersistedEvent
   | PeerRefusedEvent

@@ -7,7 +7,7 @@
  *   an append, `trailing` (1) is what compaction leaves below a snapshot
  * - `wait <ms>`, `tick <member>`, `due <member>` (wait until its next tick is due, then tick)
  * - `propose <member> <payload>…`, `refuse <member> <peer>`, `voting <member> yes|no`
- * - `read <member> <id>`, `transfer <member> <to>`, `add-voter|remove-voter <member> <who>`, `hint <member> <who>…`
+ * - `read <member> <id>`, `transfer|resign <member> <to>`, `add-voter|remove-voter <member> <who>`, `hint <member> <who>…`
  * - `persist <member> [count]`: completes writes, all by default
  * - `snapshot <member>`: begins to save one of what is applied; `save <member> [count]`: completes saves, all by default
  * - `deliver|repeat|drop <from> <to> [position]`: the message at a position (0: oldest) between two; `repeat` keeps it
@@ -109,6 +109,9 @@ export class Interaction {
     },
     transfer: ([name, to]) => {
       this.#member(name).step({ kind: 'transfer', to: memberId(to ?? ''), nowMs: this.#nowMs });
+    },
+    resign: ([name, to]) => {
+      this.#member(name).step({ kind: 'resign', to: memberId(to ?? ''), nowMs: this.#nowMs });
     },
     hint: ([name, ...members]) => {
       this.#member(name).step({ kind: 'voters-hint', members: members.map(memberId), nowMs: this.#nowMs });

@@ -44,7 +44,7 @@ const sections: Readonly<Record<string, readonly string[]>> = {
   ],
   '§8 a no-op at the beginning of a term': ['election', 'figure-8-own-term'],
   // The thesis.
-  'Thesis §3.10 leader transfer': ['transfer', 'transfer-given-up', 'transfer-refused'],
+  'Thesis §3.10 leader transfer': ['transfer', 'transfer-given-up', 'transfer-refused', 'resign'],
   'Thesis §4.1 one voter at a time, in effect on append': [
     'membership-add',
     'membership-remove',

@@ -33,7 +33,14 @@ import { onSnapshotChunk, refuseSnapshotChunk } from './snapshot-receiving.ts';
 import { onSnapshotProgress } from './snapshot-sending.ts';
 import { RaftState } from './state.ts';
 import type { RaftOptions } from './state.ts';
-import { continueTransfer, onTimeOutNow, onTransfereeRefused, onTransfer, repeatTransfer } from './transfer.ts';
+import {
+  continueTransfer,
+  onResign,
+  onTimeOutNow,
+  onTransfereeRefused,
+  onTransfer,
+  repeatTransfer,
+} from './transfer.ts';
 
 /** How many maximal election timeouts a voter is without a leader before it asks to observe. */
 const leaderlessTimeouts = 2;
@@ -82,6 +89,9 @@ export class Raft {
         break;
       case 'transfer':
         onTransfer(state, event.to);
+        break;
+      case 'resign':
+        onResign(state, event.to);
         break;
       case 'voters-hint':
         state.votersHint = event.members;

@@ -33,6 +33,7 @@ export interface RunCoverage {
   /** Membership entries committed. */
   membershipChanges: number;
   transfers: number;
+  resignations: number;
   compactions: number;
   installs: number;
   damaged: number;
@@ -69,6 +70,7 @@ export class RandomGroup {
     reads: 0,
     membershipChanges: 0,
     transfers: 0,
+    resignations: 0,
     compactions: 0,
     installs: 0,
     damaged: 0,
@@ -218,6 +220,12 @@ export class RandomGroup {
     const voters = leader.raft.voters;
     const to = voters[this.#random.below(voters.length)];
     if (to === undefined) return;
+    if (this.#random.below(4) === 0) {
+      const led = leader.raft.isLeader;
+      leader.step({ kind: 'resign', to, nowMs: this.#nowMs });
+      if (led && !leader.raft.isLeader) this.coverage.resignations += 1;
+      return;
+    }
     const effects = leader.step({ kind: 'transfer', to, nowMs: this.#nowMs });
     if (effects.transfer?.outcome === 'begun') this.coverage.transfers += 1;
   }

@@ -2,7 +2,7 @@
 import type { LogIndex, Term } from '@sluice/base';
 import type { MemberId, RaftMessage } from './messages.ts';
 
-export type StepDownReason = 'higher-term' | 'quorum-lost' | 'voting-withdrawn' | 'removed';
+export type StepDownReason = 'higher-term' | 'quorum-lost' | 'voting-withdrawn' | 'removed' | 'resigned';
 
 export type VoteRefusal = 'voting-not-allowed' | 'old-term' | 'leader-alive' | 'voted-for-another' | 'log-behind';
 

@@ -6,11 +6,14 @@
  * - T2: given up after `electionTimeoutMsMin`; if the transferee campaigns later still, it wins only with a whole log.
  * - T3: the transferee is told only when all that was proposed is committed, and durable here: whoever waits for it has
  *   an answer, and is not left in doubt by the end of this leadership.
+ * - T4: a leader whose disk hangs resigns: durable here would never come. The heir is told at once, and this one leads no
+ *   more, be it heard or not. Who has the whole log wins, as in every election.
  */
 import type { TransferOutcome } from './effects.ts';
 import { campaign } from './election.ts';
 import type { MemberId, TimeOutNow } from './messages.ts';
 import { probe } from './replication.ts';
+import { stepDown } from './role.ts';
 import type { RaftState } from './state.ts';
 
 export function onTransfer(state: RaftState, to: MemberId): void {
@@ -27,6 +30,13 @@ function beginTransfer(state: RaftState, to: MemberId): TransferOutcome {
   state.out.trace({ kind: 'transfer-begun', term: state.term, to });
   if (progress.state === 'probe') probe(state, progress);
   return { outcome: 'begun' };
+}
+
+/** T4 */
+export function onResign(state: RaftState, to: MemberId): void {
+  if (state.role !== 'leader' || state.peers.get(to)?.isVoter !== true) return;
+  state.out.sendNow(to, { kind: 'time-out-now', term: state.term });
+  stepDown(state, 'resigned');
 }
 
 /** After every step of a leader: the transferee may have reached the end of the log. */

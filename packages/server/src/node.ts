@@ -302,6 +302,7 @@ class AssembledNode implements Node {
       logger: logger.with({ component: 'controller' }),
       halt,
       checksum: (bytes) => crc32c(bytes),
+      oldestUnsyncedMs: () => nodeLog.oldestUnsyncedMs(clock.monotonicMs()),
       config: {
         peerAddress: config['listeners.peer.advertise'],
         isController: config.roles.includes('controller'),
@@ -318,6 +319,7 @@ class AssembledNode implements Node {
         snapshotLogBytesMax: config['raft.snapshotLogBytesMax'],
         sessionTimeoutMs: config.sessionTimeoutMs,
         preferredElectionMs: config.preferredElectionMs,
+        diskStallMs: config.diskStallMs,
       },
     });
   }
