@@ -21,6 +21,11 @@ export class ByteWriter {
     return this.#at;
   }
 
+  /** Begins anew, in the same memory. */
+  clear(): void {
+    this.#at = 0;
+  }
+
   /** What was written so far; valid until the next write. */
   written(): Uint8Array {
     return this.#bytes.subarray(0, this.#at);

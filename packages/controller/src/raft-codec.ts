@@ -9,8 +9,8 @@ import type { Entry, EntryKind, Membership, RaftMessage, ReplicationSession, Vot
 const formatVersion = 2;
 /** As `memberId` bounds it. */
 const memberIdLengthMax = 128;
-/** Of a message without payloads, and of an entry: most are shorter, and a longer one makes the buffer grow. */
-const usualBytes = { message: 96, entry: 24 };
+/** One for all: most messages are shorter than the smallest buffer that does not cost the collector dearly. */
+const writer = new ByteWriter();
 
 type FieldKind = 'position' | 'flag' | 'session' | 'membership';
 type Fields = readonly (readonly [name: string, kind: FieldKind])[];
@@ -56,23 +56,17 @@ const numberOf = new Map(kinds.map((kind, number) => [kind, number]));
 const entryKinds: readonly EntryKind[] = ['no-op', 'command', 'membership'];
 
 export function encodeRaftMessage(message: RaftMessage): Uint8Array {
-  const writer = new ByteWriter(usualBytes.message + payloadBytes(message));
+  writer.clear();
   writer.u8(formatVersion);
   writer.u8(numberOf.get(message.kind) ?? kinds.length);
   const values = message as unknown as Readonly<Record<string, unknown>>;
-  for (const [name, kind] of fieldsOf[message.kind]) writeField(writer, kind, values[name]);
-  if (message.kind === 'append') writeEntries(writer, message.entries);
-  if (message.kind === 'snapshot-chunk') writePayload(writer, message.chunk);
-  return writer.written();
+  for (const [name, kind] of fieldsOf[message.kind]) writeField(kind, values[name]);
+  if (message.kind === 'append') writeEntries(message.entries);
+  if (message.kind === 'snapshot-chunk') writePayload(message.chunk);
+  return writer.written().slice();
 }
 
-function payloadBytes(message: RaftMessage): number {
-  if (message.kind === 'snapshot-chunk') return message.chunk.byteLength;
-  if (message.kind !== 'append') return 0;
-  return message.entries.reduce((sum, { payload }) => sum + usualBytes.entry + payload.byteLength, 0);
-}
-
-function writeField(writer: ByteWriter, kind: FieldKind, value: unknown): void {
+function writeField(kind: FieldKind, value: unknown): void {
   switch (kind) {
     case 'position':
       writer.integer(value as number);
@@ -99,17 +93,17 @@ function writeField(writer: ByteWriter, kind: FieldKind, value: unknown): void {
   }
 }
 
-function writeEntries(writer: ByteWriter, entries: readonly Entry[]): void {
+function writeEntries(entries: readonly Entry[]): void {
   writer.integer(entries.length);
   for (const entry of entries) {
     writer.integer(entry.index);
     writer.integer(entry.term);
     writer.u8(entryKinds.indexOf(entry.kind));
-    writePayload(writer, entry.payload);
+    writePayload(entry.payload);
   }
 }
 
-function writePayload(writer: ByteWriter, payload: Uint8Array): void {
+function writePayload(payload: Uint8Array): void {
   writer.integer(payload.byteLength);
   writer.bytes(payload);
 }
