@@ -9,6 +9,7 @@ import {
   silentLogger,
   SluiceError,
   term,
+  topicId,
 } from '@sluice/base';
 import { decodeRecords, MetadataImage } from '@sluice/metadata';
 import type { HeardNode } from '@sluice/metadata';
@@ -411,6 +412,44 @@ test('a node that drains is told when it may stop', async () => {
   process.beat({ draining: true });
   await controller.clock.pass(100);
   expect([process.answers.at(-1)?.mayStop, controller.stateOf(1)]).toEqual([true, 'draining']);
+});
+
+test('a node that drains hands over in batches, and stops when all that serve have applied the last one (D20)', async () => {
+  const { controller, process } = await oneBroker();
+  const other = new Process(controller, 2, await controller.register(2));
+  await controller.clock.pass(500);
+  const create = { type: 'createTopic', namespace: 'default', name: 'many', partitions: 250, replication: 2 } as const;
+  void controller.decisions.ask({ ...create, topicId: topicId('a'.repeat(32)), config: { minIsr: '1' } });
+  await controller.clock.pass(300);
+  const node = nodeId(1);
+  expect([...controller.image.ledBy(node)].length).toBe(125);
+  const before = controller.image.appliedIndex;
+  other.appliedIndex = before;
+  process.hang();
+  process.beat({ draining: true });
+  await controller.clock.pass(300);
+  // 250 partitions in batches of 100: those that it led, and those whose ISR it leaves.
+  const handedOver = controller.image.appliedIndex;
+  expect([[...controller.image.ledBy(node)].length, handedOver - before]).toEqual([0, 3]);
+  process.beat({ draining: true });
+  await controller.clock.pass(400);
+  expect(process.answers.some(({ mayStop }) => mayStop)).toBe(false);
+  other.appliedIndex = handedOver;
+  await controller.clock.pass(200);
+  expect(process.answers.at(-1)).toMatchObject({ mayStop: true, applyIndex: handedOver });
+});
+
+test('a node that drains does not wait for one that is silent', async () => {
+  const { controller, process } = await oneBroker();
+  const other = new Process(controller, 2, await controller.register(2));
+  await controller.clock.pass(500);
+  other.appliedIndex = controller.image.appliedIndex;
+  other.hang();
+  process.beat({ draining: true });
+  await controller.clock.pass(1_000);
+  expect(process.answers.some(({ mayStop }) => mayStop)).toBe(false);
+  await controller.clock.pass(1_000);
+  expect(process.answers.some(({ mayStop }) => mayStop)).toBe(true);
 });
 
 test('the end of leadership closes every stream with NOT_CONTROLLER, and leaves no timer', async () => {

@@ -13,11 +13,12 @@
  */
 import { brokerEpoch, logIndex, nodeId, SluiceError, toSluiceError } from '@sluice/base';
 import type { Clock, Logger, NodeId, ProbeResult, Timer, Transport } from '@sluice/base';
-import { clusterPartitionsMax, SessionBook } from '@sluice/metadata';
+import { SessionBook } from '@sluice/metadata';
 import type { HeardNode, MetadataImage, NodeIdentity } from '@sluice/metadata';
 import { encodeError } from '@sluice/wire';
 import type { HeartbeatRequest, HeartbeatResponse, Partially, StreamReceiver, StreamSender } from '@sluice/wire';
 import type { Decisions } from './decisions.ts';
+import { Drains } from './drains.ts';
 
 export interface BrokerSessionsOptions {
   readonly image: MetadataImage;
@@ -43,6 +44,7 @@ const preferredElectionMax = 100;
 export class BrokerSessions {
   readonly #options: BrokerSessionsOptions;
   readonly #book: SessionBook;
+  readonly #drains: Drains;
   readonly #judgeIntervalMs: number;
   readonly #streams = new Map<NodeId, StreamSender<HeartbeatResponse>>();
   /** Requests under way for a node, so that each heartbeat does not ask again. */
@@ -60,6 +62,7 @@ export class BrokerSessions {
     this.#judgeIntervalMs = Math.max(1, Math.floor(sessionTimeoutMs / 10));
     const times = { sessionTimeoutMs, judgeIntervalMs: this.#judgeIntervalMs, diskStallMs };
     this.#book = new SessionBook(image, clock.monotonicMs(), times, heard);
+    this.#drains = new Drains({ image, decisions: options.decisions, book: this.#book, clock });
     this.#judgeLater();
     this.#electLater();
     this.#lookForTheDead();
@@ -131,18 +134,12 @@ export class BrokerSessions {
       wallMs: request.wallMs,
     });
     this.#judgeDisk(identity);
+    this.#drains.look();
     const answer = (response: Partially<HeartbeatResponse>): void => {
       sender.send({ ...response, clocksAgree: this.#book.clocksAgree });
     };
     if (request.draining) {
-      this.#askOnce(`drain ${node}`, async () => {
-        const { leading } = await this.#options.decisions.ask({
-          type: 'drainNode',
-          ...identity,
-          partitionsMax: clusterPartitionsMax,
-        });
-        answer({ up: true, mayStop: leading === 0 });
-      });
+      this.#askOnce(`drain ${node}`, () => this.#drains.onHeartbeat(identity, answer));
       return;
     }
     answer({ up: known.state !== 'fenced' });
@@ -229,6 +226,7 @@ export class BrokerSessions {
 
   #judge(): void {
     const over = this.#book.judge(this.#options.clock.monotonicMs());
+    this.#drains.look();
     if (over.length > 0 && !this.#fencing && !this.#ended) void this.#fence();
   }
 
