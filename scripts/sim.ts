@@ -144,7 +144,7 @@ function commitOf(): string {
 
 class SeedSet {
   readonly failed: number[] = [];
-  readonly totals = { seeds: 0, events: 0, faults: 0, acked: 0, commands: 0, simulatedMs: 0 };
+  readonly totals = { seeds: 0, events: 0, faults: 0, acked: 0, records: 0, commands: 0, simulatedMs: 0 };
   coverage: Coverage = {};
   happened: Coverage = {};
   readonly #options: Options;
@@ -171,6 +171,7 @@ class SeedSet {
     totals.events += result.events;
     totals.faults += result.faults;
     totals.acked += result.acked;
+    totals.records += result.records;
     totals.commands += result.commands;
     totals.simulatedMs += result.simulatedMs;
     this.coverage = addCoverage(this.coverage, result.coverage);
@@ -279,6 +280,7 @@ function lostRun(seed: number, text: string): Run {
     events: 0,
     faults: 0,
     acked: 0,
+    records: 0,
     simulatedMs: 0,
     commands: 0,
     shape: '',
@@ -307,7 +309,7 @@ function summary(set: SeedSet, of: { options: Options; commit: string; wallMs: n
   if (options.json) console.log(JSON.stringify({ summary: true, ...line, coverage, missing }));
   else {
     console.log(
-      `${totals.seeds} seeds from ${options.from} of commit ${commit}: ${failed.length} failed; ${totals.events} events, ${totals.faults} faults, ${totals.commands} commands in ${Math.round(totals.simulatedMs / 1000)} simulated seconds; ${seedsPerMinute} seeds a minute, ${speed} simulated seconds a second`,
+      `${totals.seeds} seeds from ${options.from} of commit ${commit}: ${failed.length} failed; ${totals.events} events, ${totals.faults} faults, ${totals.records} records acked, ${totals.commands} commands in ${Math.round(totals.simulatedMs / 1000)} simulated seconds; ${seedsPerMinute} seeds a minute, ${speed} simulated seconds a second`,
     );
     console.log(
       Object.entries(coverage)

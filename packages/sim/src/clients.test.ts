@@ -20,7 +20,16 @@ const isWhole = (cluster: SimCluster): boolean =>
       ?.partitions.every(({ leader, isr, replicas }) => leader !== null && isr.length === replicas.length),
   );
 
-async function run(seed: number, { disksLie = false, isTrimmed = false } = {}): Promise<HistoryRecorder> {
+interface Wrong {
+  readonly disksLie?: boolean;
+  readonly isTrimmed?: boolean;
+  readonly trimEveryMs?: number;
+}
+
+async function run(
+  seed: number,
+  { disksLie = false, isTrimmed = false, trimEveryMs }: Wrong = {},
+): Promise<HistoryRecorder> {
   // A metadata log whose snapshot was lied away leaves nobody who may vote, and then there is nothing to see.
   const cluster = new SimCluster(seed, 3, disksLie ? { raft: { snapshotLogBytesMax: '16MiB' } } : {});
   const { simulation } = cluster;
@@ -35,8 +44,10 @@ async function run(seed: number, { disksLie = false, isTrimmed = false } = {}): 
     topic: 'orders',
     partitions: 2,
     producers: 2,
-    consumers: 2,
+    // A consumer that reads on from what is trimmed would fail.
+    consumers: trimEveryMs === undefined ? 2 : 0,
     everyMs: 5,
+    ...(trimEveryMs === undefined ? {} : { trimEveryMs, recordsAtOnceMax: 8 }),
     keys: 10,
     newSessionOneIn: 40,
     deliveryTimeoutMs: 20_000,
@@ -58,7 +69,12 @@ async function run(seed: number, { disksLie = false, isTrimmed = false } = {}): 
   await metadata.stop();
   await records.stop();
   await simulation.until('all is whole in the end', 60_000, () => isWhole(cluster));
-  if (isTrimmed) await simulation.settle('trim', 10_000, admin.trim('orders', [{ partition: 0, before: 5 }]));
+  if (isTrimmed)
+    await simulation.settle(
+      'trim',
+      10_000,
+      admin.trim('orders', [{ partition: 0, before: trimEveryMs === undefined ? 5 : 'end' }]),
+    );
   await records.readInTheEnd(60_000);
   await recordReplicas(cluster, recorder, 'orders');
   return recorder;
@@ -85,4 +101,15 @@ test('what no client of theirs deleted and lies before the start of the log is l
   const { lines } = await run(1, { isTrimmed: true });
   const judged = checkHistory(lines, { ackedMin: 1, faults: [], inDoubtMin: 0 });
   expect(judged.anomalies.map(({ kind }) => kind)).toContain('lost');
+});
+
+test('what a client of theirs trimmed is gone on purpose, and nothing beyond it', async () => {
+  const trimEveryMs = 300;
+  const trimmed = await run(3, { trimEveryMs });
+  expect(checkHistory(trimmed.lines, { ackedMin: 500, faults: [], inDoubtMin: 0 }).anomalies).toEqual([]);
+  const finals = trimmed.lines.filter((line) => line.event === 'ok' && (line.logStart ?? 0) > 0);
+  expect(finals.length).toBeGreaterThan(0);
+  const { lines } = await run(3, { trimEveryMs, isTrimmed: true });
+  const judged = checkHistory(lines, { ackedMin: 1, faults: [], inDoubtMin: 0 });
+  expect(judged.anomalies.map(({ kind }) => kind)).toContain('unseen');
 });

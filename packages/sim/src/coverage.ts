@@ -53,6 +53,8 @@ export const requiredCoverage: readonly string[] = [
   'voterChanges',
   'requestsInDoubt',
   'recordsAcked',
+  'recordsAckedFromMemory',
+  'trims',
   'partitionCommits',
   'partitionLeaderships',
 ];

@@ -172,7 +172,7 @@ export class PartitionInvariants {
     this.#judgeSuperset(look, leaderEpoch);
     if (known === undefined || highWatermark <= known.highWatermark) return;
     // A new leader knows less at first than was committed; only what it adds is new.
-    if (highWatermark > truth.committedBefore(leaderEpoch)) this.#judgeCommit(look, leaderEpoch);
+    if (highWatermark > truth.committedBefore(leaderEpoch)) this.#judgeCommit(look, leaderEpoch, known);
   }
 
   /** PI1. */
@@ -205,7 +205,7 @@ export class PartitionInvariants {
   }
 
   /** PI5, and with what is now committed PI2. */
-  #judgeCommit(look: Look, leaderEpoch: number): void {
+  #judgeCommit(look: Look, leaderEpoch: number, known: Known): void {
     const { node, replica, truth } = look;
     const { highWatermark, maximalIsr } = replica;
     this.commits += 1;
@@ -216,9 +216,11 @@ export class PartitionInvariants {
       const seen = { partition: truth.name, leader: node, leaderEpoch, highWatermark, replica: id, end, maximalIsr };
       mustHold(end >= highWatermark, 'high-watermark-is-held', 'an in-sync replica lacks what is committed', seen);
     }
-    const { length } = replica.isr;
-    const seen = { partition: truth.name, leader: node, isr: replica.isr, minIsr: look.minIsr };
-    mustHold(length >= look.minIsr, 'strict-min-isr', 'something is committed below minIsr', seen);
+    const { isr, partitionEpoch } = replica;
+    const seen = { partition: truth.name, leader: node, leaderEpoch, highWatermark, isr, minIsr: look.minIsr };
+    // Of an event that brought acks and metadata nobody knows here which came first.
+    const isBelow = isr.length < look.minIsr && partitionEpoch === known.partitionEpoch;
+    mustHold(!isBelow, 'strict-min-isr', 'something is committed below minIsr', seen);
     truth.commits(leaderEpoch, highWatermark);
     this.#judgeMembers(look, truth.members?.isr ?? []);
   }

@@ -7,32 +7,28 @@ import { utf8Decode } from '@sluice/base';
 import type { Random } from '@sluice/base';
 import type { ConsumedBatch, Producer, Sluice } from '@sluice/client';
 import type { HistoryRecorder } from './history-recorder.ts';
+import type { Surroundings } from './surroundings.ts';
+import { Trimmer } from './trimmer.ts';
 
-/** What the clients live in: a simulation, or the real world. */
-export interface Surroundings {
-  readonly random: Random;
-  /** A client on a machine of its own. */
-  client(name: string): Sluice;
-  schedule(delayUs: number, what: string, run: () => void): void;
-  /** Rejects when it is not so within the limit. */
-  until(what: string, limitMs: number, isDone: () => boolean): Promise<void>;
-  /** As `promise`; rejects when it is not settled within the limit. */
-  settle<T>(what: string, limitMs: number, promise: Promise<T>): Promise<T>;
-}
+export type { Surroundings };
 
 export interface RecordClientsOptions {
   readonly topic: string;
   readonly partitions: number;
   readonly producers: number;
   readonly consumers: number;
-  /** The mean time between two records of one producer. */
+  /** The mean time between two sends of one producer. */
   readonly everyMs: number;
+  /** Of half of the sends: up to as many records of one key, which go in one batch. Default 1. */
+  readonly recordsAtOnceMax?: number;
   readonly keys: number;
-  /** One record in so many begins a new session of its producer; the old one sends the next records beside it. */
+  /** One send in so many begins a new session of its producer; the old one goes on beside it. */
   readonly newSessionOneIn: number;
   readonly deliveryTimeoutMs: number;
   /** A slow consumer waits up to this long before it takes the next batch. */
   readonly slowMsMax: number;
+  /** Between two trims, on average; absent: nothing is trimmed. A consumer that reads on from what is gone would fail. */
+  readonly trimEveryMs?: number;
 }
 
 interface Session {
@@ -49,6 +45,9 @@ export class RecordClients {
   readonly #random: Random;
   readonly #sluices: Sluice[] = [];
   readonly #reading: Promise<void>[] = [];
+  /** By partition. */
+  readonly #ackedEnds = new Map<number, number>();
+  readonly #trimmer: Trimmer | undefined;
   #sessions = 0;
   #sent = 0;
   #undecided = 0;
@@ -60,6 +59,11 @@ export class RecordClients {
     this.#recorder = recorder;
     this.#options = options;
     this.#random = surroundings.random.fork(`clients of ${options.topic}`);
+    const { trimEveryMs, topic } = options;
+    if (trimEveryMs !== undefined) {
+      const trims = { topic, everyMs: trimEveryMs, ackedEnds: this.#ackedEnds };
+      this.#trimmer = new Trimmer(surroundings, this.#random.fork('trimmer'), trims);
+    }
     for (let producer = 1; producer <= options.producers; producer += 1) {
       const random = this.#random.fork(`producer ${producer}`);
       this.#sendLater(producer, random, [this.#session(producer)]);
@@ -73,12 +77,17 @@ export class RecordClients {
     return this.#sent;
   }
 
+  get trims(): number {
+    return this.#trimmer?.count ?? 0;
+  }
+
   /** Sends no more; every send is decided, and everything open is closed. */
   async stop(): Promise<void> {
     this.#stopped = true;
     const surroundings = this.#surroundings;
     const decidedMs = this.#options.deliveryTimeoutMs + 30_000;
     await surroundings.until('all sends are decided', decidedMs, () => this.#undecided === 0);
+    await this.#trimmer?.stop(closeLimitMs);
     const closing = this.#sluices.map((sluice) => sluice.close());
     await surroundings.settle('clients close', closeLimitMs, Promise.all(closing));
     await surroundings.settle('consumers end', closeLimitMs, Promise.all(this.#reading));
@@ -108,21 +117,34 @@ export class RecordClients {
       const isRenewed = random.below(this.#options.newSessionOneIn) === 0;
       const now = isRenewed ? [this.#session(producer), ...sessions.slice(0, 1)] : sessions;
       const session = now[random.below(now.length)];
-      if (session !== undefined) this.#send(session);
+      const count = this.#drawCount(random);
+      if (session !== undefined) this.#sendAll(session, count);
       this.#sendLater(producer, random, now);
     });
   }
 
-  #send({ name, producer }: Session): void {
-    const { topic, keys } = this.#options;
+  #drawCount(random: Random): number {
+    const { recordsAtOnceMax = 1 } = this.#options;
+    return recordsAtOnceMax === 1 || random.below(2) === 0 ? 1 : 1 + random.below(recordsAtOnceMax);
+  }
+
+  #sendAll(session: Session, count: number): void {
+    const key = `key-${(this.#sent + 1) % this.#options.keys}`;
+    for (let at = 0; at < count; at += 1) this.#send(session, key);
+  }
+
+  #send({ name, producer }: Session, key: string): void {
+    const { topic } = this.#options;
     this.#sent += 1;
     const value = String(this.#sent);
     const operation = this.#recorder.invoke({ action: 'send', client: name, topic, value });
     this.#undecided += 1;
-    const taken = producer.post(topic, { key: `key-${this.#sent % keys}`, value }, (error, delivery) => {
+    const taken = producer.post(topic, { key, value }, (error, delivery) => {
       this.#undecided -= 1;
-      if (error === undefined) this.#recorder.acknowledged(operation, delivery.partition, delivery.offset);
-      else this.#recorder.failed(operation, error);
+      if (error !== undefined) return this.#recorder.failed(operation, error);
+      const { partition, offset } = delivery;
+      this.#ackedEnds.set(partition, Math.max(offset + 1, this.#ackedEnds.get(partition) ?? 0));
+      return this.#recorder.acknowledged(operation, partition, offset);
     });
     if (taken) return;
     this.#undecided -= 1;
@@ -170,8 +192,11 @@ export class RecordClients {
         }
         await consumer.close();
       }
-      // Where the log starts is not told: nobody asked for less, so what lies before it is lost.
-      this.#recorder.succeeded(operation, read);
+      const undone = logStart < (this.#trimmer?.doneBelow(partition) ?? 0);
+      if (undone) throw new Error(`${topic}/${partition} was trimmed further than ${logStart}, where it starts`);
+      // What is gone and was asked of nobody is lost, wherever the log starts.
+      const asked = this.#trimmer?.askedBelow(partition) ?? 0;
+      this.#recorder.succeeded(operation, asked === 0 ? read : { ...read, logStart: Math.min(logStart, asked) });
     }
   }
 

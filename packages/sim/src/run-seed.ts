@@ -7,7 +7,7 @@
  *   topics can be made, all logs and images are equal, and the history is one that the promises allow.
  */
 import { DiskError, SluiceError } from '@sluice/base';
-import { imageDigest } from '@sluice/metadata';
+import { imageDigest, type PartitionState } from '@sluice/metadata';
 import { memberId } from '@sluice/raft';
 
 import { checkHistory, type Requirements } from './check-history.ts';
@@ -21,10 +21,10 @@ import { type ObservedBroker, PartitionInvariants } from './partition-invariants
 import { type ObservedMember, RaftInvariants } from './raft-invariants.ts';
 import { commandsMin, drawScenario, hasDecay, type Role, type Scenario } from './scenario.ts';
 import { nodeAddress, SimCluster } from './sim-cluster.ts';
-import { RecordClients } from './record-clients.ts';
 import { recordReplicas } from './replica-logs.ts';
-import { simClient, simSurroundings } from './sim-load.ts';
+import { simClient } from './sim-load.ts';
 import { Timeline } from './timeline.ts';
+import { ordersTopic, TopicLoad } from './topic-load.ts';
 import { TopicReaders } from './topic-readers.ts';
 import { mustHold, Violation } from './violation.ts';
 import { VoterClient } from './voter-client.ts';
@@ -52,7 +52,10 @@ export interface SeedResult {
   readonly events: number;
   /** That really happened. */
   readonly faults: number;
+  /** Records, and answers about metadata. */
   readonly acked: number;
+  /** Of those the records. */
+  readonly records: number;
   readonly simulatedMs: number;
   readonly commands: number;
   readonly shape: string;
@@ -70,8 +73,6 @@ export interface SeedRun {
 const birthLimitMs = 60_000;
 /** Ample: an election, a session and every back-off many times over. */
 const livenessMs = 120_000;
-const topic = 'orders';
-const partitions = 3;
 const notedEvery = 64;
 const lookEveryMs = 25;
 /** Little: one of three brokers and a single voter may be what a seed has for long. */
@@ -109,9 +110,9 @@ class Run {
   readonly #oneCluster = new OneCluster();
   readonly #coverage = new CoverageCounter();
   readonly #recorder: HistoryRecorder;
+  readonly #load: TopicLoad;
   readonly #driver: FaultDriver;
   #haltsSeen = 0;
-  #records: RecordClients | undefined;
   #metadata: MetadataClients | undefined;
   #readers: TopicReaders | undefined;
   #operator: VoterClient | undefined;
@@ -135,12 +136,13 @@ class Run {
       this.#driver.onLine(line);
     };
     this.#recorder = new HistoryRecorder(() => simulation.nowMs);
+    this.#load = new TopicLoad(this.#cluster, scenario, this.#recorder);
     this.#cluster.onVote = (id, { address, term }) => this.#onVote(id, address, term);
     simulation.afterEvent = () => this.#afterEvent();
     this.#driver = new FaultDriver({
       cluster: this.#cluster,
       random: simulation.random.fork('faults'),
-      topic,
+      topic: ordersTopic,
       onRolledBack: (member) => this.#invariants.forgive(member),
       onFault: (kind, text) => {
         this.timeline.add(simulation.nowMs, 'FAULT', `${kind} ${text}`);
@@ -150,28 +152,12 @@ class Run {
   }
 
   async safety(): Promise<void> {
-    const { safetyMs, faults, metadataClients, topicNames, thinkMs, recordEveryMs, slowConsumerMs } = this.#scenario;
+    const { safetyMs, faults, metadataClients, topicNames, thinkMs } = this.#scenario;
     const brokers = this.#nodesWith('broker');
     const cluster = this.#cluster;
     const { simulation } = cluster;
     await this.#birth();
-    const client = simClient(cluster, 'admin');
-    await simulation.settle(
-      'first topic',
-      30_000,
-      client.admin.createTopic({ name: topic, partitions, replication: Math.min(3, brokers.length) }),
-    );
-    this.#records = new RecordClients(simSurroundings(cluster), this.#recorder, {
-      topic,
-      partitions,
-      producers: 1,
-      consumers: 1,
-      everyMs: recordEveryMs,
-      keys: 20,
-      newSessionOneIn: 200,
-      deliveryTimeoutMs: 30_000,
-      slowMsMax: slowConsumerMs,
-    });
+    await this.#load.start(brokers.length);
     this.#metadata = new MetadataClients(cluster, this.#recorder, {
       clients: metadataClients,
       names: topicNames,
@@ -220,9 +206,8 @@ class Run {
   async liveness(): Promise<void> {
     const cluster = this.#cluster;
     const { simulation } = cluster;
-    const records = this.#records;
     const metadata = this.#metadata;
-    if (records === undefined || metadata === undefined) throw new Error('the safety phase comes first');
+    if (metadata === undefined) throw new Error('the safety phase comes first');
     this.timeline.add(simulation.nowMs, 'PHASE', 'liveness');
     this.#driver.heal(this.#scenario.absent);
     await this.#eventually('every node serves again', () => cluster.isReady(...this.#present) && this.#isUp());
@@ -230,7 +215,7 @@ class Run {
     await this.#operator?.stop();
     await this.#readers?.stop();
     await metadata.stop();
-    await records.stop();
+    await this.#load.stop();
     const client = simClient(cluster, 'after');
     const replication = Math.min(2, this.#nodesWith('broker').length);
     await this.#settle(
@@ -242,7 +227,7 @@ class Run {
     if (hasDecay(this.#scenario.faults)) await simulation.pass(scrubMs);
     await this.#eventually('every replica is in sync', () => this.#isWhole());
     await this.#eventually('every member has the same log and image', () => this.#isConverged());
-    await this.#judge(records);
+    await this.#judge();
   }
 
   /** Something was thrown that nobody catches: a node that did so would have ended. */
@@ -279,7 +264,10 @@ class Run {
     coverage.add('segmentsLost', conditions.counts.segmentsLost);
     coverage.add('partitionLeaderships', this.#partitions.leaderships);
     coverage.add('partitionCommits', this.#partitions.commits);
-    coverage.add('recordsAcked', this.#recorder.acked);
+    const records = this.#load.recordsAcked;
+    coverage.add('recordsAcked', records);
+    coverage.add('recordsAckedFromMemory', this.#load.recordsOfReplicated);
+    coverage.add('trims', this.#load.trims);
     coverage.add('requestsInDoubt', this.#recorder.lines.filter(({ event }) => event === 'info').length);
     return {
       seed,
@@ -288,7 +276,8 @@ class Run {
       violations,
       events: simulation.events,
       faults: this.#driver.total,
-      acked: this.#recorder.acked + (this.#metadata?.answered ?? 0),
+      acked: records + (this.#metadata?.answered ?? 0),
+      records,
       simulatedMs: Math.round(simulation.nowMs),
       commands: this.#invariants.committedEntries,
       shape: `${shape.roles.map((roles) => roles.map((role) => role[0]).join('')).join(' ')}, ${shape.voters.length} voters`,
@@ -432,13 +421,13 @@ class Run {
   /** Other topics may have their only copy on the disk that the run took away. */
   #isWhole(): boolean {
     const present = this.#present;
-    return present.every((id) => {
-      const orders = this.#cluster.inspect(id)?.image.topicNamed('default', topic);
-      return orders?.partitions.every(
-        ({ leader, isr, replicas }) =>
-          leader !== null && replicas.every((each) => isr.includes(each) === present.includes(each)),
-      );
-    });
+    const isWhole = ({ leader, isr, replicas }: PartitionState): boolean =>
+      leader !== null && replicas.every((each) => isr.includes(each) === present.includes(each));
+    return present.every((id) =>
+      this.#load.wholeTopics.every((name) =>
+        this.#cluster.inspect(id)?.image.topicNamed('default', name)?.partitions.every(isWhole),
+      ),
+    );
   }
 
   #isConverged(): boolean {
@@ -455,9 +444,9 @@ class Run {
     return digests.size === 1;
   }
 
-  async #judge(records: RecordClients): Promise<void> {
-    await records.readInTheEnd(livenessMs);
-    await recordReplicas(this.#cluster, this.#recorder, topic);
+  async #judge(): Promise<void> {
+    await this.#load.readInTheEnd(livenessMs);
+    for (const topic of this.#load.judgedTopics) await recordReplicas(this.#cluster, this.#recorder, topic);
     const { anomalies, missing } = checkHistory(this.#recorder.lines, required);
     const [first] = anomalies;
     mustHold(first === undefined, 'history', first?.text ?? '', { kind: first?.kind, lines: first?.lines });

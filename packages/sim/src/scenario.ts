@@ -6,6 +6,7 @@ import { SeededRandom } from '@sluice/base';
 import type { Random } from '@sluice/base';
 import { damagingKinds, type Fault } from './faults/fault.ts';
 import { drawBirthFaults, drawFaults } from './faults/swarm.ts';
+import { drawSideTopic, type SideTopic } from './side-topic.ts';
 
 export type Role = 'controller' | 'broker';
 
@@ -28,8 +29,9 @@ export interface Scenario {
   readonly topicNames: number;
   /** Between two requests of a metadata client, on average. */
   readonly thinkMs: number;
-  /** Between two records of the producer, on average. */
+  /** Between two sends of all producers of `orders`, on average. */
   readonly recordEveryMs: number;
+  readonly side: SideTopic | undefined;
   /** The consumer waits so long at most before it takes the next batch. */
   readonly slowConsumerMs: number;
   /** Undefined: the voters stay those of the birth. */
@@ -55,6 +57,8 @@ export function drawScenario(seed: number): Scenario {
   ];
   const load = random.fork('load');
   const times = drawTimes(random.fork('settings'));
+  const brokers = shape.roles.filter((each) => each.includes('broker')).length;
+  const absent = drawAbsent(random.fork('absent'), shape, faults);
   return {
     seed,
     shape,
@@ -68,7 +72,8 @@ export function drawScenario(seed: number): Scenario {
     thinkMs: 1 + load.below(10),
     recordEveryMs: 10 + load.below(40),
     slowConsumerMs: load.below(2) * load.below(200),
-    absent: drawAbsent(random.fork('absent'), shape, faults),
+    absent,
+    side: drawSideTopic(random.fork('side topic'), { brokers, faults, absent }),
     voterChangeEveryMs: shape.voters.length < 3 || load.below(3) === 0 ? undefined : 500 + load.below(3000),
   };
 }

@@ -7,7 +7,7 @@ import { Sluice } from '@sluice/client';
 import type { Producer, ProducerOptions } from '@sluice/client';
 import { MemoryTransport } from '@sluice/wire';
 import type { PlacedRecord } from './ledger.ts';
-import type { Surroundings } from './record-clients.ts';
+import type { Surroundings } from './surroundings.ts';
 import type { SimCluster } from './sim-cluster.ts';
 import { SimClock } from './sim-clock.ts';
 
