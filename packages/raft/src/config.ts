@@ -10,7 +10,10 @@ export interface RaftConfig {
    */
   readonly electionTimeoutMsMin: number;
   readonly electionTimeoutMsMax: number;
-  /** A member that just started, or whose leader is gone, campaigns after a random time up to this. */
+  /**
+   * A member that just started campaigns after a random time up to this; one whose leader is gone after its rank times a
+   * fifth of it, and at most this.
+   */
   readonly leaderlessElectionDelayMsMax: number;
   /** Payload and overhead of one append message; a single larger entry travels alone. */
   readonly appendBytesMax: number;

@@ -15,7 +15,14 @@ import { entryBytes } from './log-view.ts';
 import { Progress } from './progress.ts';
 import { isQuorum, isUpToDate } from './quorum.ts';
 import { appendOwn, probe } from './replication.ts';
-import { adoptHigherTerm, becomeFollower, drawElectionDeadline, isLeaderAlive, stepDown } from './role.ts';
+import {
+  adoptHigherTerm,
+  becomeFollower,
+  drawElectionDeadline,
+  drawRankedDeadline,
+  isLeaderAlive,
+  stepDown,
+} from './role.ts';
 import type { RaftState } from './state.ts';
 import type { VoteRefusal } from './trace.ts';
 
@@ -78,10 +85,13 @@ export function onVoteRequest(state: RaftState, from: MemberId, message: VoteReq
     return;
   }
   state.out.trace({ kind: 'vote-granted', term: message.term, to: from, pre });
-  if (!pre) {
-    state.recordVote(from);
-    // The one voted for gets its time, also when the old leader's machine was seen to refuse.
-    if (state.leaderlessRounds === 0) state.leaderlessRounds = 1;
+  if (!pre) state.recordVote(from);
+  // Who is about to be elected gets its time, also when the old leader's machine was seen to refuse. A pre-vote puts the
+  // own campaign off once, not each time: whoever repeats it may be one that cannot win.
+  if (state.leaderlessRounds === 0) {
+    state.leaderlessRounds = 1;
+    drawElectionDeadline(state);
+  } else if (!pre) {
     drawElectionDeadline(state);
   }
   state.out.sendAfterPersist(from, { kind: 'vote-reply', pre, term: message.term, granted: true });
@@ -153,7 +163,7 @@ export function onPeerRefused(state: RaftState, peer: MemberId): void {
   state.leader = undefined;
   state.nextObserveMs = state.nowMs;
   state.leaderlessRounds = 0;
-  drawElectionDeadline(state);
+  drawRankedDeadline(state, peer);
 }
 
 export function onVoting(state: RaftState, allowed: boolean): void {

@@ -95,7 +95,7 @@ const sections: Readonly<Record<string, readonly string[]>> = {
   // This design.
   'P2 to P4: what reflects a write waits for it': ['persistence-order', 'acknowledgement-held', 'term-held'],
   'P9: votes that may be lost do not count': ['voting-not-allowed', 'lost-entries', 'snapshot-lost-entries'],
-  'A leader whose machine refuses is gone': ['leader-refused', 'observer-leader-refused'],
+  'A leader whose machine refuses is gone': ['leader-refused', 'leader-refused-ranks', 'observer-leader-refused'],
   Observers: ['observer', 'observer-leader-refused', 'observer-leader-moved', 'membership-hint'],
 };
 

@@ -24,7 +24,7 @@ describe('a random group keeps every invariant after every step, and recovers', 
   const shapes = [
     { voters: 1, observers: 1, steps: 3000 },
     { voters: 3, observers: 0, steps: 4000 },
-    { voters: 2, observers: 1, steps: 4000 },
+    { voters: 2, observers: 1, steps: 5000 },
     { voters: 3, observers: 2, steps: 4000 },
     { voters: 4, observers: 2, steps: 4000 },
     { voters: 5, observers: 0, steps: 6000 },

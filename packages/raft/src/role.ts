@@ -4,6 +4,9 @@ import type { MemberId } from './messages.ts';
 import type { RaftState } from './state.ts';
 import type { StepDownReason } from './trace.ts';
 
+/** A candidate is some round trips and a sync ahead of the next in rank: with the default delay 30 ms. */
+const rankedSteps = 5;
+
 /** Thesis §4.2.3: while this holds, votes are refused and terms of campaigners are not adopted. */
 export function isLeaderAlive(state: RaftState): boolean {
   if (state.role === 'leader') return true;
@@ -33,6 +36,20 @@ function electionDelayMs(state: RaftState): number {
     if (delayMs * 2 <= electionTimeoutMsMin) return delayMs + state.random.below(delayMs + 1);
   }
   return electionTimeoutMsMin + state.random.below(electionTimeoutMsMax - electionTimeoutMsMin + 1);
+}
+
+/**
+ * The leader's process is gone: one after the other, by rank among the voters left, instead of by chance. Chance keeps
+ * members apart that know nothing of each other; these share the membership, the first of them need not wait, and the
+ * next stands when nothing came of it. Ranks that differ, because memberships do, only make two stand at once; the
+ * rounds after this one are random (paper §5.2).
+ */
+export function drawRankedDeadline(state: RaftState, gone: MemberId): void {
+  if (state.isObserver) return drawElectionDeadline(state);
+  const { leaderlessElectionDelayMsMax } = state.config;
+  const rank = state.voters.filter((voter) => voter !== gone && voter < state.self).length;
+  const delayMs = Math.floor((rank * leaderlessElectionDelayMsMax) / rankedSteps);
+  state.electionDeadlineMs = state.nowMs + Math.min(delayMs, leaderlessElectionDelayMsMax);
 }
 
 /** A higher term was seen. The election deadline stays, so that a stale campaigner cannot keep others from theirs. */
