@@ -98,8 +98,11 @@ export class MetadataWatch implements StreamReceiver<WatchMetadataRequest> {
     const topics = [...touched].flatMap((id) => image.topic(id) ?? []).filter((topic) => this.#watches(topic));
     const deleted = change.topicsDeleted.filter((topic) => this.#watches(topic));
     for (const { topicId } of deleted) this.#forget(topicId);
-    const led = topics.filter((topic) => this.#told.get(topic.topicId) !== leadershipOf(topic));
-    for (const topic of topics) if (!led.includes(topic)) this.#describeLater(topic.topicId);
+    const led: TopicState[] = [];
+    for (const topic of topics) {
+      if (this.#told.get(topic.topicId) === leadershipOf(topic)) this.#describeLater(topic.topicId);
+      else led.push(topic);
+    }
     if (led.length === 0 && deleted.length === 0 && change.nodes.length === 0) return;
     this.#send({
       nodes: change.nodes.length === 0 ? [] : this.#nodes(),

@@ -4,7 +4,8 @@
  * its follower had, and is judged in the step that brings it.
  *
  * P1 One for each replica, of its newest session; gone with the stream that carried it.
- * P2 Until it is judged it changes nothing else.
+ * P2 Until it is judged it changes nothing else. What its follower acks meanwhile is dropped: it acks again when it is
+ *    confirmed.
  */
 import type { LeaderEpoch, NodeId } from '@sluice/base';
 import type { FollowerGoneEvent, FollowerPositionEvent } from './events.ts';

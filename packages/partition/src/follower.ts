@@ -18,6 +18,7 @@ export function statePosition(state: ReplicaState, follower: FollowerRole, fx: E
   state.lastSession = sessionNumber(state.lastSession + 1);
   follower.session = state.lastSession;
   follower.phase = 'stated';
+  follower.mayBeUnheard = false;
   fx.send({
     kind: 'position',
     to: follower.leader,
@@ -48,6 +49,7 @@ export function onPushed(state: ReplicaState, event: PushedEvent, fx: EffectsDra
     if (appendPushed(state, { batches: event.batches, endOffset: last.endOffset }, fx)) sendAck(state, follower, fx);
   }
   follower.phase = 'streaming';
+  if (follower.mayBeUnheard) sendAck(state, follower, fx);
   // D5. What was committed stays so: a new leader that knows less yet does not lower it.
   const highWatermark = smaller(event.highWatermark, state.logEnd);
   if (highWatermark > state.highWatermark) raiseHighWatermark(state, highWatermark, fx);
@@ -93,6 +95,7 @@ export function onPositionRefused(state: ReplicaState, event: PositionRefusedEve
 /** The leader counts it only while it pushes under this session. */
 export function sendAck(state: ReplicaState, follower: FollowerRole, fx: EffectsDraft): void {
   if (follower.phase !== 'stated' && follower.phase !== 'streaming') return;
+  follower.mayBeUnheard = follower.phase === 'stated';
   fx.ack = {
     to: follower.leader,
     leaderEpoch: follower.epoch,

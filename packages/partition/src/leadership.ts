@@ -135,6 +135,7 @@ function becomeFollower(state: ReplicaState, event: AssignedEvent, fx: EffectsDr
     epoch: event.leaderEpoch,
     session: state.lastSession,
     phase: 'refused' as const,
+    mayBeUnheard: false,
   };
   state.role = follower;
   statePosition(state, follower, fx);

@@ -43,7 +43,7 @@ export class LogScan {
   constructor(producerCountMax: number, known?: ReplicaSnapshot) {
     this.#epochs = new EpochCache(known?.epochs);
     // By order alone (R4): when a batch was appended is not in a log.
-    this.#producers = new ProducerStates(producerCountMax, -1);
+    this.#producers = new ProducerStates(producerCountMax);
     this.#known = known;
     if (known === undefined) return;
     for (const producer of known.producers) this.#producers.load(producer, known.logEnd, 0);

@@ -6,8 +6,8 @@
  * R2 No window holds a batch at or past the log's end; those that a truncation cut are empty until reloaded (I5).
  * R3 The map is in order of last append, so the one idle for longest is first.
  * R4 No producer is forgotten that may have a batch in doubt (`producerIdleMsMin`): a leader that knows `countMax` of
- *    those refuses new ones. So of any hour no log has batches of more than `countMax` producers, and a log that is
- *    read again may go by their order alone.
+ *    those refuses new ones. So of any hour no log has batches of more than `countMax` producers, and whoever takes over
+ *    a log, from a leader or a disk, goes by their order alone: in how short a time it does says nothing.
  */
 import { invariant } from '@sluice/base';
 import type { ErrorCode, Offset, ProducerEpoch, ProducerId } from '@sluice/base';
@@ -94,7 +94,7 @@ export class ProducerStates {
       known.appendedMs = nowMs;
       this.#insert(known);
     }
-    if (this.#windows.size > this.#countMax) this.#forgetFirst(nowMs);
+    this.#forgetBeyondMax();
   }
 
   /**
@@ -126,7 +126,7 @@ export class ProducerStates {
     invariant(batches.length <= producerWindowBatches && last !== undefined, 'R1: one to five batches', { producerId });
     invariant(last.endOffset <= logEnd, 'R2: a remembered batch is in the log', { producerId, last, logEnd });
     this.#insert({ producerId, producerEpoch, batches: [...batches], appendedMs: nowMs - ageMs });
-    if (this.#windows.size > this.#countMax) this.#forgetFirst(nowMs);
+    this.#forgetBeyondMax();
   }
 
   /** Forgets producers that appended nothing since `sinceMs`. By append time here, not by the producer's clock. */
@@ -169,9 +169,10 @@ export class ProducerStates {
     return this.#windows.size >= this.#countMax && !this.#isIdle(this.#first(), nowMs);
   }
 
-  #forgetFirst(nowMs: number): void {
+  /** The one idle for longest: at a leader it may be forgotten, or `judge` had refused the new one. */
+  #forgetBeyondMax(): void {
     const first = this.#first();
-    if (first !== undefined && this.#isIdle(first, nowMs)) this.#windows.delete(first.producerId);
+    if (first !== undefined && this.#windows.size > this.#countMax) this.#windows.delete(first.producerId);
   }
 
   #isIdle(window: ProducerWindow | undefined, nowMs: number): boolean {

@@ -101,6 +101,8 @@ export interface FollowerRole {
    * `refused`: state again at the next tick. `fenced`: only metadata helps.
    */
   phase: 'reloading' | 'stated' | 'streaming' | 'refused' | 'fenced';
+  /** Acked while the position waited: a leader that had not heard of its epoch yet dropped it, and took the position later. */
+  mayBeUnheard: boolean;
 }
 
 export interface IdleRole {
