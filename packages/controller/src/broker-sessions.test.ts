@@ -12,6 +12,7 @@ import {
   topicId,
 } from '@sluice/base';
 import { decodeRecords, MetadataImage } from '@sluice/metadata';
+import type { PartitionEpoch } from '@sluice/base';
 import type { HeardNode } from '@sluice/metadata';
 import type { Proposal } from '@sluice/raft';
 import {
@@ -450,6 +451,47 @@ test('a node that drains does not wait for one that is silent', async () => {
   expect(process.answers.some(({ mayStop }) => mayStop)).toBe(false);
   await controller.clock.pass(1_000);
   expect(process.answers.some(({ mayStop }) => mayStop)).toBe(true);
+});
+
+test('leaderships go back a hundred at a time, a second apart while there are more, and rarely when there are none (D19)', async () => {
+  const { controller, epoch, process } = await oneBroker();
+  const other = new Process(controller, 2, await controller.register(2));
+  await controller.clock.pass(500);
+  const id = topicId('a'.repeat(32));
+  const create = { type: 'createTopic', namespace: 'default', name: 'many', partitions: 500, replication: 2 } as const;
+  void controller.decisions.ask({ ...create, topicId: id, config: { minIsr: '1' } });
+  process.oldestUnsyncedMs = 9_000;
+  await controller.clock.pass(500);
+  process.oldestUnsyncedMs = 0;
+  await controller.clock.pass(500);
+  // The disk of the first hung, and the second leads everything; then it takes the first in again.
+  const [one, two] = [nodeId(1), nodeId(2)];
+  const led = (): number => [...controller.image.ledBy(one)].length;
+  expect(led()).toBe(0);
+  const otherEpoch = controller.image.node(two)?.brokerEpoch ?? brokerEpoch(0);
+  const isr = (statedEpoch: PartitionEpoch) => [
+    { nodeId: two, brokerEpoch: otherEpoch, statedEpoch },
+    { nodeId: one, brokerEpoch: brokerEpoch(epoch), statedEpoch },
+  ];
+  const partitions = (controller.image.topic(id)?.partitions ?? []).map(
+    ({ partition, leaderEpoch, partitionEpoch }) => ({
+      topicId: id,
+      partition,
+      leaderEpoch,
+      partitionEpoch,
+      isr: isr(partitionEpoch),
+    }),
+  );
+  void controller.decisions.ask({ type: 'alterPartitions', nodeId: two, brokerEpoch: otherEpoch, partitions });
+  await controller.clock.pass(35_000);
+  await controller.clock.until('the first batch', () => led() > 0);
+  const batches = [led()];
+  for (let at = 0; at < 3; at += 1) {
+    await controller.clock.pass(1_000);
+    batches.push(led());
+  }
+  expect(batches).toEqual([100, 200, 250, 250]);
+  expect(other.closed).toBeUndefined();
 });
 
 test('the end of leadership closes every stream with NOT_CONTROLLER, and leaves no timer', async () => {

@@ -39,7 +39,9 @@ export interface BrokerSessionsOptions {
 
 /** A machine that does not answer a connection for this long, after it closed its stream, is gone (design §4). */
 const unansweredMs = 250;
+/** A partition pauses while it moves: so many at once, and the next ones when these are served again (D19). */
 const preferredElectionMax = 100;
+const preferredBatchMs = 1_000;
 
 export class BrokerSessions {
   readonly #options: BrokerSessionsOptions;
@@ -258,14 +260,21 @@ export class BrokerSessions {
   }
 
   /** Leaderships go back to the preferred replicas, a few at a time (D19). */
-  #electLater(): void {
+  #electLater(afterMs = this.#options.preferredElectionMs): void {
     if (this.#ended) return;
-    this.#electionTimer = this.#options.clock.setTimer(this.#options.preferredElectionMs, () => {
-      this.#askOnce('elect preferred', async () => {
-        await this.#options.decisions.ask({ type: 'electPreferred', partitionsMax: preferredElectionMax });
-      });
-      this.#electLater();
-    });
+    this.#electionTimer = this.#options.clock.setTimer(afterMs, () => void this.#elect());
+  }
+
+  async #elect(): Promise<void> {
+    const { decisions, preferredElectionMs, logger } = this.#options;
+    let left = 0;
+    try {
+      const { remaining } = await decisions.ask({ type: 'electPreferred', partitionsMax: preferredElectionMax });
+      left = remaining;
+    } catch (error) {
+      logger.debug('preferred leaders not elected', { err: toSluiceError(error) });
+    }
+    this.#electLater(left > 0 ? Math.min(preferredBatchMs, preferredElectionMs) : preferredElectionMs);
   }
 
   #askOnce(what: string, ask: () => Promise<void>): void {
