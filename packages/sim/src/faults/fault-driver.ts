@@ -12,6 +12,7 @@ import type { Random } from '@sluice/base';
 import type { MemberId } from '@sluice/raft';
 import type { CrashOptions, DiskFault, DiskOperationKind } from '@sluice/storage';
 import { diskBytes, type LogLine, type SimCluster } from '../sim-cluster.ts';
+import { type Aimed, isAimed, metBy } from './aimed.ts';
 import { DirectoryCopies } from './directory-copies.ts';
 import { anyPlace, newestPlace } from './disk-places.ts';
 import { LeaderStrikes } from './leader-strikes.ts';
@@ -55,6 +56,7 @@ export class FaultDriver {
   readonly #cluster: SimCluster;
   readonly #random: Random;
   readonly #onFault: FaultDriverOptions['onFault'];
+  readonly #topic: string;
   /** Down on purpose until then. */
   readonly #downUntilMs = new Map<number, number>();
   readonly #stopping = new Set<number>();
@@ -69,6 +71,7 @@ export class FaultDriver {
     this.#cluster = cluster;
     this.#random = random;
     this.#onFault = onFault;
+    this.#topic = topic;
     this.#copies = new DirectoryCopies({
       cluster,
       topic,
@@ -176,10 +179,15 @@ export class FaultDriver {
   #begin(fault: Fault): void {
     if (this.#healed) return;
     if (fault.kind === 'rolled-back-directory' || fault.kind === 'copied-directory') return this.#copy(fault);
-    if (!this.#do(fault)) return;
+    if (!(isAimed(fault) ? this.#aim(fault) : this.#do(fault))) return;
     if (this.#strikes(fault)) return this.#count(fault);
     this.#unmet.add(fault);
     if ('forMs' in fault) this.#after(fault.forMs, `${fault.kind} over`, () => this.#unmet.delete(fault));
+  }
+
+  #aim(fault: Aimed): boolean {
+    const met = metBy(fault, this.#cluster, this.#topic);
+    return met !== undefined && this.#do(met);
   }
 
   /** F1 */
@@ -219,7 +227,7 @@ export class FaultDriver {
   }
 
   /** Whether it happened. */
-  #do(fault: Exclude<Fault, RolledBackDirectory | CopiedDirectory>): boolean {
+  #do(fault: Exclude<Fault, RolledBackDirectory | CopiedDirectory | Aimed>): boolean {
     const cluster = this.#cluster;
     switch (fault.kind) {
       case 'crash':

@@ -115,6 +115,27 @@ export interface LeaderTransfer extends At {
   readonly draw: number;
 }
 
+/** Befalls whoever leads a partition then. */
+export interface PartitionLeaderStruck extends Lasting {
+  readonly kind: 'partition-leader-struck';
+  /** Which partition, as the driver finds them. */
+  readonly draw: number;
+  readonly by: 'crash' | 'pause' | 'isolate' | 'hung-disk' | 'slow-disk';
+}
+
+/** The disk of one who follows a partition then. */
+export interface SlowFollower extends Lasting {
+  readonly kind: 'slow-follower';
+  readonly draw: number;
+  readonly meanMs: number;
+}
+
+/** The connections between the leader of a partition and one who follows it: replication goes on in new streams. */
+export interface LinkReset extends At {
+  readonly kind: 'link-reset';
+  readonly draw: number;
+}
+
 export interface Clog extends Lasting {
   readonly kind: 'clog';
   readonly from: number;
@@ -189,6 +210,9 @@ export type Fault =
   | Cut
   | LeaderStruck
   | LeaderTransfer
+  | PartitionLeaderStruck
+  | SlowFollower
+  | LinkReset
   | Clog
   | Slow
   | Lossy

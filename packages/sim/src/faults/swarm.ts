@@ -278,6 +278,18 @@ const draws: Readonly<Record<FaultKind, Draw>> = {
     forMs: draw.ms(200, 3000),
     roomBytes: draw.below(128 * 1024),
   }),
+  'partition-leader-struck': (draw, atMs) => {
+    const by = draw.one(['crash', 'pause', 'isolate', 'hung-disk', 'slow-disk'] as const);
+    return { atMs, kind: 'partition-leader-struck', by, draw: draw.below(2 ** 30), forMs: draw.ms(100, 5000) };
+  },
+  'slow-follower': (draw, atMs) => ({
+    atMs,
+    kind: 'slow-follower',
+    draw: draw.below(2 ** 30),
+    forMs: draw.ms(500, 6000),
+    meanMs: draw.ms(5, 800),
+  }),
+  'link-reset': (draw, atMs) => ({ atMs, kind: 'link-reset', draw: draw.below(2 ** 30) }),
 };
 
 export const faultKinds = Object.keys(draws) as readonly FaultKind[];
