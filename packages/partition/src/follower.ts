@@ -208,7 +208,9 @@ function restartLog(state: ReplicaState, to: Offset, fx: EffectsDraft): void {
   fx.note({ kind: 'restarted', from, to });
 }
 
-/** Only an unclean election may take back what was committed; without one this log must not be touched. */
+/**
+ * Only an unclean election may take back what was committed; without one this log must not be touched under this leader.
+ */
 function failReplica(state: ReplicaState, reason: string, fx: EffectsDraft): void {
   const { assignment } = state;
   state.role = { kind: 'failed', reason };

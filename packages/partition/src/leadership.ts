@@ -33,7 +33,9 @@ export function onAssigned(state: ReplicaState, event: AssignedEvent, fx: Effect
   });
   state.assignment = { leader, leaderEpoch, partitionEpoch, replicas, isr, elr, minIsr, durability, selfBrokerEpoch };
   if (known === undefined || partitionEpoch > known.partitionEpoch) fx.note({ kind: 'isr', isr, partitionEpoch });
-  if (state.role.kind !== 'failed') takeRole(state, { event, known }, fx);
+  // It failed under this leader. Another one may have the whole log, or be this very replica.
+  const isNews = leaderEpoch > (known?.leaderEpoch ?? -1) || event.intactEnd !== undefined;
+  if (state.role.kind !== 'failed' || isNews) takeRole(state, { event, known }, fx);
   judgeEarlyPositions(state, fx);
 }
 

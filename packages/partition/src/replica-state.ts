@@ -109,6 +109,7 @@ export interface IdleRole {
   readonly kind: 'idle';
 }
 
+/** Under this leader epoch: its log lacks what was committed here. */
 export interface FailedRole {
   readonly kind: 'failed';
   readonly reason: string;

@@ -133,7 +133,7 @@ export class PartitionReplica {
     return this.#state.role.kind;
   }
 
-  /** Why this replica stopped for good, until its process ends; undefined while it works. */
+  /** Why this replica stopped, until there is another leader epoch or its process ends; undefined while it works. */
   get failure(): string | undefined {
     const { role } = this.#state;
     return role.kind === 'failed' ? role.reason : undefined;
