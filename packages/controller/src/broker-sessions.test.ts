@@ -146,6 +146,7 @@ class Controller {
       logger: silentLogger,
       isGone: (node) => this.gone.has(node),
       heard,
+      describeLogs: () => Promise.reject(new SluiceError('UNREACHABLE')),
       quorumContactMs: () => this.quorumContactMs ?? clock.monotonicMs(),
       ...times,
     });

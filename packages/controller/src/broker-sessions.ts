@@ -19,6 +19,8 @@ import { encodeError } from '@sluice/wire';
 import type { HeartbeatRequest, HeartbeatResponse, Partially, StreamReceiver, StreamSender } from '@sluice/wire';
 import type { Decisions } from './decisions.ts';
 import { Drains } from './drains.ts';
+import { Recoveries } from './recoveries.ts';
+import type { DescribeLogs } from './recoveries.ts';
 
 export interface BrokerSessionsOptions {
   readonly image: MetadataImage;
@@ -28,6 +30,7 @@ export interface BrokerSessionsOptions {
   readonly logger: Logger;
   /** The node closed its Raft stream to this one and does not answer. */
   readonly isGone: (node: NodeId) => boolean;
+  readonly describeLogs: DescribeLogs;
   /** When the leader before was heard last, as by `SessionBook`, B5. */
   readonly heard: HeardNode | undefined;
   /** When a quorum was in contact last; undefined when this node does not lead any more. */
@@ -47,6 +50,7 @@ export class BrokerSessions {
   readonly #options: BrokerSessionsOptions;
   readonly #book: SessionBook;
   readonly #drains: Drains;
+  readonly #recoveries: Recoveries;
   readonly #judgeIntervalMs: number;
   readonly #streams = new Map<NodeId, StreamSender<HeartbeatResponse>>();
   /** Requests under way for a node, so that each heartbeat does not ask again. */
@@ -65,9 +69,11 @@ export class BrokerSessions {
     const times = { sessionTimeoutMs, judgeIntervalMs: this.#judgeIntervalMs, diskStallMs };
     this.#book = new SessionBook(image, clock.monotonicMs(), times, heard);
     this.#drains = new Drains({ image, decisions: options.decisions, book: this.#book, clock });
+    this.#recoveries = new Recoveries(options);
     this.#judgeLater();
     this.#electLater();
     this.#lookForTheDead();
+    this.#recoveries.look();
   }
 
   /** The leadership is over. */
@@ -75,6 +81,7 @@ export class BrokerSessions {
     this.#ended = true;
     this.#judgeTimer?.cancel();
     this.#electionTimer?.cancel();
+    this.#recoveries.end();
     for (const stream of this.#streams.values()) stream.close(new SluiceError('NOT_CONTROLLER'));
     this.#streams.clear();
   }
@@ -150,6 +157,7 @@ export class BrokerSessions {
       const { unfenced } = await this.#options.decisions.ask({ type: 'unfenceNode', ...identity, metadataIndex });
       if (unfenced) this.#options.logger.info('node let in', { nodeId: node, brokerEpoch: identity.brokerEpoch });
       answer({ up: unfenced });
+      if (unfenced) this.#recoveries.look();
     });
   }
 
@@ -167,6 +175,7 @@ export class BrokerSessions {
       if (isKnown) return;
       if (stalled) logger.error('disk of a node hangs', { nodeId: node, leading });
       else logger.warn('disk of a node answers again', { nodeId: node });
+      this.#recoveries.look();
     });
   }
 
@@ -241,6 +250,7 @@ export class BrokerSessions {
       const { fenced } = await this.#options.decisions.ask({ type: 'fenceNodes', nodes });
       for (const node of nodes) this.#book.forget(node);
       if (fenced.length > 0) this.#options.logger.warn('nodes fenced', { nodes: fenced });
+      this.#recoveries.look();
     } catch (error) {
       // Leadership ended, or the quorum is slow: whoever leads next judges anew.
       this.#options.logger.debug('nodes not fenced', { err: toSluiceError(error) });

@@ -10,6 +10,7 @@ import type { KnownVoter, MetadataFeed, MetadataImage } from '@sluice/metadata';
 import { memberId, Raft } from '@sluice/raft';
 import type { Entry, Leadership, MemberId, Membership, RaftConfig, Snapshot, TransferOutcome } from '@sluice/raft';
 import type { DirectoryIdentity, IdentityKeeper, RaftState, RaftStore } from '@sluice/storage';
+import { identityMessage, methods } from '@sluice/wire';
 import type { Dispatcher, PeerSelf, RpcClient } from '@sluice/wire';
 import { BirthProcess } from './birth-process.ts';
 import type { ConfiguredVoter } from './birth-process.ts';
@@ -84,6 +85,8 @@ export interface ControllerStanding {
   readonly logBytes: number;
   readonly snapshots: SnapshotFigures;
 }
+
+const describeTimeoutMs = 1_000;
 
 export class ControllerNode {
   readonly #options: ControllerOptions;
@@ -425,7 +428,7 @@ export class ControllerNode {
 
   /** The own term's first entry is applied: from here on this node decides (Q1). */
   #lead(raft: Raft): void {
-    const { transport, clock, logger, config, keeper } = this.#options;
+    const { self, rpc, transport, clock, logger, config, keeper } = this.#options;
     logger.info('controller leadership began', { term: raft.term });
     this.#decisions.lead();
     this.#voterChanges.lead();
@@ -446,6 +449,10 @@ export class ControllerNode {
       isGone: (node) => this.#peers.isGone(node),
       heard: former === undefined ? undefined : { nodeId: parseMember(former.member).nodeId, atMs: former.atMs },
       quorumContactMs: () => raft.quorumContactMs,
+      describeLogs: ({ peerAddress }, partitions) => {
+        const request = { identity: identityMessage(self), partitions };
+        return rpc.unary(methods.replication.describeLogs, peerAddress, request, { timeoutMs: describeTimeoutMs });
+      },
       sessionTimeoutMs: config.sessionTimeoutMs,
       preferredElectionMs: config.preferredElectionMs,
       diskStallMs: config.diskStallMs,
