@@ -19,6 +19,8 @@ interface Said {
   readonly round?: number;
   readonly peers?: readonly { readonly peer: string; readonly matchIndex: number; readonly roundAnswered?: number }[];
   readonly contactMs?: number;
+  /** Default: it steps whenever it has to. */
+  readonly nextTickAtMs?: number;
 }
 
 function member(said: Said): Raft {
@@ -40,6 +42,7 @@ function member(said: Said): Raft {
         : { kind: said.changes?.includes(index) === true ? 'membership' : 'command' },
     round: said.round ?? 0,
     peers: (said.peers ?? []).map((peer) => ({ roundAnswered: 0, ...peer, peer: memberId(peer.peer), isVoter: true })),
+    nextTickAtMs: said.nextTickAtMs ?? Number.POSITIVE_INFINITY,
     quorumContactMs: role === 'leader' ? (said.contactMs ?? 0) : undefined,
   };
   return fake as unknown as Raft;
@@ -91,4 +94,12 @@ test('V15: a leader that is alone for long', () => {
   expect(look(1500)).toThrow('check-quorum');
   beliefs.forget(1);
   expect(look(1600)).not.toThrow();
+});
+
+test('V15: who steps no more leads nobody', () => {
+  const beliefs = new RaftBeliefs();
+  const stopped = member({ role: 'leader', contactMs: 100, nextTickAtMs: 150 });
+  const look = (nowMs: number) => () => beliefs.lookAt(1, stopped, { nowMs, aloneMsMax: 1000 });
+  expect(look(1200)).not.toThrow();
+  expect(look(2000)).not.toThrow();
 });

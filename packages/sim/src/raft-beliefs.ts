@@ -96,7 +96,9 @@ export class RaftBeliefs {
     { nowMs, aloneMsMax }: { readonly nowMs: number; readonly aloneMsMax: number },
   ): void {
     const contactMs = raft.quorumContactMs;
-    if (contactMs === undefined || nowMs - contactMs <= aloneMsMax) {
+    // One that stops in order steps no more, and tells nobody that it leads, while its disk may hang for long.
+    const isAtRest = nowMs - raft.nextTickAtMs > aloneMsMax / 8;
+    if (contactMs === undefined || isAtRest || nowMs - contactMs <= aloneMsMax) {
       this.#alone.delete(node);
       return;
     }
