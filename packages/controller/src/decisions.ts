@@ -19,6 +19,7 @@ import { LeadershipReads } from './leadership-reads.ts';
 
 export interface DecisionsOptions {
   readonly image: MetadataImage;
+  /** Undefined when the node halted meanwhile. */
   readonly propose: (payload: Uint8Array) => Proposal | undefined;
   /** Answered by `onReads`, now or later. */
   readonly read: (id: number) => void;
@@ -133,7 +134,7 @@ export class Decisions {
     }
     const proposal = this.#options.propose(encodeRecords(records));
     if (proposal?.outcome !== 'accepted') {
-      waiting.reject(new SluiceError(proposal?.outcome === 'tail-full' ? 'LIMIT_EXCEEDED' : 'NOT_CONTROLLER'));
+      waiting.reject(new SluiceError(refusals[proposal?.outcome ?? 'unknown']));
       return;
     }
     const value = withGrantedEpoch(waiting.request, response.value, proposal.firstIndex);
@@ -159,6 +160,14 @@ export class Decisions {
     }
   }
 }
+
+/** `unknown`: this node halts, and what went out before that nobody knows. */
+const refusals = {
+  'tail-full': 'LIMIT_EXCEEDED',
+  'not-leader': 'NOT_CONTROLLER',
+  transferring: 'NOT_CONTROLLER',
+  unknown: 'CONTROLLER_CHANGED',
+} as const;
 
 /** A registration's broker epoch is the index of its entry, which is known only now. */
 function withGrantedEpoch(request: MetadataRequest, value: unknown, index: LogIndex): unknown {

@@ -119,7 +119,8 @@ export class VoterChanges {
     answer: Pick<VoterChangeResponse, 'changed' | 'voters'>,
   ): Promise<VoterChangeResponse> {
     const outcome = this.#options.change(change);
-    if (outcome === undefined) throw new SluiceError('NOT_CONTROLLER');
+    // This node halted on the way: nobody knows what went out before.
+    if (outcome === undefined) throw new SluiceError('CONTROLLER_CHANGED');
     if (outcome.outcome === 'refused') throw refusal(outcome);
     const { index, term } = outcome;
     const raft = this.#options.raft();
