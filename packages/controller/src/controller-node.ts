@@ -235,7 +235,7 @@ export class ControllerNode {
     const ofNode = (member: MemberId): boolean => parseMember(member).nodeId === to;
     if (ofNode(raft.self)) return { outcome: 'refused', reason: 'already-leader' };
     const [voter] = raft.peers
-      .filter(({ peer, isVoter }) => isVoter && ofNode(peer))
+      .filter(({ peer, isVoter }) => isVoter && ofNode(peer) && !this.#isRevoked(peer))
       .toSorted((one, other) => other.matchIndex - one.matchIndex);
     if (voter === undefined) return { outcome: 'refused', reason: 'not-a-voter' };
     return this.#runner?.transfer(voter.peer) ?? { outcome: 'refused', reason: 'not-leader' };
@@ -259,10 +259,16 @@ export class ControllerNode {
     this.#handingOver = undefined;
   }
 
+  /** Told to campaign it would not, and a leader that stops must not wait for it: its own vote may be the one that counts. */
+  #isRevoked(member: MemberId): boolean {
+    return this.#peers.announced(member)?.votesRevoked === true;
+  }
+
   #isUnfit(member: MemberId): boolean {
     const { nodeId } = parseMember(member);
     const node = this.#metadata.image.node(nodeId);
-    return this.#peers.isGone(nodeId) || node?.state === 'draining' || node?.stalled === true;
+    if (this.#peers.isGone(nodeId) || this.#isRevoked(member)) return true;
+    return node?.state === 'draining' || node?.stalled === true;
   }
 
   #watchDisk(raft: Raft): Resignation {

@@ -2,8 +2,8 @@
  * Lets another voter lead before this node stops, so that nobody waits for an election. Owned by `ControllerNode`, which
  * says when anything moved.
  *
- * H1. The heir is a voter that answered of late, is not about to stop itself and has no disk that hangs, and of those the one that has most of
- *     the log: the others follow.
+ * H1. The heir is a voter that answered of late, is not about to stop itself, has no disk that hangs and may vote, and of
+ *     those the one that has most of the log: the others follow.
  * H2. Over when this node follows the heir, or whoever else was elected: until then it votes and tells what it knows.
  * H3. Nothing depends on it: without an heir, or when the heir does not take over in time, the others elect as ever.
  */

@@ -5,7 +5,7 @@ export interface HeirOptions {
   readonly raft: Raft;
   /** Who answered no earlier is there. */
   readonly sinceMs: number;
-  /** Its process is gone or about to stop, or its disk hangs. */
+  /** Its process is gone or about to stop, its disk hangs, or its votes are revoked. */
   readonly isUnfit: (member: MemberId) => boolean;
 }
 

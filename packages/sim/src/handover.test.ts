@@ -5,6 +5,7 @@
 import { nodeId, toSluiceError } from '@sluice/base';
 import { MemoryTransport, methods, RpcClient } from '@sluice/wire';
 import { expect, test } from 'vitest';
+import { directoryOf, putDirectory } from './copied-directory.ts';
 import { nodeAddress, SimCluster } from './sim-cluster.ts';
 
 const heartbeatMs = 100;
@@ -112,5 +113,37 @@ test.each([3, 5])(
       expect([changes.failures, cluster.inspect(cluster.leader ?? 0)?.raft?.term]).toEqual([[], term + 1]);
       expect(changes.gapMsMax).toBeLessThan(30);
     }
+  },
+);
+
+test.each(seeds)(
+  'a voter whose votes are revoked is no heir: with it nobody could be elected, seed %i',
+  async (seed) => {
+    const cluster = new SimCluster(seed, 3);
+    const { simulation } = cluster;
+    await cluster.start();
+    await simulation.until('all nodes ready', 30_000, () => cluster.isReady());
+    const leader = cluster.leader ?? 0;
+    // Of two with the same log the first would be asked.
+    const [revoked = 0, other = 0] = cluster.ids.filter((id) => id !== leader);
+    const files = directoryOf(cluster, revoked);
+    const changes = new Changes(cluster, leader, 2);
+    await simulation.until('changes', 5000, () => changes.answeredMs.length > 20);
+    cluster.kill(revoked);
+    putDirectory(cluster, revoked, files);
+    void cluster.boot(revoked);
+    const raftOf = (id: number) => cluster.inspect(id)?.raft;
+    await simulation.until('its votes are revoked', 10_000, () => raftOf(revoked)?.votingAllowed === false);
+    await changes.stop();
+    const end = (): number => raftOf(leader)?.lastIndex ?? 0;
+    const follow = (): boolean => raftOf(leader)?.peers.every(({ matchIndex }) => matchIndex === end()) === true;
+    await simulation.until('all follow', 10_000, follow);
+    expect(cluster.leader).toBe(leader);
+    expect(cluster.node(leader).transferController(nodeId(revoked))).toEqual({
+      outcome: 'refused',
+      reason: 'not-a-voter',
+    });
+    await cluster.stop(leader);
+    await simulation.until('the other leads', 1000, () => cluster.leader === other);
   },
 );
