@@ -93,8 +93,18 @@ export function onVoteRequest(state: RaftState, from: MemberId, message: VoteReq
     drawElectionDeadline(state);
   } else if (!pre) {
     drawElectionDeadline(state);
+  } else if (givesWay(state, from)) {
+    becomeFollower(state);
   }
   state.out.sendAfterPersist(from, { kind: 'vote-reply', pre, term: message.term, granted: true });
+}
+
+/**
+ * Two that stand at once would grant each other a pre-vote and split the votes. In the first round the second in rank
+ * stops; in later ones chance keeps them apart, since the first may be one that can never win.
+ */
+function givesWay(state: RaftState, to: MemberId): boolean {
+  return state.role === 'pre-candidate' && state.leaderlessRounds === 1 && state.voters.includes(to) && to < state.self;
 }
 
 function voteRefusal(state: RaftState, from: MemberId, message: VoteRequest): VoteRefusal | undefined {
