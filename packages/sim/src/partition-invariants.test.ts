@@ -25,6 +25,8 @@ class Cluster {
   readonly invariants = new PartitionInvariants({
     hostOf: (node) => this.hosts.get(node),
     isDamaged: (node) => this.damaged.has(node),
+    isExcused: (node) => this.damaged.has(node),
+    hasTwins: () => false,
   });
 
   say(node: number, { end, value = 'same', ...said }: Said): void {
@@ -203,4 +205,9 @@ test('PI7: as many as minIsr are known to be complete, but for those that the ru
 test('PI8: one leader an epoch', () => {
   const cluster = committed();
   expect(broken(() => cluster.say(2, { role: 'leader' }))).toBe('one-leader-an-epoch');
+});
+
+test('PI9: nobody takes for committed what no leader has committed', () => {
+  const cluster = committed();
+  expect(broken(() => cluster.say(2, { end: 11, highWatermark: 11 }))).toBe('known-is-committed');
 });

@@ -11,6 +11,7 @@
  * - PI6 the ISR and the ELR are valid: replicas, in one of both, the leader in sync, no ELR from `minIsr` members on
  * - PI7 recovery quorum: below `minIsr` in-sync replicas as many are known to be complete, but those that the run damaged
  * - PI8 one leader a leader epoch
+ * - PI9 no replica takes for committed what no leader has committed
  *
  * Where durability is `replicated` whoever answers for more than its disk holds may stop with it: there PI2 does not hold,
  * and of PI1 only that nobody leads with less while another candidate is there that has more.
@@ -55,6 +56,10 @@ export interface PartitionInvariantsOptions {
   readonly hostOf: (node: number, id: LogId) => ObservedHost | undefined;
   /** The run wiped or damaged a disk of this node. */
   readonly isDamaged: (node: number) => boolean;
+  /** And nothing could have told the node so since. */
+  readonly isExcused: (node: number) => boolean;
+  /** A node that is not looked at may lead under another one's name, on a copy of its directory. */
+  readonly hasTwins: () => boolean;
 }
 
 /** Of one host, at the event before. */
@@ -113,7 +118,10 @@ export class PartitionInvariants {
     this.#rememberEnd(look, known);
     const learned = this.#learnMembers(look, broker);
     this.#judgeLeader(look, known);
-    if (replica.highWatermark > (known?.highWatermark ?? 0)) this.#judgeRead(look, known?.highWatermark ?? 0);
+    if (replica.highWatermark > (known?.highWatermark ?? 0)) {
+      this.#judgeKnowledge(look);
+      this.#judgeRead(look, known?.highWatermark ?? 0);
+    }
     if (learned) this.#judgeMembers(look, look.truth.members?.isr ?? []);
     this.#judgeCandidate(look, broker.node);
     this.#known.set(host, knownOf(truth, replica));
@@ -210,7 +218,7 @@ export class PartitionInvariants {
     const { highWatermark, maximalIsr } = replica;
     this.commits += 1;
     for (const id of maximalIsr) {
-      if (this.#options.isDamaged(id)) continue;
+      if (this.#options.isExcused(id)) continue;
       const last = truth.lastSeen.get(id);
       const end = Math.max(last?.end ?? 0, last?.endBefore ?? 0);
       const seen = { partition: truth.name, leader: node, leaderEpoch, highWatermark, replica: id, end, maximalIsr };
@@ -234,15 +242,24 @@ export class PartitionInvariants {
   /** PI2. */
   #judgeCandidate({ truth, host: { id }, isDurable }: Look, node: number): void {
     const { members, committedEnd } = truth;
-    if (!isDurable || members === undefined || this.#options.isDamaged(node)) return;
+    if (!isDurable || members === undefined || this.#options.isExcused(node)) return;
     if (!members.isr.includes(node) && !members.elr.includes(node)) return;
     const host = this.#options.hostOf(node, id);
     // Dead, or its log is not read yet: what it has is on its disk, and is looked at when it comes.
-    if (host?.replica === undefined) return;
+    if (host?.replica === undefined || (host.log.lossy !== undefined && this.#options.isDamaged(node))) return;
     const { logEnd, durableEnd } = host.replica;
     const seen = { partition: truth.name, node, logEnd, durableEnd, committedEnd, members };
     const isComplete = logEnd >= committedEnd && durableEnd >= committedEnd;
     mustHold(isComplete, 'candidate-completeness', 'a replica that may lead lacks what was committed', seen);
+  }
+
+  /** PI9. */
+  #judgeKnowledge({ node, replica, truth, isDurable }: Look): void {
+    const { highWatermark, role } = replica;
+    if (!isDurable || this.#options.hasTwins()) return;
+    const seen = { partition: truth.name, node, role, highWatermark, committedEnd: truth.committedEnd };
+    const isTrue = highWatermark <= truth.committedEnd;
+    mustHold(isTrue, 'known-is-committed', 'a replica takes for committed what is not', seen);
   }
 
   /** PI4, of what is in memory: a read of the disk would be an event of its own. */

@@ -128,6 +128,8 @@ class Run {
     this.#partitions = new PartitionInvariants({
       hostOf: (node, id) => this.#cluster.inspect(node)?.broker?.hosts.find(id),
       isDamaged: (node) => this.#driver.damaged.has(node),
+      isExcused: (node) => this.#driver.isExcused(node),
+      hasTwins: () => [...this.#cluster.twins].length > 0,
     });
     this.#cluster.onLine = (line) => {
       this.#oneCluster.onLine(line);

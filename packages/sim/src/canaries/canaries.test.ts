@@ -4,10 +4,13 @@ import { describe, expect, test } from 'vitest';
 import { canaries } from './canaries.ts';
 import { edited } from './canary.ts';
 import { metadataCanaries } from './metadata-canaries.ts';
+import { partitionCanaries } from './partition-canaries.ts';
 import { raftCanaries } from './raft-canaries.ts';
 import { storageCanaries } from './storage-canaries.ts';
 
 const root = new URL('../../../../', import.meta.url);
+
+const lists = [raftCanaries, storageCanaries, metadataCanaries, partitionCanaries];
 
 describe('canaries', () => {
   test.each([...canaries.values()])('$name', (canary) => {
@@ -22,6 +25,6 @@ describe('canaries', () => {
   });
 
   test('names are unique', () => {
-    expect(canaries.size).toBe(raftCanaries.length + storageCanaries.length + metadataCanaries.length);
+    expect(canaries.size).toBe(lists.reduce((sum, { length }) => sum + length, 0));
   });
 });

@@ -53,6 +53,8 @@ export class FaultDriver {
   readonly failedStarts = new Map<number, number>();
   /** Nodes whose disk was wiped or damaged. */
   readonly damaged = new Set<number>();
+  /** Of those whose disk was wiped and not damaged otherwise: the last life before. */
+  readonly #wiped = new Map<number, number>();
   readonly #cluster: SimCluster;
   readonly #random: Random;
   readonly #onFault: FaultDriverOptions['onFault'];
@@ -79,7 +81,10 @@ export class FaultDriver {
       boot: (id) => this.#boot(id),
       after: (delayMs, label, run) => this.#afterUnlessHealed(delayMs, label, run),
       onHappened: (fault) => {
-        if ('node' in fault) this.damaged.add(fault.node);
+        if ('node' in fault) {
+          this.damaged.add(fault.node);
+          this.#wiped.delete(fault.node);
+        }
         this.#count(fault);
       },
       onRolledBack,
@@ -99,6 +104,13 @@ export class FaultDriver {
     let total = 0;
     for (const count of this.happened.values()) total += count;
     return total;
+  }
+
+  /** Its disk may lack what it promised. Of one that was wiped the first thing that its next life says tells so. */
+  isExcused(node: number): boolean {
+    if (!this.damaged.has(node)) return false;
+    const wipedLife = this.#wiped.get(node);
+    return wipedLife === undefined || this.#cluster.lives(node) <= wipedLife;
   }
 
   /** What a node says. */
@@ -398,6 +410,7 @@ export class FaultDriver {
     if (this.#votesTwice(node)) return false;
     this.#lose(node, forMs, 'kept', false);
     this.#cluster.wipe(node);
+    if (!this.damaged.has(node) || this.#wiped.has(node)) this.#wiped.set(node, this.#cluster.lives(node));
     this.damaged.add(node);
     return true;
   }
@@ -409,6 +422,7 @@ export class FaultDriver {
     if (place === undefined) return false;
     disk.flipBit(place.path, place.byte, draw % 8);
     this.damaged.add(node);
+    this.#wiped.delete(node);
     if (restarts && this.#cluster.isRunning(node)) this.#lose(node, restartMs, 'kept', false);
     return true;
   }
