@@ -426,7 +426,7 @@ class Run {
     const isWhole = ({ leader, isr, replicas }: PartitionState): boolean =>
       leader !== null && replicas.every((each) => isr.includes(each) === present.includes(each));
     return present.every((id) =>
-      this.#load.wholeTopics.every((name) =>
+      this.#load.topics.every((name) =>
         this.#cluster.inspect(id)?.image.topicNamed('default', name)?.partitions.every(isWhole),
       ),
     );

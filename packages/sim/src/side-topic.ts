@@ -38,5 +38,5 @@ export function drawSideTopic(random: Random, { brokers, faults, absent }: Circu
 }
 
 /** One of two copies on a disk that is lost is there still: `minIsr` 2 promises as much. */
-export const takesFromDisk = (fault: Fault): boolean =>
+const takesFromDisk = (fault: Fault): boolean =>
   damagingKinds.has(fault.kind) || (fault.kind === 'disk-error' && fault.operation === 'read');

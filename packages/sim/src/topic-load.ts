@@ -2,7 +2,7 @@
 import { HistoryRecorder } from './history-recorder.ts';
 import { RecordClients, type RecordClientsOptions } from './record-clients.ts';
 import type { Scenario } from './scenario.ts';
-import { sideTopic, takesFromDisk } from './side-topic.ts';
+import { sideTopic } from './side-topic.ts';
 import type { SimCluster } from './sim-cluster.ts';
 import { simClient, simSurroundings } from './sim-load.ts';
 
@@ -49,12 +49,8 @@ export class TopicLoad {
     return side === undefined || side.durability === 'replicated' ? [ordersTopic] : [ordersTopic, sideTopic];
   }
 
-  /** That are whole once nothing is wrong any more. */
-  get wholeTopics(): readonly string[] {
-    const { side, faults } = this.#scenario;
-    // One replica lost its disk, and the others what was in their memory: whether to go on with less is for a person.
-    const mayWait = side?.durability === 'replicated' && faults.some(takesFromDisk);
-    return side === undefined || mayWait ? [ordersTopic] : [ordersTopic, sideTopic];
+  get topics(): readonly string[] {
+    return this.#scenario.side === undefined ? [ordersTopic] : [ordersTopic, sideTopic];
   }
 
   /** Nothing is wrong yet. */
