@@ -7,6 +7,8 @@
  * V2. Who was complete last must be up, each of them. A log that its node does not tell of is asked for again.
  * V3. Where all that was found is empty nobody is elected: an empty directory may be a disk that was not mounted, and what
  *     it lacks may come back with it. A partition that never held anything waits as well.
+ * V4. Where there are more than fit into one look, those that were not asked for come first: one that cannot be recovered
+ *     keeps no other from it.
  */
 import { isPosition, isSmallPosition, leaderEpoch, offset, toSluiceError } from '@sluice/base';
 import type { Clock, Logger, NodeId, Timer } from '@sluice/base';
@@ -31,6 +33,7 @@ const partitionsMax = 1_000;
 
 export class Recoveries {
   readonly #options: RecoveriesOptions;
+  readonly #asked = new Set<string>();
   #timer: Timer | undefined;
   #looking = false;
   #again = false;
@@ -54,7 +57,7 @@ export class Recoveries {
     const all = this.#leaderless();
     if (all.length === 0) return;
     this.#looking = true;
-    void this.#recover(all.filter((partition) => this.#isBack(partition)).slice(0, partitionsMax)).finally(() => {
+    void this.#recover(this.#turn(all)).finally(() => {
       this.#looking = false;
       if (this.#ended) return;
       if (this.#again) this.look();
@@ -66,6 +69,17 @@ export class Recoveries {
     const { image } = this.#options;
     const all = [...image.topics.values()].flatMap(({ partitions }) => partitions);
     return all.filter(({ leader, isr, elr }) => leader === null && isr.length + elr.length === 0);
+  }
+
+  /** V4 */
+  #turn(all: readonly PartitionState[]): readonly PartitionState[] {
+    const back = all.filter((partition) => this.#isBack(partition));
+    const waiting = back.filter((partition) => !this.#asked.has(keyOf(partition)));
+    const again = back.filter((partition) => this.#asked.has(keyOf(partition)));
+    const turn = [...waiting, ...again].slice(0, partitionsMax);
+    if (waiting.length <= turn.length) this.#asked.clear();
+    for (const partition of turn) this.#asked.add(keyOf(partition));
+    return turn;
   }
 
   /** V2 */
