@@ -5,8 +5,9 @@
  * V1. Asked as soon as somebody came back or is not waited for any more, and every `againMs` while there is such a partition;
  *     nothing runs while there is none.
  * V2. Who was complete last must be up, each of them. A log that its node does not tell of is asked for again.
- * V3. Where all that was found is empty nobody is elected: an empty directory may be a disk that was not mounted, and what
- *     it lacks may come back with it. A partition that never held anything waits as well.
+ * V3. Where all that was found is empty, and all who were complete last lost their directories, nobody is elected: an empty
+ *     directory may be a disk that was not mounted, and what it lacks may come back with it. One of them that kept its own
+ *     and holds nothing tells what there is: nothing.
  * V4. Where there are more than fit into one look, those that were not asked for come first: one that cannot be recovered
  *     keeps no other from it.
  */
@@ -126,10 +127,11 @@ export class Recoveries {
     return found;
   }
 
-  async #elect({ topicId, partition }: PartitionState, found: readonly FoundLog[]): Promise<void> {
+  async #elect(state: PartitionState, found: readonly FoundLog[]): Promise<void> {
+    const { topicId, partition, lastKnownElr, lossy } = state;
     const { decisions, logger } = this.#options;
     // V3
-    if (found.every(({ logEnd }) => logEnd === 0)) return;
+    if (found.every(({ logEnd }) => logEnd === 0) && lastKnownElr.every((id) => lossy.includes(id))) return;
     const at = { topicId, partition };
     try {
       const { leader, mayHaveLost } = await decisions.ask({ type: 'recoverPartition', ...at, found });

@@ -88,7 +88,7 @@ function replicaAnomalies(partition: PartitionBook, replica: ReplicaHolds, place
   for (const [offset, { value, by }] of places) {
     if (offset < partition.logStart) continue;
     const own = held.get(offset);
-    if (own === value) continue;
+    if (own === value || (own === undefined && offset < partition.trimAskedBelow)) continue;
     const text = `node ${replica.node} holds ${own ?? 'nothing'} in place of ${value}, ${at(partition, offset)}`;
     found.push(anomaly('replica-divergence', text, [by, replica]));
   }

@@ -41,6 +41,7 @@ export interface PartitionBook {
   readonly replicas: ReplicaHolds[];
   /** Records below it are gone on purpose. */
   logStart: number;
+  trimAskedBelow: number;
 }
 
 export class HistoryBook {
@@ -74,7 +75,7 @@ export class HistoryBook {
     const key = partitionKey(topic, partition);
     const known = this.partitions.get(key);
     if (known !== undefined) return known;
-    const made = { topic, partition, seen: [], polls: [], finals: [], replicas: [], logStart: 0 };
+    const made = { topic, partition, seen: [], polls: [], finals: [], replicas: [], logStart: 0, trimAskedBelow: 0 };
     this.partitions.set(key, made);
     return made;
   }
@@ -144,6 +145,7 @@ export class HistoryBook {
     if (final === true) book.finals.push(read);
     else book.polls.push(read);
     book.logStart = Math.max(book.logStart, answer.logStart ?? 0);
+    book.trimAskedBelow = Math.max(book.trimAskedBelow, answer.trimAskedBelow ?? 0);
     for (const [index, offset] of (answer.offsets ?? []).entries()) {
       const value = answer.values?.[index];
       if (value === undefined) this.malformed.push(answer);

@@ -56,6 +56,8 @@ export interface Succeeded extends At {
   readonly values?: readonly string[];
   /** Of a poll: records below are gone on purpose. */
   readonly logStart?: number;
+  /** Of a final poll: records below may be gone from some replicas, by a request to trim that was perhaps not answered. */
+  readonly trimAskedBelow?: number;
   readonly answer?: string;
 }
 

@@ -21,6 +21,7 @@ class Cluster {
   readonly hosts = new Map<number, { id: LogId; replica: ObservedReplica; log: ObservedHost['log'] }>();
   readonly damaged = new Set<number>();
   readonly lastKnownElr: number[] = [];
+  readonly lossy: number[] = [];
   durability = 'fsync';
   readonly invariants = new PartitionInvariants({
     hostOf: (node) => this.hosts.get(node),
@@ -72,6 +73,7 @@ class Cluster {
       isr,
       elr,
       lastKnownElr: this.lastKnownElr,
+      lossy: this.lossy,
       leader,
     };
     const image = {
@@ -200,6 +202,11 @@ test('PI7: as many as minIsr are known to be complete, but for those that the ru
   damaged.lastKnownElr.push(2);
   damaged.damaged.add(2);
   expect(broken(() => damaged.say(2, few))).toBe('none');
+  // A read that failed: only its node knows.
+  const unread = committed();
+  unread.lastKnownElr.push(2);
+  unread.lossy.push(2);
+  expect(broken(() => unread.say(2, few))).toBe('none');
 });
 
 test('PI8: one leader an epoch', () => {

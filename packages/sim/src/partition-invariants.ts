@@ -154,7 +154,7 @@ export class PartitionInvariants {
     truth.members = { partitionEpoch, leaderEpoch, isr, elr };
     const state = image.partition(host.id.topicId, host.id.partition);
     if (state === undefined || state.partitionEpoch !== partitionEpoch) return true;
-    const { replicas, leader, lastKnownElr } = state;
+    const { replicas, leader, lastKnownElr, lossy } = state;
     const seen = { partition: truth.name, partitionEpoch, replicas, leader, isr, elr, lastKnownElr, minIsr };
     const isValid =
       [...isr, ...elr].every((id) => replicas.includes(id as NodeId)) &&
@@ -163,7 +163,8 @@ export class PartitionInvariants {
       (isr.length < minIsr || elr.length === 0);
     mustHold(isValid, 'valid-isr-and-elr', 'the controller has an ISR and an ELR that cannot be', seen);
     if (!look.isDurable) return true;
-    const damaged = lastKnownElr.filter((id) => this.#options.isDamaged(id)).length;
+    // A disk that failed a read is damaged as well, and only its node knows.
+    const damaged = lastKnownElr.filter((id) => lossy.includes(id) || this.#options.isDamaged(id)).length;
     const quorum = Math.min(minIsr, replicas.length);
     const hasQuorum = isr.length + elr.length + damaged >= quorum;
     mustHold(hasQuorum, 'recovery-quorum', 'fewer replicas than minIsr are known to be complete', seen);
@@ -178,7 +179,8 @@ export class PartitionInvariants {
       if (truth.leads(node, leaderEpoch)) this.#judgeNewLeader(look, leaderEpoch);
     }
     this.#judgeSuperset(look, leaderEpoch);
-    if (known === undefined || highWatermark <= known.highWatermark) return;
+    // Of one that begins to lead this may be its first event: positions that came before their epoch waited for it.
+    if (highWatermark <= (known?.highWatermark ?? 0)) return;
     // A new leader knows less at first than was committed; only what it adds is new.
     if (highWatermark > truth.committedBefore(leaderEpoch)) this.#judgeCommit(look, leaderEpoch, known);
   }
@@ -213,7 +215,7 @@ export class PartitionInvariants {
   }
 
   /** PI5, and with what is now committed PI2. */
-  #judgeCommit(look: Look, leaderEpoch: number, known: Known): void {
+  #judgeCommit(look: Look, leaderEpoch: number, known: Known | undefined): void {
     const { node, replica, truth } = look;
     const { highWatermark, maximalIsr } = replica;
     this.commits += 1;
@@ -227,7 +229,7 @@ export class PartitionInvariants {
     const { isr, partitionEpoch } = replica;
     const seen = { partition: truth.name, leader: node, leaderEpoch, highWatermark, isr, minIsr: look.minIsr };
     // Of an event that brought acks and metadata nobody knows here which came first.
-    const isBelow = isr.length < look.minIsr && partitionEpoch === known.partitionEpoch;
+    const isBelow = isr.length < look.minIsr && partitionEpoch === known?.partitionEpoch;
     mustHold(!isBelow, 'strict-min-isr', 'something is committed below minIsr', seen);
     truth.commits(leaderEpoch, highWatermark);
     this.#judgeMembers(look, truth.members?.isr ?? []);

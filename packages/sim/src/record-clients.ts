@@ -196,7 +196,10 @@ export class RecordClients {
       if (undone) throw new Error(`${topic}/${partition} was trimmed further than ${logStart}, where it starts`);
       // What is gone and was asked of nobody is lost, wherever the log starts.
       const asked = this.#trimmer?.askedBelow(partition) ?? 0;
-      this.#recorder.succeeded(operation, asked === 0 ? read : { ...read, logStart: Math.min(logStart, asked) });
+      this.#recorder.succeeded(
+        operation,
+        asked === 0 ? read : { ...read, logStart: Math.min(logStart, asked), trimAskedBelow: asked },
+      );
     }
   }
 

@@ -202,7 +202,8 @@ class Run {
       await simulation.pass(Math.max(0, ...faults.map(endMs)));
       this.#driver.calm();
     }
-    await simulation.until('all nodes ready', 60_000, () => cluster.isReady());
+    const { ids } = cluster;
+    await simulation.until('all nodes ready and up', 60_000, () => cluster.isReady() && this.#isUp(ids));
   }
 
   async liveness(): Promise<void> {
@@ -407,8 +408,7 @@ class Run {
   }
 
   /** As every node has it: what one knows may be old. */
-  #isUp(): boolean {
-    const present = this.#present;
+  #isUp(present: readonly number[] = this.#present): boolean {
     const brokers = this.#nodesWith('broker').filter((id) => present.includes(id));
     const leaders = new Set(present.map((id) => this.#cluster.inspect(id)?.raft?.leader));
     const isUp = (id: number): boolean => {

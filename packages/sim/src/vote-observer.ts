@@ -2,7 +2,9 @@
  * Sees the votes that leave a process, also those that the network then loses: what was said binds whoever said it (P2).
  * Reads them where they are sent, as bytes, so that the product needs no window for it.
  */
-import type { Message, Transport } from '@sluice/base';
+import { type Message, term, type Transport } from '@sluice/base';
+import { decodeRaftMessage, encodeRaftMessage } from '@sluice/controller';
+import { methods } from '@sluice/wire';
 import { withRaftStreams } from './raft-streams.ts';
 
 export interface GivenVote {
@@ -17,19 +19,19 @@ export const observingVotes = (transport: Transport, onVote: (vote: GivenVote) =
     stream.send(message);
   });
 
-/** The header of a Raft message is JSON. */
-const voteReply = /\{[^{}]*"kind":"vote-reply"[^{}]*\}/g;
+/** How every vote begins, and little else: the other messages are not decoded. */
+const voteMark = Buffer.from(
+  encodeRaftMessage({ kind: 'vote-reply', term: term(1), pre: false, granted: true }).subarray(0, 2),
+);
 
 /** Terms of the votes granted, without those before a campaign. */
 function votesIn(message: Message): readonly number[] {
-  const terms: number[] = [];
-  for (const chunk of message) {
-    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-    if (!bytes.includes('"vote-reply"')) continue;
-    for (const [text] of bytes.toString('latin1').matchAll(voteReply)) {
-      const { pre, granted, term } = JSON.parse(text) as { pre: boolean; granted: boolean; term: number };
-      if (granted && !pre) terms.push(term);
-    }
-  }
-  return terms;
+  const mayHold = message.some((chunk) =>
+    Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).includes(voteMark),
+  );
+  if (!mayHold) return [];
+  return methods.raft.exchange.request.decode(message).messages.flatMap((bytes) => {
+    const sent = decodeRaftMessage(bytes);
+    return sent.kind === 'vote-reply' && sent.granted && !sent.pre ? [sent.term] : [];
+  });
 }

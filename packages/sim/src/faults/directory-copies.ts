@@ -19,7 +19,7 @@ import type { CopiedDirectory, Fault, RolledBackDirectory } from './fault.ts';
 export interface DirectoryCopiesOptions {
   readonly cluster: SimCluster;
   /** Of which records are acked. */
-  readonly topic: string;
+  readonly topics: readonly string[];
   /** Ends a process, which comes back after `forMs`. */
   readonly lose: (id: number, forMs: number, disk: CrashOptions) => void;
   readonly boot: (id: number) => void;
@@ -152,13 +152,13 @@ export class DirectoryCopies {
 
   /** C2 */
   #countsForNothing(node: number, files: Directory): boolean {
-    const { cluster, topic } = this.#options;
+    const { cluster, topics } = this.#options;
     const { leader } = cluster;
     const image = leader === undefined ? undefined : cluster.inspect(leader)?.image;
     if (image === undefined) return false;
     const known = image.node(nodeId(node));
     if (known === undefined || this.#isOlder(node, files)) return true;
-    const partitions = image.topicNamed('default', topic)?.partitions ?? [];
+    const partitions = topics.flatMap((name) => image.topicNamed('default', name)?.partitions ?? []);
     const counts = partitions.some(({ isr, elr }) => [...isr, ...elr].includes(nodeId(node)));
     return known.state === 'fenced' && !counts;
   }

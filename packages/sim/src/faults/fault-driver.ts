@@ -11,6 +11,7 @@ import { nodeId } from '@sluice/base';
 import type { Random } from '@sluice/base';
 import type { MemberId } from '@sluice/raft';
 import type { CrashOptions, DiskFault, DiskOperationKind } from '@sluice/storage';
+import { sideTopic } from '../side-topic.ts';
 import { diskBytes, type LogLine, type SimCluster } from '../sim-cluster.ts';
 import { type Aimed, isAimed, metBy } from './aimed.ts';
 import { DirectoryCopies } from './directory-copies.ts';
@@ -76,7 +77,7 @@ export class FaultDriver {
     this.#topic = topic;
     this.#copies = new DirectoryCopies({
       cluster,
-      topic,
+      topics: [topic, sideTopic],
       lose: (id, forMs, disk) => this.#lose(id, forMs, disk, false),
       boot: (id) => this.#boot(id),
       after: (delayMs, label, run) => this.#afterUnlessHealed(delayMs, label, run),
