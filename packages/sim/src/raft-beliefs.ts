@@ -47,9 +47,10 @@ export class RaftBeliefs {
   /** V12. A granted vote left `voter`. */
   onVote(voter: Raft, candidate: MemberId, term: number): void {
     const asked = this.#campaigns.get(`${candidate} ${term}`);
-    // By now it may have what the winner sent it.
     if (asked === undefined || voter.term !== term || voter.leader !== undefined) return;
     const own = endOf(voter);
+    // A vote leaves when it is durable. By then the voter may have what the winner sent it, which is of this term.
+    if (own.lastTerm === term) return;
     const isBehind =
       asked.lastTerm < own.lastTerm || (asked.lastTerm === own.lastTerm && asked.lastIndex < own.lastIndex);
     mustHold(!isBehind, 'vote-for-complete', 'a member votes for one whose log is behind its own', {

@@ -41,3 +41,9 @@ test('Z4: what defers without end is found out', async () => {
   simulation.schedule(1000, 'endless', again);
   await expect(simulation.pass(2)).rejects.toThrow('time stands still at 1 ms');
 });
+
+test('a run that is ended from within an event leaves nothing armed', async () => {
+  simulation.schedule(1000, 'ends it', () => simulation.fail(new Error('enough')));
+  await expect(simulation.pass(2)).rejects.toThrow('enough');
+  expect(() => performance.now()).not.toThrow();
+});

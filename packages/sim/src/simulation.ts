@@ -14,7 +14,7 @@
 import { SeededRandom } from '@sluice/base';
 import type { Random } from '@sluice/base';
 import { EventQueue } from './event-queue.ts';
-import { arm, disarm, installTraps } from './traps.ts';
+import { arm, disarm, installTraps, standDown } from './traps.ts';
 
 /** Events for one turn of the real event loop. */
 const eventsPerTurn = 256;
@@ -128,8 +128,9 @@ export class Simulation {
     return watched;
   }
 
-  /** The run is over: whoever waits is told so. */
+  /** The run is over, perhaps in the middle of an event: whoever waits is told so. */
   fail(reason: Error): void {
+    standDown();
     const failed = this.#waiters;
     this.#waiters = [];
     for (const { reject } of failed) reject(reason);

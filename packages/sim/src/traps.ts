@@ -44,6 +44,12 @@ export function disarm(): void {
   if (found !== undefined) throw found;
 }
 
+/** The run is over for another reason: who ends it is not held to anything. */
+export function standDown(): void {
+  armed = false;
+  leak = undefined;
+}
+
 /** Once for the process; what is trapped works as before while nothing is armed. */
 export function installTraps(): void {
   if (installed) return;
