@@ -119,7 +119,7 @@ export class PartitionInvariants {
     const learned = this.#learnMembers(look, broker);
     this.#judgeLeader(look, known);
     if (replica.highWatermark > (known?.highWatermark ?? 0)) {
-      this.#judgeKnowledge(look);
+      this.#judgeKnowledge(look, known);
       this.#judgeRead(look, known?.highWatermark ?? 0);
     }
     if (learned) this.#judgeMembers(look, look.truth.members?.isr ?? []);
