@@ -256,9 +256,11 @@ export class PartitionInvariants {
   }
 
   /** PI9. */
-  #judgeKnowledge({ node, replica, truth, isDurable }: Look): void {
+  #judgeKnowledge({ node, replica, truth, isDurable }: Look, known: Known | undefined): void {
     const { highWatermark, role } = replica;
     if (!isDurable || this.#options.hasTwins()) return;
+    // What it committed in the event that took its leadership: others are held to that from now on.
+    if (known?.role === 'leader' && known.leaderEpoch !== undefined) truth.commits(known.leaderEpoch, highWatermark);
     const seen = { partition: truth.name, node, role, highWatermark, committedEnd: truth.committedEnd };
     const isTrue = highWatermark <= truth.committedEnd;
     mustHold(isTrue, 'known-is-committed', 'a replica takes for committed what is not', seen);
