@@ -284,7 +284,7 @@ export class BrokerCluster {
     peers.unary(controller.reportDamage, async (request) => {
       const node = { nodeId: nodeId(request.identity?.nodeId ?? 0), brokerEpoch: brokerEpoch(request.brokerEpoch) };
       const about = { topicId: topicId(request.topicId), partition: partitionIndex(request.partition) };
-      const { since } = this.decide({ type: 'reportDamage', ...node, ...about });
+      const { since } = this.decide({ type: 'reportDamage', ...node, ...about, serves: request.serves });
       this.damageReports.push(node.nodeId);
       if (this.damageReplyMs > 0) {
         await new Promise<void>((resolve) => void this.clock.setTimer(this.damageReplyMs, resolve));

@@ -39,7 +39,13 @@ export class DamageReports {
       try {
         const epoch = this.#link.epoch;
         if (epoch === undefined) throw new SluiceError('UNREACHABLE');
-        const request = { identity: identityMessage(this.#identity), brokerEpoch: epoch, topicId, partition };
+        const request = {
+          identity: identityMessage(this.#identity),
+          brokerEpoch: epoch,
+          topicId,
+          partition,
+          serves: host.replica !== undefined,
+        };
         const { stays, since } = await this.#link.call(methods.controller.reportDamage, request, timeoutMs);
         return host.damageReported(stays ? undefined : partitionEpoch(since));
       } catch (error) {

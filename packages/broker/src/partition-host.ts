@@ -398,9 +398,10 @@ export class PartitionHost {
     }
   }
 
-  /** To its very end a restart would be a trim, which keeps what was derived: but this log may not be the leader's. */
+  /** Up to its very end a restart would be a trim, which keeps what lies behind it, or what was derived: but this log may not
+   *  be the leader's. */
   #restartLog(to: Offset): void {
-    if (to === this.log.endOffset) this.log.truncate(this.log.startOffset);
+    if (to <= this.log.endOffset) this.log.truncate(this.log.startOffset);
     this.log.restartAt(to);
   }
 

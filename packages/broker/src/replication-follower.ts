@@ -381,7 +381,7 @@ export class LeaderLink {
       kind: 'diverged',
       leaderEpoch: leaderEpoch(divergence.leaderEpoch),
       session: sessionNumber(divergence.session),
-      epoch: leaderEpoch(divergence.epoch),
+      epoch: divergence.epoch === -1 ? undefined : leaderEpoch(divergence.epoch),
       endOffset: offset(divergence.endOffset),
     });
   }
@@ -426,6 +426,6 @@ export class LeaderLink {
 function numberProblem({ pushes, divergences, refusals }: ReplicateResponse): SluiceError | undefined {
   const whole =
     [...pushes, ...refusals].every((one) => isSmallPosition(one.leaderEpoch)) &&
-    divergences.every((one) => isSmallPosition(one.leaderEpoch) && isSmallPosition(one.epoch));
+    divergences.every((one) => isSmallPosition(one.leaderEpoch) && (one.epoch === -1 || isSmallPosition(one.epoch)));
   return whole ? undefined : new SluiceError('INVALID_REQUEST', { message: 'A leader epoch is 0 to 2^31 − 1.' });
 }

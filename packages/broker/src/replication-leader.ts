@@ -132,7 +132,7 @@ export class FollowerSession {
     if (slot === undefined) return;
     const { leaderEpoch: epoch, session } = message;
     if (message.kind === 'divergence') {
-      const { epoch: largest, endOffset } = message;
+      const { epoch: largest = -1, endOffset } = message;
       this.#outgoing.divergences.push({ slot: slot.number, leaderEpoch: epoch, session, epoch: largest, endOffset });
     } else {
       const { logStart } = message;

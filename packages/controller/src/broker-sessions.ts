@@ -86,6 +86,11 @@ export class BrokerSessions {
     this.#streams.clear();
   }
 
+  /** The last one that was complete may have left (E6). */
+  lookForLeaderless(): void {
+    this.#recoveries.look();
+  }
+
   /** Whether the incarnation that is registered now still lives (D18). */
   isLive(node: NodeIdentity): boolean {
     return this.#book.isLive(node, this.#options.clock.monotonicMs());

@@ -31,6 +31,8 @@ import type {
   PeerSelf,
   RegisterRequest,
   RegisterResponse,
+  ReportDamageRequest,
+  ReportDamageResponse,
   StreamReceiver,
 } from '@sluice/wire';
 import { heartbeatNode } from './broker-sessions.ts';
@@ -80,20 +82,7 @@ export class ControllerService {
       };
     });
     peers.unary(methods.controller.alterPartitions, (request) => this.#alterPartitions(request));
-    peers.unary(methods.controller.reportDamage, async (request) => {
-      const identity = this.#check(request.identity);
-      if (!isIdentity(request.topicId) || !isSmallPosition(request.partition)) {
-        throw new SluiceError('INVALID_REQUEST', { message: 'A report of damage names a partition.' });
-      }
-      const { since } = await decisions.ask({
-        type: 'reportDamage',
-        nodeId: nodeId(identity.nodeId),
-        brokerEpoch: brokerEpoch(request.brokerEpoch),
-        topicId: topicId(request.topicId),
-        partition: partitionIndex(request.partition),
-      });
-      return since === null ? { stays: true } : { since };
-    });
+    peers.unary(methods.controller.reportDamage, (request) => this.#reportDamage(request));
     peers.unary(methods.controller.allocateProducerIds, async (request) => {
       const identity = this.#check(request.identity);
       const block = await decisions.ask({
@@ -177,6 +166,24 @@ export class ControllerService {
     const partitions = lastInSyncCount(this.#options.image, node);
     if (partitions === 0) return;
     this.#options.logger.error('acked records may be lost: the last in-sync replica crashed', { id: node, partitions });
+  }
+
+  async #reportDamage(request: ReportDamageRequest): Promise<Partial<ReportDamageResponse>> {
+    const identity = this.#check(request.identity);
+    if (!isIdentity(request.topicId) || !isSmallPosition(request.partition)) {
+      throw new SluiceError('INVALID_REQUEST', { message: 'A report of damage names a partition.' });
+    }
+    const { since } = await this.#options.decisions.ask({
+      type: 'reportDamage',
+      nodeId: nodeId(identity.nodeId),
+      brokerEpoch: brokerEpoch(request.brokerEpoch),
+      topicId: topicId(request.topicId),
+      partition: partitionIndex(request.partition),
+      serves: request.serves,
+    });
+    if (since === null) return { stays: true };
+    this.#options.sessions()?.lookForLeaderless();
+    return { since };
   }
 
   async #alterPartitions(

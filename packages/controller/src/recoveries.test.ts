@@ -1,5 +1,5 @@
 /** Who is asked for its logs, and when, over a real image and real decisions that commit at once. */
-import { clusterId, directoryId, logIndex, nodeId, silentLogger, topicId } from '@sluice/base';
+import { clusterId, directoryId, logIndex, nodeId, partitionIndex, silentLogger, topicId } from '@sluice/base';
 import { decide, MetadataImage } from '@sluice/metadata';
 import type { MetadataRequest } from '@sluice/metadata';
 import { ManualClock } from '@sluice/wire';
@@ -22,7 +22,7 @@ class Lost {
     this.register(1, false);
     const create = { type: 'createTopic', topicId: topic, namespace: 'default', name: 't', config: {} } as const;
     this.ask({ ...create, partitions, replication: 1 });
-    this.ask({ type: 'fenceNodes', nodes: [this.#identity()] });
+    this.ask({ type: 'fenceNodes', nodes: [this.identity()] });
     this.register(2, true);
     this.recoveries = new Recoveries({
       image: this.image,
@@ -40,7 +40,7 @@ class Lost {
     });
   }
 
-  #identity() {
+  identity() {
     return { nodeId: nodeId(1), brokerEpoch: this.image.node(nodeId(1))!.brokerEpoch };
   }
 
@@ -67,7 +67,7 @@ class Lost {
       unclean: lossy,
       sessionLive: false,
     });
-    this.ask({ type: 'unfenceNode', ...this.#identity(), metadataIndex: this.image.appliedIndex });
+    this.ask({ type: 'unfenceNode', ...this.identity(), metadataIndex: this.image.appliedIndex });
   }
 
   get led(): number {
@@ -81,6 +81,20 @@ test('partitions that cannot be recovered keep no others from it, however many t
   expect(lost.led).toBe(0);
   lost.recoveries.look();
   await lost.clock.pass(1_500);
+  lost.recoveries.end();
+  expect(lost.led).toBe(1);
+});
+
+test('a partition whose last replica reports that it cannot serve its log is recovered (E6)', async () => {
+  const lost = new Lost(1, () => 5);
+  lost.recoveries.look();
+  await lost.clock.pass(100);
+  expect(lost.led).toBe(1);
+  const damaged = { topicId: topic, partition: partitionIndex(0), serves: false };
+  lost.ask({ type: 'reportDamage', ...lost.identity(), ...damaged });
+  expect(lost.led).toBe(0);
+  lost.recoveries.look();
+  await lost.clock.pass(100);
   lost.recoveries.end();
   expect(lost.led).toBe(1);
 });

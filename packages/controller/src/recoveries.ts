@@ -2,8 +2,8 @@
  * Partitions of which nobody is left who is known to be complete (D17b, `recovery.ts` of `metadata`): when all are back who
  * may hold most of one, they are asked what they hold, and the longest log leads. Owned by `BrokerSessions`.
  *
- * V1. Asked as soon as somebody came back or is not waited for any more, and every `againMs` while there is such a partition;
- *     nothing runs while there is none.
+ * V1. Asked as soon as somebody came back, left as damaged, or is not waited for any more, and every `againMs` while there
+ *     is such a partition; nothing runs while there is none.
  * V2. Who was complete last must be up, each of them. A log that its node does not tell of is asked for again.
  * V3. Where all that was found is empty, and all who were complete last lost their directories, nobody is elected: an empty
  *     directory may be a disk that was not mounted, and what it lacks may come back with it. One of them that kept its own
@@ -49,7 +49,7 @@ export class Recoveries {
     this.#timer?.cancel();
   }
 
-  /** Somebody came back, or is not waited for any more (V1). */
+  /** V1 */
   look(): void {
     if (this.#ended) return;
     this.#again = this.#looking;

@@ -4,6 +4,7 @@ import type { NodeId } from '@sluice/base';
 import { elect, partitionChange, withIsr } from './election.ts';
 import type { MetadataImage } from './image.ts';
 import type { PartitionState } from './state.ts';
+import { locatedPartition } from './located-partition.ts';
 import { failed } from './metadata-error.ts';
 import type { Failed } from './metadata-error.ts';
 import { liveNode } from './nodes.ts';
@@ -75,12 +76,9 @@ type Checked = { readonly ok: true; readonly before: PartitionState } | Failed;
 
 function checkAlteration(image: MetadataImage, caller: NodeId, alteration: PartitionAlteration): Checked {
   const { topicId, partition } = alteration;
-  const topic = image.topic(topicId);
-  if (topic === undefined) return failed('UNKNOWN_TOPIC', 'the topic is deleted or was never created', { topicId });
-  const before = topic.partitions[partition];
-  if (before === undefined) {
-    return failed('UNKNOWN_PARTITION', `topic ${topic.name} has no partition ${partition}`, { topicId, partition });
-  }
+  const located = locatedPartition(image, alteration);
+  if (!located.ok) return located;
+  const before = located.value;
   const { leader, leaderEpoch, partitionEpoch } = before;
   const details = { topicId, partition, leader, leaderEpoch, partitionEpoch };
   if (alteration.leaderEpoch > leaderEpoch || alteration.partitionEpoch > partitionEpoch) {

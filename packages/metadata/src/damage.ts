@@ -2,6 +2,7 @@
 import { nextPartitionEpoch } from '@sluice/base';
 import { isComplete, partitionChange, withoutLossy } from './election.ts';
 import type { MetadataImage } from './image.ts';
+import { locatedPartition } from './located-partition.ts';
 import { failed } from './metadata-error.ts';
 import { liveNode } from './nodes.ts';
 import type { PartitionChangedRecord, Refilling } from './records.ts';
@@ -16,21 +17,15 @@ export function decideReportDamage(
   const { nodeId, topicId, partition } = request;
   const caller = liveNode(image, nodeId, request.brokerEpoch);
   if (!caller.ok) return { records: [], response: caller };
-  const topic = image.topic(topicId);
-  if (topic === undefined) {
-    return { records: [], response: failed('UNKNOWN_TOPIC', 'the topic is deleted or was never created', { topicId }) };
-  }
-  const before = topic.partitions[partition];
-  if (before === undefined) {
-    const message = `topic ${topic.name} has no partition ${partition}`;
-    return { records: [], response: failed('UNKNOWN_PARTITION', message, { topicId, partition }) };
-  }
+  const located = locatedPartition(image, request);
+  if (!located.ok) return { records: [], response: located };
+  const before = located.value;
   if (!before.replicas.includes(nodeId)) {
     const message = `node ${nodeId} holds no replica of the partition`;
     return { records: [], response: failed('INVALID_REQUEST', message, { topicId, partition }) };
   }
   const after = withoutLossy(before, nodeId, electorateOf(image, before, standings(image)));
-  if (isComplete(before, nodeId) && after.leader === null)
+  if (request.serves && isComplete(before, nodeId) && after.leader === null)
     return { records: [], response: { ok: true, value: { since: null } } };
   const since = nextPartitionEpoch(before.partitionEpoch);
   const others = before.refilling.filter((each) => each.nodeId !== nodeId);

@@ -9,7 +9,7 @@
 import type { NodeId } from '@sluice/base';
 import { partitionChange, withIsr } from './election.ts';
 import type { MetadataImage } from './image.ts';
-import { failed } from './metadata-error.ts';
+import { locatedPartition } from './located-partition.ts';
 import type { DecisionFor, FoundLog, RecoverPartitionRequest } from './requests.ts';
 import { electorateOf, standings } from './standing.ts';
 
@@ -17,16 +17,9 @@ export function decideRecoverPartition(
   image: MetadataImage,
   request: RecoverPartitionRequest,
 ): DecisionFor<RecoverPartitionRequest> {
-  const { topicId, partition } = request;
-  const topic = image.topic(topicId);
-  if (topic === undefined) {
-    return { records: [], response: failed('UNKNOWN_TOPIC', 'the topic is deleted or was never created', { topicId }) };
-  }
-  const before = topic.partitions[partition];
-  if (before === undefined) {
-    const message = `topic ${topic.name} has no partition ${partition}`;
-    return { records: [], response: failed('UNKNOWN_PARTITION', message, { topicId, partition }) };
-  }
+  const located = locatedPartition(image, request);
+  if (!located.ok) return { records: [], response: located };
+  const before = located.value;
   const { replicas, isr, elr, lastKnownElr, leader } = before;
   const unchanged = (missing: readonly NodeId[]): DecisionFor<RecoverPartitionRequest> => ({
     records: [],

@@ -68,10 +68,10 @@ const weighted: readonly (readonly [number, fc.Arbitrary<Action>])[] = [
   ],
   [
     1,
-    fc.tuple(id, fc.nat()).map(
-      ([node, at]) =>
+    fc.tuple(id, fc.nat(), fc.boolean()).map(
+      ([node, at, serves]) =>
         (cluster) =>
-          cluster.damage(node, at),
+          cluster.damage(node, at, serves),
     ),
   ],
   [

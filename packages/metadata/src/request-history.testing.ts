@@ -241,13 +241,14 @@ export class Cluster {
     this.#processes.get(id)!.lags = lags;
   }
 
-  /** A log of the node is found damaged while it runs (E6); it is cut when others have the rest. */
-  damage(id: NodeId, at: number): void {
+  /** A log of the node is found damaged while it runs (E6); it is cut when others have the rest, or nobody serves anyway. */
+  damage(id: NodeId, at: number, serves: boolean): void {
     const states = this.#partitions().filter(({ replicas }) => replicas.includes(id));
     const state = states[at % Math.max(1, states.length)];
     if (state === undefined || !this.#acts(id)) return;
     const { topicId: topic, partition } = state;
-    const { response } = this.ask({ type: 'reportDamage', ...this.identity(id), topicId: topic, partition });
+    const request = { type: 'reportDamage', ...this.identity(id), topicId: topic, partition, serves } as const;
+    const { response } = this.ask(request);
     if (!response.ok || response.value.since === null) return;
     this.fallBehind(id, false);
     this.#logs.cut(keyOf(state), id);

@@ -164,10 +164,12 @@ export interface ReportDamageRequest {
   readonly brokerEpoch: BrokerEpoch;
   readonly topicId: TopicId;
   readonly partition: PartitionIndex;
+  /** Whether it serves what is intact: not while its log is not loaded. */
+  readonly serves: boolean;
 }
 
 export interface ReportDamageValue {
-  /** Null: it stays in sync, because nobody else can lead; else it may cut its log when it knows of this epoch. */
+  /** Null: it stays in sync, because it serves and nobody else can lead; else it may cut its log when it knows of this epoch. */
   readonly since: PartitionEpoch | null;
 }
 

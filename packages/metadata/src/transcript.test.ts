@@ -145,7 +145,7 @@ class Session {
       case 'alter':
         return { type: 'alterPartitions', ...node(), partitions: words.slice(1).map((word) => this.#alteration(word)) };
       case 'damage':
-        return { type: 'reportDamage', ...node(), ...this.#named(words[1] ?? '') };
+        return { type: 'reportDamage', ...node(), ...this.#named(words[1] ?? ''), serves: words[2] !== 'unloaded' };
       case 'producer-ids':
         return { type: 'allocateProducerIds', ...node() };
       case 'prefer':

@@ -52,7 +52,8 @@ export type ReplicationMessage =
       readonly to: NodeId;
       readonly leaderEpoch: LeaderEpoch;
       readonly session: SessionNumber;
-      readonly epoch: LeaderEpoch;
+      /** Undefined: it has none that is as old; the follower begins anew at `endOffset`. */
+      readonly epoch: LeaderEpoch | undefined;
       readonly endOffset: Offset;
     }
   | {

@@ -231,7 +231,8 @@ export interface DivergedEvent {
   readonly kind: 'diverged';
   readonly leaderEpoch: LeaderEpoch;
   readonly session: SessionNumber;
-  readonly epoch: LeaderEpoch;
+  /** Undefined: the leader has none that is as old as this log; it begins anew at `endOffset`. */
+  readonly epoch: LeaderEpoch | undefined;
   readonly endOffset: Offset;
 }
 

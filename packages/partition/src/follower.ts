@@ -63,6 +63,7 @@ export function onDiverged(state: ReplicaState, event: DivergedEvent, fx: Effect
   if (follower.kind !== 'follower' || !isOfSession(follower, event)) {
     return fx.dropped('diverged', 'another session');
   }
+  if (event.epoch === undefined) return beginAnew(state, follower, event.endOffset, fx);
   const here = state.epochs.endOffsetFor(event.epoch, state.logEnd);
   const shared =
     here === undefined || here.epoch !== event.epoch ? here?.endOffset : smaller(here.endOffset, event.endOffset);
@@ -73,6 +74,22 @@ export function onDiverged(state: ReplicaState, event: DivergedEvent, fx: Effect
   if (shared >= state.highWatermark) truncateLog(state, shared, fx);
   else if (acksFromMemory(state)) takeBack(state, shared, fx);
   else return failReplica(state, `truncation to ${shared} below the high watermark`, fx);
+  statePosition(state, follower, fx);
+}
+
+/**
+ * The leader trimmed all of the epochs that this log has: where they part lies below its start, so `to` need be no batch
+ * boundary here, and nothing shows that what lies before it is shared.
+ */
+function beginAnew(state: ReplicaState, follower: FollowerRole, leaderStart: Offset, fx: EffectsDraft): void {
+  // As in `takeBack`, what lies below this log's start is gone in any case.
+  const to = larger(leaderStart, state.logStart);
+  if (leaderStart < state.highWatermark) {
+    if (!acksFromMemory(state)) return failReplica(state, `restart at ${leaderStart} below the high watermark`, fx);
+    fx.note({ kind: 'takenBack', from: state.highWatermark, to });
+    state.highWatermark = to;
+  }
+  restartLog(state, to, fx);
   statePosition(state, follower, fx);
 }
 
@@ -192,13 +209,14 @@ export function cutDamaged(state: ReplicaState, intactEnd: Offset, fx: EffectsDr
   truncateLog(state, to, fx);
 }
 
-/** The leader no longer has what follows this log: all of it goes, and what the leader dropped was committed. */
+/** All of the log goes. What the leader dropped below its start was committed. */
 function restartLog(state: ReplicaState, to: Offset, fx: EffectsDraft): void {
   const from = state.logEnd;
   state.generation += 1;
-  state.logStart = to;
   // `durableEnd` stays behind until the disk has the new start: a crash before that brings the old log back, and it must
   // not have counted as complete meanwhile.
+  if (to <= state.logEnd) state.durableEnd = smaller(state.durableEnd, state.logStart);
+  state.logStart = to;
   state.logEnd = to;
   ackRestarted(state, to);
   state.epochs.clear();

@@ -1,6 +1,6 @@
 /** Followers at the leader: positions, acks, and their end (§2.2). */
 import { offset } from '@sluice/base';
-import type { ErrorCode, LeaderEpoch, NodeId, SessionNumber } from '@sluice/base';
+import type { ErrorCode, LeaderEpoch, NodeId, Offset, SessionNumber } from '@sluice/base';
 import { acksFromMemory } from './ack-end.ts';
 import type { EffectsDraft } from './effects-draft.ts';
 import type { FollowerAckEvent, FollowerGoneEvent, FollowerPositionEvent } from './events.ts';
@@ -40,19 +40,14 @@ function judge(state: ReplicaState, event: FollowerPositionEvent, fx: EffectsDra
     // An empty log has no prefix that could differ; it only must begin within this one.
     if (event.fetchOffset > state.logEnd) return refuse(state, event, 'OFFSET_OUT_OF_RANGE', fx);
   } else {
-    // All of it lies below this log, whose oldest epoch it does not know: nothing shows that it does not differ.
-    const isUnknown = event.fetchOffset === state.logStart && event.lastEpoch < (state.epochs.oldest ?? 0);
-    if (isUnknown) return refuse(state, event, 'OFFSET_OUT_OF_RANGE', fx);
+    // Where the logs part was trimmed away: §2.2 would name an offset there, and nothing shows that what lies before is shared.
+    if (event.lastEpoch < (state.epochs.oldest ?? 0)) {
+      return diverge(event, { epoch: undefined, endOffset: state.logStart }, fx);
+    }
     const here = state.epochs.endOffsetFor(event.lastEpoch, state.logEnd);
     if (here === undefined) return refuse(state, event, 'OFFSET_OUT_OF_RANGE', fx);
     if (here.epoch < event.lastEpoch || here.endOffset < event.fetchOffset) {
-      fx.note({
-        kind: 'diverged',
-        replica: event.replica,
-        fetchOffset: event.fetchOffset,
-        endOffset: here.endOffset,
-      });
-      return fx.send({ kind: 'divergence', to: event.replica, ...named(event), ...here });
+      return diverge(event, here, fx);
     }
   }
   follower.streaming = true;
@@ -62,6 +57,16 @@ function judge(state: ReplicaState, event: FollowerPositionEvent, fx: EffectsDra
   follower.acked = follower.durable;
   follower.ackedStart = event.durableStart;
   onProgress(state, leader, event.replica, fx);
+}
+
+function diverge(
+  event: FollowerPositionEvent,
+  answer: { readonly epoch: LeaderEpoch | undefined; readonly endOffset: Offset },
+  fx: EffectsDraft,
+): void {
+  const { replica, fetchOffset } = event;
+  fx.note({ kind: 'diverged', replica, fetchOffset, endOffset: answer.endOffset });
+  fx.send({ kind: 'divergence', to: replica, ...named(event), ...answer });
 }
 
 export function onFollowerAck(state: ReplicaState, event: FollowerAckEvent, fx: EffectsDraft): void {

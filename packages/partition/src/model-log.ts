@@ -1,4 +1,5 @@
 /** A disk that loses what was not synced, for the model test: one log as an ordered list of changes. */
+import { invariant } from '@sluice/base';
 import type { Offset } from '@sluice/base';
 import type { LogChange } from './effects.ts';
 import type { BatchFacts } from './events.ts';
@@ -77,11 +78,15 @@ export class ModelLog {
   }
 }
 
+const isBoundary = ({ start, end, batches }: Contents, at: Offset): boolean =>
+  at === start || at === end || batches.some(({ endOffset }) => endOffset === at);
+
 function after(contents: Contents, { change, batches }: Change): Contents {
   switch (change.kind) {
     case 'append':
       return { start: contents.start, end: change.endOffset, batches: [...contents.batches, ...batches] };
     case 'truncate':
+      invariant(isBoundary(contents, change.to), 'a log is cut between batches', { contents, to: change.to });
       return {
         start: contents.start,
         end: change.to,

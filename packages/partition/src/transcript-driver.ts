@@ -163,8 +163,8 @@ function eventOf(name: string, args: Arguments): PartitionEvent {
       return { kind: 'pushed', leaderEpoch: leadership, session, batches, ...marks, nowMs };
     }
     case 'diverged': {
-      const answer = { epoch: leaderEpoch(args.number('of')), endOffset: offset(args.number('end')) };
-      return { kind: 'diverged', leaderEpoch: leadership, session, ...answer };
+      const epoch = args.has('of') ? leaderEpoch(args.number('of')) : undefined;
+      return { kind: 'diverged', leaderEpoch: leadership, session, epoch, endOffset: offset(args.number('end')) };
     }
     case 'refused': {
       const answer = { error: args.error('error'), logStart: offset(args.number('start', 0)) };

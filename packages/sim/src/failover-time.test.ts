@@ -1,5 +1,6 @@
 /** How long nothing is acked after a leader of partitions died, of the controller as well or not, in simulated time: no machine's load is in it. */
 import { expect, test } from 'vitest';
+import { pausesUntilAcked } from './first-acks.testing.ts';
 import { SimCluster } from './sim-cluster.ts';
 import { simClient, SimLoad } from './sim-load.ts';
 
@@ -20,18 +21,13 @@ async function pausesMs(
   const victim = cluster.ids.find((id) => isVictim(id, cluster.leader)) ?? 0;
   const led = topic.partitions.flatMap(({ leader, partition }) => (leader === victim ? [partition] : []));
   cluster.kill(victim);
-  const killedMs = simulation.nowMs;
-  const ackedMs = new Map<number, number>();
-  let seen = load.acked.length;
-  await simulation.until('acks on every partition', 10_000, () => {
-    for (const { partition } of load.acked.slice(seen)) {
-      if (!ackedMs.has(partition)) ackedMs.set(partition, simulation.nowMs);
-    }
-    seen = load.acked.length;
-    return led.every((partition) => ackedMs.has(partition));
+  const pauses = await pausesUntilAcked(simulation, load, {
+    partitions: led,
+    sinceMs: simulation.nowMs,
+    limitMs: 10_000,
   });
   await load.stop();
-  return led.map((partition) => (ackedMs.get(partition) ?? Number.NaN) - killedMs);
+  return pauses;
 }
 
 /** A client that asked the new leader too soon asks again after up to 40 ms; a follower's tick would be 250. */

@@ -5,6 +5,7 @@
 import { toSluiceError } from '@sluice/base';
 import { MemoryTransport, methods, RpcClient } from '@sluice/wire';
 import { expect, test } from 'vitest';
+import { pausesUntilAcked } from './first-acks.testing.ts';
 import { isClean, verdict } from './ledger.ts';
 import { nodeAddress, SimCluster } from './sim-cluster.ts';
 import { readBack, simClient, SimLoad } from './sim-load.ts';
@@ -36,23 +37,14 @@ async function hang(seed: number, choose: (cluster: SimCluster) => number): Prom
   return { cluster, load, victim, hungMs: simulation.nowMs };
 }
 
-/** From the hang to the first ack on each partition. */
-async function pausesMs({ cluster, load, hungMs }: Hung): Promise<readonly number[]> {
-  const { simulation } = cluster;
-  const ackedMs = new Map<number, number>();
-  let seen = load.acked.length;
-  await simulation.until('acks on every partition', 30_000, () => {
-    // What was on the way does not count.
-    if (simulation.nowMs - hungMs > 50) {
-      for (const { partition } of load.acked.slice(seen)) {
-        if (!ackedMs.has(partition)) ackedMs.set(partition, simulation.nowMs);
-      }
-    }
-    seen = load.acked.length;
-    return ackedMs.size === 6;
+/** From the hang to the first ack on each partition; what was on the way does not count. */
+const pausesMs = ({ cluster, load, hungMs }: Hung): Promise<readonly number[]> =>
+  pausesUntilAcked(cluster.simulation, load, {
+    partitions: [0, 1, 2, 3, 4, 5],
+    sinceMs: hungMs,
+    ignoredMs: 50,
+    limitMs: 30_000,
   });
-  return [...ackedMs.values()].map((at) => at - hungMs);
-}
 
 /** Everybody is told what the node is, and it does not lead the controller. */
 async function known({ cluster, victim, hungMs }: Hung): Promise<void> {
@@ -71,8 +63,7 @@ async function known({ cluster, victim, hungMs }: Hung): Promise<void> {
 async function recovered({ cluster, load, victim }: Hung): Promise<void> {
   const { simulation } = cluster;
   cluster.disk(victim).releaseSyncs();
-  const isMarked = (): boolean =>
-    [...(cluster.inspect(cluster.leader ?? 0)?.image.nodes.values() ?? [])].some(({ stalled }) => stalled);
+  const isMarked = (): boolean => [...(cluster.leaderImage?.nodes.values() ?? [])].some(({ stalled }) => stalled);
   await simulation.until('all in sync', 30_000, () => cluster.isReady() && cluster.isWhole() && !isMarked());
   await load.stop();
   const read = verdict(load.acked, await readBack(cluster, 'orders'), load.sent);

@@ -62,7 +62,7 @@ test.each(Object.entries(plans))('a birth under %s: in the end it is born, once'
   const driver = new FaultDriver({
     cluster,
     random: simulation.random.fork('faults'),
-    topic: 'orders',
+    topics: ['orders'],
     onFault: () => undefined,
     onRolledBack: () => undefined,
   });

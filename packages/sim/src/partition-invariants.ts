@@ -260,7 +260,8 @@ export class PartitionInvariants {
     const { highWatermark, role } = replica;
     if (!isDurable || this.#options.hasTwins()) return;
     // What it committed in the event that took its leadership: others are held to that from now on.
-    if (known?.role === 'leader' && known.leaderEpoch !== undefined) truth.commits(known.leaderEpoch, highWatermark);
+    const ledIn = known === undefined ? undefined : mayHaveLed(known, replica);
+    if (ledIn !== undefined) truth.commits(ledIn, highWatermark);
     const seen = { partition: truth.name, node, role, highWatermark, committedEnd: truth.committedEnd };
     const isTrue = highWatermark <= truth.committedEnd;
     mustHold(isTrue, 'known-is-committed', 'a replica takes for committed what is not', seen);
@@ -278,6 +279,12 @@ export class PartitionInvariants {
       from = read.endOffset;
     }
   }
+}
+
+/** The epoch of a leadership that ended in this event, also of one that began in it: a node may learn of several at once. */
+function mayHaveLed({ role, leaderEpoch = 0 }: Known, now: ObservedReplica): number | undefined {
+  if (role === 'leader') return leaderEpoch;
+  return now.leaderEpoch !== undefined && now.leaderEpoch > leaderEpoch + 1 ? now.leaderEpoch - 1 : undefined;
 }
 
 function hasChanged(known: Known, replica: ObservedReplica): boolean {

@@ -34,8 +34,7 @@ async function halfBehind(seed: number) {
   return { cluster, simulation, early: load.acked.slice(0, before) };
 }
 
-const stateOf = (cluster: SimCluster) =>
-  cluster.inspect(cluster.leader ?? 0)?.image.topicNamed('default', 'orders')?.partitions ?? [];
+const stateOf = (cluster: SimCluster) => cluster.leaderImage?.topicNamed('default', 'orders')?.partitions ?? [];
 
 const leaders = (cluster: SimCluster): ReadonlySet<number | null> =>
   new Set(stateOf(cluster).map(({ leader }) => leader));

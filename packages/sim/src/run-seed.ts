@@ -24,7 +24,7 @@ import { nodeAddress, SimCluster } from './sim-cluster.ts';
 import { recordReplicas } from './replica-logs.ts';
 import { simClient } from './sim-load.ts';
 import { Timeline } from './timeline.ts';
-import { ordersTopic, TopicLoad } from './topic-load.ts';
+import { TopicLoad } from './topic-load.ts';
 import { TopicReaders } from './topic-readers.ts';
 import { mustHold, Violation } from './violation.ts';
 import { VoterClient } from './voter-client.ts';
@@ -144,7 +144,7 @@ class Run {
     this.#driver = new FaultDriver({
       cluster: this.#cluster,
       random: simulation.random.fork('faults'),
-      topic: ordersTopic,
+      topics: this.#load.topics,
       onRolledBack: (member) => this.#invariants.forgive(member),
       onFault: (kind, text) => {
         this.timeline.add(simulation.nowMs, 'FAULT', `${kind} ${text}`);

@@ -1,5 +1,6 @@
 /** How long nothing is acked after a node fell silent that led the controller and partitions, in simulated time. */
 import { expect, test } from 'vitest';
+import { pausesUntilAcked } from './first-acks.testing.ts';
 import { SimCluster } from './sim-cluster.ts';
 import { simClient, SimLoad } from './sim-load.ts';
 
@@ -17,21 +18,15 @@ async function pausesMs(seed: number): Promise<readonly number[]> {
   const victim = cluster.leader ?? 0;
   const led = topic.partitions.flatMap(({ leader, partition }) => (leader === victim ? [partition] : []));
   cluster.pause(victim);
-  const pausedMs = simulation.nowMs;
-  const ackedMs = new Map<number, number>();
-  let seen = load.acked.length;
-  await simulation.until('acks on every partition', 10_000, () => {
-    // What is on the way when it stops does not come from a new leader.
-    if (simulation.nowMs - pausedMs > 50) {
-      for (const { partition } of load.acked.slice(seen)) {
-        if (!ackedMs.has(partition)) ackedMs.set(partition, simulation.nowMs);
-      }
-    }
-    seen = load.acked.length;
-    return led.every((partition) => ackedMs.has(partition));
+  // What is on the way when it stops does not come from a new leader.
+  const pauses = await pausesUntilAcked(simulation, load, {
+    partitions: led,
+    sinceMs: simulation.nowMs,
+    ignoredMs: 50,
+    limitMs: 10_000,
   });
   await load.stop();
-  return led.map((partition) => (ackedMs.get(partition) ?? Number.NaN) - pausedMs);
+  return pauses;
 }
 
 /** An election after 1 to 2 s, then what is left of a session of 1.5 s; two sessions in a row would be 3.65 s. */

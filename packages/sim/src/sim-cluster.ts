@@ -307,6 +307,12 @@ export class SimCluster {
     );
   }
 
+  /** As the controller leader has it. */
+  get leaderImage(): NodeInspection['image'] | undefined {
+    const { leader } = this;
+    return leader === undefined ? undefined : this.inspect(leader)?.image;
+  }
+
   isReady(...ids: readonly number[]): boolean {
     const chosen = ids.length === 0 ? this.#machines : ids.map((id) => this.#at(id));
     return chosen.every(

@@ -26,7 +26,7 @@ async function gapMsWithout(seed: number): Promise<number> {
   const slow = cluster.ids.find((id) => id !== cluster.leader) ?? 0;
   const others = topic.partitions.filter(({ leader }) => leader !== slow).map(({ partition }) => partition);
   const isOut = (): boolean => {
-    const image = cluster.inspect(cluster.leader ?? 0)?.image;
+    const image = cluster.leaderImage;
     const state = [...(image?.topics.values() ?? [])].find(({ name }) => name === 'orders');
     return others.every((at) => state?.partitions[at]?.isr.includes(nodeId(slow)) === false);
   };

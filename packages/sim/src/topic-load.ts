@@ -49,7 +49,7 @@ export class TopicLoad {
     return side === undefined || side.durability === 'replicated' ? [ordersTopic] : [ordersTopic, sideTopic];
   }
 
-  get topics(): readonly string[] {
+  get topics(): readonly [string, ...string[]] {
     return this.#scenario.side === undefined ? [ordersTopic] : [ordersTopic, sideTopic];
   }
 

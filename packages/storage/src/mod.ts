@@ -33,6 +33,7 @@ export {
   faultsAt,
   type PlannedFault,
 } from './disk-faults.ts';
+export { lastFrameAt } from './last-frame.ts';
 export { MemoryDisk, type MemoryDiskOptions } from './memory-disk.ts';
 export type { CrashOptions } from './memory-file.ts';
 export { lockHolder, NodeDisk } from './node-disk.ts';

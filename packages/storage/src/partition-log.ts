@@ -178,7 +178,8 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     group.addLogRow(this, { kind: 'truncate', id: this.id, previousGroup: this.#lastGroup, to });
     this.#lastGroup = group.number;
     this.#cutTo({ group: group.number, to, snapshotsUpTo: to });
-    this.#tail?.cut(to);
+    // The start may lie inside a batch.
+    this.#tail?.cut(to <= this.#start ? 0 : to);
     this.#end = to;
     if (to < this.#start) this.#start = to;
     this.#moveLoss();
@@ -282,6 +283,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     let next = from;
     while (next < this.#end) {
       const { headers, end } = await this.#headersFrom(next);
+      invariant(end > next, 'L8: a log has a batch at every offset', { at: next, logEnd: this.#end });
       yield* headers;
       next = end;
     }

@@ -9,6 +9,7 @@
  * T3 `bytes` counts backing stores, each once, however many batches lie in them, and what a chunk itself takes: with
  *    batches of 100 bytes that is most of it.
  */
+import { invariant } from '@sluice/base';
 import { readBatchHeader } from '@sluice/record';
 import type { StoredBytes } from './group.ts';
 import { type ChunkOwner, chunkOverheadBytes, type Span, type Store, TailChunks } from './tail-chunks.ts';
@@ -165,6 +166,7 @@ export class LogTail implements ChunkOwner {
       if (from < to) {
         const all = chunks.bytes(chunk);
         const part = slice(all, { from, upTo: to, bytesMax: all.length, atLeastOne: false });
+        invariant(part.end === to, 'a log is cut between batches', { to, end: part.end });
         chunks.cut(chunk, { end: part.end, bytes: part.bytes.length });
         return;
       }

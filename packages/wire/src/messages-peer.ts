@@ -170,6 +170,7 @@ export interface ReportDamageRequest {
   readonly brokerEpoch: number;
   readonly topicId: string;
   readonly partition: number;
+  readonly serves: boolean;
 }
 
 export interface ReportDamageResponse {

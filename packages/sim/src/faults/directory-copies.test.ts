@@ -28,7 +28,7 @@ async function outcomeOf(forMs: number, ...faults: readonly Fault[]): Promise<Ou
   const driver = new FaultDriver({
     cluster,
     random: simulation.random.fork('faults'),
-    topic: 'orders',
+    topics: ['orders'],
     onFault: () => undefined,
     onRolledBack: (member) => void rolledBack.push(member),
   });

@@ -153,8 +153,7 @@ export class DirectoryCopies {
   /** C2 */
   #countsForNothing(node: number, files: Directory): boolean {
     const { cluster, topics } = this.#options;
-    const { leader } = cluster;
-    const image = leader === undefined ? undefined : cluster.inspect(leader)?.image;
+    const image = cluster.leaderImage;
     if (image === undefined) return false;
     const known = image.node(nodeId(node));
     if (known === undefined || this.#isOlder(node, files)) return true;
@@ -166,8 +165,7 @@ export class DirectoryCopies {
   /** The controller knows it by its epoch, or it keeps no partitions. */
   #isOlder(node: number, files: Directory): boolean {
     const { cluster } = this.#options;
-    const { leader } = cluster;
-    const image = leader === undefined ? undefined : cluster.inspect(leader)?.image;
+    const image = cluster.leaderImage;
     if (image === undefined) return false;
     const known = image.node(nodeId(node));
     return known === undefined || (known.confirmedEpoch ?? 0) > epochIn(files);

@@ -12,7 +12,7 @@ async function clusterWith(...faults: readonly Fault[]): Promise<{ cluster: SimC
   const driver = new FaultDriver({
     cluster,
     random: simulation.random.fork('faults'),
-    topic: 'orders',
+    topics: ['orders'],
     onFault: () => undefined,
     onRolledBack: () => undefined,
   });

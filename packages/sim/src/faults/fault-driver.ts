@@ -11,7 +11,6 @@ import { nodeId } from '@sluice/base';
 import type { Random } from '@sluice/base';
 import type { MemberId } from '@sluice/raft';
 import type { CrashOptions, DiskFault, DiskOperationKind } from '@sluice/storage';
-import { sideTopic } from '../side-topic.ts';
 import { diskBytes, type LogLine, type SimCluster } from '../sim-cluster.ts';
 import { type Aimed, isAimed, metBy } from './aimed.ts';
 import { DirectoryCopies } from './directory-copies.ts';
@@ -36,8 +35,8 @@ export interface FaultDriverOptions {
   readonly cluster: SimCluster;
   readonly random: Random;
   readonly onFault: (kind: FaultKind, text: string) => void;
-  /** Of which records are acked. */
-  readonly topic: string;
+  /** Of which records are acked; what is aimed at a partition is aimed at one of the first. */
+  readonly topics: readonly [string, ...string[]];
   /** This member's disk is older than it was. */
   readonly onRolledBack: (member: MemberId) => void;
 }
@@ -59,7 +58,7 @@ export class FaultDriver {
   readonly #cluster: SimCluster;
   readonly #random: Random;
   readonly #onFault: FaultDriverOptions['onFault'];
-  readonly #topic: string;
+  readonly #aimedAt: string;
   /** Down on purpose until then. */
   readonly #downUntilMs = new Map<number, number>();
   readonly #stopping = new Set<number>();
@@ -70,14 +69,14 @@ export class FaultDriver {
   readonly #leaderStrikes: LeaderStrikes;
   #healed = false;
 
-  constructor({ cluster, random, onFault, topic, onRolledBack }: FaultDriverOptions) {
+  constructor({ cluster, random, onFault, topics, onRolledBack }: FaultDriverOptions) {
     this.#cluster = cluster;
     this.#random = random;
     this.#onFault = onFault;
-    this.#topic = topic;
+    [this.#aimedAt] = topics;
     this.#copies = new DirectoryCopies({
       cluster,
-      topics: [topic, sideTopic],
+      topics,
       lose: (id, forMs, disk) => this.#lose(id, forMs, disk, false),
       boot: (id) => this.#boot(id),
       after: (delayMs, label, run) => this.#afterUnlessHealed(delayMs, label, run),
@@ -199,7 +198,7 @@ export class FaultDriver {
   }
 
   #aim(fault: Aimed): boolean {
-    const met = metBy(fault, this.#cluster, this.#topic);
+    const met = metBy(fault, this.#cluster, this.#aimedAt);
     return met !== undefined && this.#do(met);
   }
 

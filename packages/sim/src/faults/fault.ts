@@ -72,7 +72,7 @@ export interface BitFlip extends At, OfNode {
   readonly kind: 'bit-flip';
   /** Which file and which bit, as the driver finds them. */
   readonly draw: number;
-  /** `newest`: a little before the end of what was written last; at the very end it would look like a torn write. */
+  /** `newest`: a little before the end of what was written last. Never in a last frame: it would look like a torn write. */
   readonly where: 'anywhere' | 'newest';
   /** The process ends too, so that the damage is met by recovery. */
   readonly restarts: boolean;

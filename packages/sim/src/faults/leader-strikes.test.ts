@@ -12,7 +12,7 @@ async function struckAt(moments: LeaderStruck['moments']) {
   const driver = new FaultDriver({
     cluster,
     random: simulation.random.fork('faults'),
-    topic,
+    topics: [topic],
     onFault: () => struck.push({ leader: cluster.leader, term: termOf(cluster) }),
     onRolledBack: () => undefined,
   });
