@@ -65,6 +65,8 @@ export class RaftInvariants {
   readonly #durable = new Map<MemberId, number>();
   /** Up to where each member's disk was seen to hold the committed log: beyond, its log may be another (V6). */
   readonly #kept = new Map<MemberId, number>();
+  /** What damage took from members that do not vote until they have it again: they acked it, and an ack may be on its way. */
+  readonly #damaged = new Map<MemberId, number>();
   /** By index − 1. */
   readonly #committed: Committed[] = [];
   readonly #digests = new Map<number, { readonly digest: string; readonly node: number }>();
@@ -164,6 +166,7 @@ export class RaftInvariants {
   /** V6 and V8, across a restart. */
   #assertDiskKept({ raft }: ObservedMember): void {
     if (!raft.votingAllowed) {
+      this.#damaged.set(raft.self, Math.max(this.#durable.get(raft.self) ?? 0, this.#damaged.get(raft.self) ?? 0));
       this.#durable.delete(raft.self);
       this.#kept.delete(raft.self);
       this.#votedIn.delete(raft.self);
@@ -189,6 +192,7 @@ export class RaftInvariants {
 
   #rememberDisk(raft: Raft): void {
     this.#durable.set(raft.self, raft.durableIndex);
+    if (raft.votingAllowed) this.#damaged.delete(raft.self);
     this.#rememberKept(raft);
   }
 
@@ -331,6 +335,7 @@ export class RaftInvariants {
     const members = all();
     const having = voters.filter((voter) => {
       const live = members.find((other) => other.raft.self === voter)?.raft;
+      if ((this.#damaged.get(voter) ?? 0) >= entry.index) return true;
       if (live === undefined) return (this.#durable.get(voter) ?? 0) >= entry.index;
       return live.durableIndex >= entry.index && holds(live, entry.index, entry.term);
     });
