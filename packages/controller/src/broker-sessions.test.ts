@@ -29,6 +29,7 @@ import { expect, test } from 'vitest';
 import { BrokerSessions } from './broker-sessions.ts';
 import { ControllerService } from './controller-service.ts';
 import { Decisions } from './decisions.ts';
+import { FenceCounts } from './fence-counts.ts';
 import { VoterChanges } from './voter-changes.ts';
 import { ManualClock } from '@sluice/wire';
 
@@ -53,6 +54,7 @@ class Controller {
   /** Nodes that closed their Raft streams and answer nothing: the network knows no such machine. */
   readonly gone = new Set<number>();
   sessions: BrokerSessions | undefined;
+  readonly fenceCounts = new FenceCounts();
   /** No quorum answers: what asks for one waits. */
   confirming = true;
   /** How long a quorum takes to confirm. */
@@ -147,6 +149,7 @@ class Controller {
       isGone: (node) => this.gone.has(node),
       heard,
       describeLogs: () => Promise.reject(new SluiceError('UNREACHABLE')),
+      fenceCounts: this.fenceCounts,
       quorumContactMs: () => this.quorumContactMs ?? clock.monotonicMs(),
       ...times,
     });
@@ -306,6 +309,33 @@ test('a process that died is fenced at once; one that hangs, after its session; 
   three.breakStream();
   await controller.clock.pass(1_000);
   expect(controller.stateOf(3)).toBe('up');
+});
+
+test('who is fenced is counted by cause, once, over all leaderships; a disk that hangs is no fencing', async () => {
+  const { controller, process } = await oneBroker();
+  process.oldestUnsyncedMs = 9_000;
+  await controller.clock.pass(500);
+  const counted = () => controller.fenceCounts.figures;
+  expect(counted()).toEqual({ refused: 0, unanswered: 0, silence: 0, earlier_life: 0 });
+  process.die();
+  await controller.clock.pass(2_000);
+  const two = new Process(controller, 2, await controller.register(2));
+  await controller.clock.pass(500);
+  two.hang();
+  await controller.clock.pass(2_000);
+  const three = new Process(controller, 3, await controller.register(3));
+  await controller.clock.pass(500);
+  controller.gone.add(3);
+  three.breakStream();
+  await controller.clock.pass(2_000);
+  controller.sessions?.end();
+  controller.lead();
+  const four = new Process(controller, 4, await controller.register(4));
+  await controller.clock.pass(500);
+  four.breakStream();
+  await controller.clock.pass(100);
+  expect(await controller.register(4, 2)).toBeGreaterThan(0);
+  expect(counted()).toEqual({ refused: 1, unanswered: 1, silence: 1, earlier_life: 1 });
 });
 
 test('nodes that are lost together are fenced in one decision (G2), and none before it is committed (G1)', async () => {

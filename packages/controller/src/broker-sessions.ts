@@ -19,6 +19,7 @@ import { encodeError } from '@sluice/wire';
 import type { HeartbeatRequest, HeartbeatResponse, Partially, StreamReceiver, StreamSender } from '@sluice/wire';
 import type { Decisions } from './decisions.ts';
 import { Drains } from './drains.ts';
+import type { FenceCounts } from './fence-counts.ts';
 import { Recoveries } from './recoveries.ts';
 import type { DescribeLogs } from './recoveries.ts';
 
@@ -31,6 +32,7 @@ export interface BrokerSessionsOptions {
   /** The node closed its Raft stream to this one and does not answer. */
   readonly isGone: (node: NodeId) => boolean;
   readonly describeLogs: DescribeLogs;
+  readonly fenceCounts: FenceCounts;
   /** When the leader before was heard last, as by `SessionBook`, B5. */
   readonly heard: HeardNode | undefined;
   /** When a quorum was in contact last; undefined when this node does not lead any more. */
@@ -106,7 +108,10 @@ export class BrokerSessions {
     if (this.#streams.has(node)) return;
     const identity = { nodeId: node, brokerEpoch: known.brokerEpoch };
     this.#book.streamClosed(identity, 'refused');
-    if (known.state !== 'fenced') await this.#options.decisions.ask({ type: 'fenceEarlierLife', node: identity });
+    if (known.state !== 'fenced') {
+      const { fenced } = await this.#options.decisions.ask({ type: 'fenceEarlierLife', node: identity });
+      for (const _ of fenced) this.#options.fenceCounts.add('earlier_life');
+    }
     this.#book.forget(identity);
   }
 
@@ -252,7 +257,9 @@ export class BrokerSessions {
       await this.#confirmLeadership();
       const nodes = this.#book.over(this.#options.clock.monotonicMs());
       if (nodes.length === 0) return;
+      const causes = new Map(nodes.map((node) => [node.nodeId, this.#book.lossOf(node)]));
       const { fenced } = await this.#options.decisions.ask({ type: 'fenceNodes', nodes });
+      for (const id of fenced) this.#options.fenceCounts.add(causes.get(id) ?? 'silence');
       for (const node of nodes) this.#book.forget(node);
       if (fenced.length > 0) this.#options.logger.warn('nodes fenced', { nodes: fenced });
       this.#recoveries.look();

@@ -18,6 +18,8 @@ import { BrokerSessions } from './broker-sessions.ts';
 import { CommittedMetadata } from './committed-metadata.ts';
 import { ControllerService } from './controller-service.ts';
 import { Decisions } from './decisions.ts';
+import { FenceCounts } from './fence-counts.ts';
+import type { FenceCause } from './fence-counts.ts';
 import { HandingOver } from './handing-over.ts';
 import { memberOf, parseMember } from './members.ts';
 import { heirs } from './heirs.ts';
@@ -84,6 +86,8 @@ export interface ControllerStanding {
   /** Of the Raft log since the last snapshot. */
   readonly logBytes: number;
   readonly snapshots: SnapshotFigures;
+  /** Nodes that this process fenced as the leader. */
+  readonly fences: Readonly<Record<FenceCause, number>>;
 }
 
 const describeTimeoutMs = 1_000;
@@ -98,6 +102,7 @@ export class ControllerNode {
   readonly #voterChanges: VoterChanges;
   readonly #search: VoterSearch;
   readonly #snapshots: RaftSnapshots;
+  readonly #fenceCounts = new FenceCounts();
   #runner: RaftRunner | undefined;
   #sessions: BrokerSessions | undefined;
   #handingOver: HandingOver | undefined;
@@ -208,6 +213,7 @@ export class ControllerNode {
       snapshotIndex: raft?.snapshot?.index ?? 0,
       logBytes: this.#options.store.logBytes,
       snapshots: this.#snapshots.figures,
+      fences: this.#fenceCounts.figures,
     };
   }
 
@@ -459,6 +465,7 @@ export class ControllerNode {
         const request = { identity: identityMessage(self), partitions };
         return rpc.unary(methods.replication.describeLogs, peerAddress, request, { timeoutMs: describeTimeoutMs });
       },
+      fenceCounts: this.#fenceCounts,
       sessionTimeoutMs: config.sessionTimeoutMs,
       preferredElectionMs: config.preferredElectionMs,
       diskStallMs: config.diskStallMs,

@@ -149,6 +149,13 @@ export class MetadataImage {
     return this.#ledBy.get(id)?.size ?? 0;
   }
 
+  /** Partitions that nobody leads. */
+  get leaderlessCount(): number {
+    let led = 0;
+    for (const partitions of this.#ledBy.values()) led += partitions.size;
+    return this.#partitionCount - led;
+  }
+
   /** Partitions whose preferred leader is the node. */
   preferredCount(id: NodeId): number {
     return this.#preferredCounts.get(id) ?? 0;

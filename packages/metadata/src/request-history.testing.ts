@@ -106,6 +106,8 @@ export class Cluster {
       }
     }
     invariant(this.image.partitionCount === partitions, 'partitions are counted', { partitions });
+    const leaderless = partitions - [...led.values()].reduce((sum, count) => sum + count, 0);
+    invariant(this.image.leaderlessCount === leaderless, 'partitions without a leader are counted', { leaderless });
     for (const node of this.image.nodes.keys()) {
       invariant(this.image.leaderCount(node) === (led.get(node) ?? 0), 'M6: leaders are indexed', { node });
     }

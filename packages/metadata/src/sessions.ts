@@ -36,6 +36,9 @@ export interface Heartbeat {
   readonly wallMs: number | undefined;
 }
 
+/** Why a session is over: what a probe said of a process that closed its stream (B3), or nothing was heard. */
+export type SessionLoss = Exclude<ProbeResult, 'open'> | 'silence';
+
 /** A node that was heard otherwise than by heartbeats. */
 export interface HeardNode {
   readonly nodeId: NodeId;
@@ -48,8 +51,8 @@ export interface Session extends Heartbeat {
   readonly brokerEpoch: BrokerEpoch;
   /** By the judge's monotonic clock, moved forward by its own delays (B2). */
   readonly lastSeenMs: number;
-  /** The process is gone (B3). */
-  readonly crashed: boolean;
+  /** The process is gone, as a probe told (B3). */
+  readonly gone: Exclude<ProbeResult, 'open'> | undefined;
   /** B6 */
   readonly stalled: boolean;
   /** How far its wall clock is ahead of the judge's monotonic clock: only the difference to others' means something. */
@@ -69,7 +72,7 @@ export class SessionBook {
       if (state === 'fenced') continue;
       const heard = { oldestUnsyncedMs: 0, metadataIndex: logIndex(0), wallMs: undefined, clockOffsetMs: undefined };
       const lastSeenMs = former?.nodeId === nodeId ? Math.min(nowMs, former.atMs) : nowMs;
-      this.#sessions.set(nodeId, { nodeId, brokerEpoch, ...heard, lastSeenMs, crashed: false, stalled });
+      this.#sessions.set(nodeId, { nodeId, brokerEpoch, ...heard, lastSeenMs, gone: undefined, stalled });
     }
   }
 
@@ -90,7 +93,7 @@ export class SessionBook {
       brokerEpoch,
       ...heartbeat,
       lastSeenMs: nowMs,
-      crashed: false,
+      gone: undefined,
       stalled: oldestUnsyncedMs > (wasStalled ? diskStallMs / 2 : diskStallMs),
       clockOffsetMs: wallMs === undefined ? undefined : wallMs - nowMs,
     });
@@ -100,7 +103,7 @@ export class SessionBook {
   streamClosed({ nodeId, brokerEpoch }: NodeIdentity, probe: ProbeResult): void {
     const known = this.#sessions.get(nodeId);
     if (known?.brokerEpoch !== brokerEpoch || probe === 'open') return;
-    this.#sessions.set(nodeId, { ...known, crashed: true });
+    this.#sessions.set(nodeId, { ...known, gone: probe });
   }
 
   /** The wall clocks of all nodes with a session lie within an hour of each other (B4). */
@@ -143,8 +146,13 @@ export class SessionBook {
       .map(({ nodeId, brokerEpoch }) => ({ nodeId, brokerEpoch }));
   }
 
+  /** Of a session that is over. */
+  lossOf({ nodeId }: NodeIdentity): SessionLoss {
+    return this.#sessions.get(nodeId)?.gone ?? 'silence';
+  }
+
   #isOver(session: Session, nowMs: number): boolean {
-    return session.crashed || nowMs - session.lastSeenMs > this.#options.sessionTimeoutMs;
+    return session.gone !== undefined || nowMs - session.lastSeenMs > this.#options.sessionTimeoutMs;
   }
 
   /** Takes a time in which the judge could not hear anybody off everybody's silence (B2). */

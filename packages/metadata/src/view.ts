@@ -106,13 +106,11 @@ export const liveIsr = (image: MetadataImage, partition: PartitionState): readon
 export function describeCluster(image: MetadataImage, listener: string): ClusterView {
   let underReplicated = 0;
   let underMinIsr = 0;
-  let leaderless = 0;
   for (const topic of image.topics.values()) {
     for (const partition of topic.partitions) {
       const live = liveIsr(image, partition).length;
       if (live < partition.replicas.length) underReplicated += 1;
       if (live < topic.config.minIsr) underMinIsr += 1;
-      if (partition.leader === null) leaderless += 1;
     }
   }
   return {
@@ -125,7 +123,7 @@ export function describeCluster(image: MetadataImage, listener: string): Cluster
     partitions: image.partitionCount,
     underReplicated,
     underMinIsr,
-    leaderless,
+    leaderless: image.leaderlessCount,
   };
 }
 

@@ -16,6 +16,7 @@ async function start(): Promise<Admin> {
   const metrics = new Metrics(() => ({
     sluice_log_pending_bytes: 42,
     sluice_log_syncs_total: 7,
+    sluice_fences_total: { refused: 2, silence: 0 },
     ...processFigures(process.memoryUsage(), process.cpuUsage()),
   }));
   const admin = await startAdmin({ address: '127.0.0.1:0', readiness: () => ({ ...readiness }), metrics });
@@ -57,6 +58,7 @@ test('metrics: every row of the table is exported, totals are totals however oft
   }
   expect(body).toContain('\nsluice_log_pending_bytes 42\n');
   expect(body).toContain('\nsluice_log_syncs_total 7\n');
+  expect(body).toContain('\nsluice_fences_total{cause="refused"} 2\nsluice_fences_total{cause="silence"} 0\n');
   expect(body).toContain('sluice_stage_seconds_count{stage="fsync"} 1');
   expect(body).toMatch(/\nsluice_process_resident_bytes [1-9]/);
   expect(body).toContain('sluice_process_event_loop_delay_seconds{quantile="0.99"}');

@@ -58,6 +58,16 @@ export const metricsTable = {
     'count',
     'Replicas here that differ from their leader below what was committed, and are left alone: they need a person.',
   ),
+  sluice_partitions_without_leader: gauge(
+    'count',
+    'Partitions of the cluster that nobody leads, told by the controller leader: 0 at the others.',
+  ),
+  sluice_fences_total: {
+    type: 'counter',
+    unit: 'count',
+    labels: ['cause'],
+    help: 'Nodes that this node, as the controller leader, took out of service, by cause: refused, unanswered, silence, earlier_life.',
+  },
   sluice_leader_changes_total: counter('count', 'How often a replica here began to lead.'),
   sluice_isr_shrinks_total: counter('count', 'How often in-sync replicas of a partition led here became fewer.'),
   sluice_isr_expands_total: counter('count', 'How often they became more.'),

@@ -4,7 +4,12 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { metricsTable } from './metrics-table.ts';
 import type { MetricName, MetricRow, PlainMetricName, Stage } from './metrics-table.ts';
 
-export type NodeFigures = Partial<Readonly<Record<PlainMetricName, number>>>;
+/** What a counter with one label counts at each value of it. */
+type ByLabel = Readonly<Record<string, number>>;
+
+export type NodeFigures = Partial<Readonly<Record<PlainMetricName, number>>> & {
+  readonly sluice_fences_total?: ByLabel;
+};
 
 /** From 50 µs to about 6.5 s, each bound twice the one before. */
 const stageBounds = Array.from({ length: 18 }, (_, power) => 0.000_05 * 2 ** power);
@@ -47,7 +52,10 @@ export class Metrics {
   scrape(): Promise<string> {
     this.#readEventLoop();
     const figures = this.#figures();
-    for (const [name, value] of Object.entries(figures)) this.#set(name as PlainMetricName, value);
+    for (const [name, value] of Object.entries(figures)) {
+      if (typeof value === 'number') this.#set(name as PlainMetricName, value);
+      else this.#countEach(name as MetricName, value);
+    }
     return this.#registry.metrics();
   }
 
@@ -68,6 +76,14 @@ export class Metrics {
     // The source keeps the running total; prom-client only adds.
     total.reset();
     total.inc(value);
+  }
+
+  #countEach(name: MetricName, counts: ByLabel): void {
+    const [label] = metricsTable[name].labels;
+    const total = this.#counters.get(name);
+    if (label === undefined || total === undefined) return;
+    total.reset();
+    for (const [at, count] of Object.entries(counts)) total.inc({ [label]: at }, count);
   }
 
   #readEventLoop(): void {

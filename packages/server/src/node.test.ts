@@ -85,6 +85,8 @@ describe('a node over memory ports', () => {
       sluice_node_ready: 1,
       sluice_node_controller_leader: 1,
       sluice_partitions_held: 0,
+      sluice_partitions_without_leader: 0,
+      sluice_fences_total: { refused: 0, unanswered: 0, silence: 0, earlier_life: 0 },
     });
     expect(node.inspect()?.raft?.isLeader).toBe(true);
     expect(node.inspect()?.image.nodes.size).toBe(1);

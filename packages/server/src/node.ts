@@ -136,12 +136,13 @@ class AssembledNode implements Node {
     if (parts === undefined) return {};
     const { nodeLog, controller, broker } = parts;
     const { image } = controller.feed;
-    const { votes, term, snapshotIndex, snapshots, logBytes } = controller.standing;
+    const { votes, term, snapshotIndex, snapshots, logBytes, fences } = controller.standing;
     const { nodeId } = this.#config;
     const { stats } = nodeLog;
+    const leads = controller.feed.controller?.nodeId === nodeId;
     return {
       sluice_node_ready: Object.values(this.readiness()).every(Boolean) ? 1 : 0,
-      sluice_node_controller_leader: controller.feed.controller?.nodeId === nodeId ? 1 : 0,
+      sluice_node_controller_leader: leads ? 1 : 0,
       sluice_controller_voter: votes ? 1 : 0,
       sluice_controller_term: term,
       sluice_metadata_index: image.appliedIndex,
@@ -150,6 +151,8 @@ class AssembledNode implements Node {
       sluice_metadata_snapshot_seconds: snapshots.saveMs / 1000,
       sluice_metadata_snapshots_total: snapshots.saved,
       sluice_metadata_log_bytes: logBytes,
+      sluice_partitions_without_leader: leads ? image.leaderlessCount : 0,
+      sluice_fences_total: fences,
       ...ledFigures(image, nodeId),
       ...brokerFigures(broker),
       sluice_log_written_bytes_total: stats.bytesWritten,
