@@ -1,5 +1,5 @@
 import { isSluiceError, logIndex, term } from '@sluice/base';
-import { memberId } from '@sluice/raft';
+import { defaultRaftConfig, entriesMax, memberId } from '@sluice/raft';
 import type { Entry, RaftMessage } from '@sluice/raft';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -165,6 +165,26 @@ test.each([
   ['nothing', Uint8Array.of(), 'refused'],
 ])('%s', (_what, bytes, outcome) => {
   expect(readOrRefused(bytes)).toBe(outcome);
+});
+
+test('an append of as many empty entries as anybody sends is read, one of more is refused', () => {
+  const most = entriesMax(defaultRaftConfig.appendBytesMax);
+  const append = (count: number): Uint8Array =>
+    encodeRaftMessage({
+      kind: 'append',
+      term: term(1),
+      session: { term: term(1), configIndex: logIndex(0), attempt: 0 },
+      prevIndex: logIndex(0),
+      prevTerm: term(0),
+      entries: Array.from({ length: count }, (_, at) => ({
+        index: logIndex(at + 1),
+        term: term(1),
+        kind: 'no-op',
+        payload: new Uint8Array(),
+      })),
+      commitIndex: logIndex(0),
+    });
+  expect([readOrRefused(append(most)), readOrRefused(append(most + 1))]).toEqual(['read', 'refused']);
 });
 
 test('a count beyond what is there costs nothing', () => {

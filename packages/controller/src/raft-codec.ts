@@ -3,10 +3,15 @@
  * the entries of an append, each with its payload, or the chunk of a snapshot. Numbers are varints: most are small.
  */
 import { ByteReader, ByteWriter, logIndex, SluiceError, term } from '@sluice/base';
-import { memberId } from '@sluice/raft';
+import { defaultRaftConfig, entriesMax, memberId } from '@sluice/raft';
 import type { Entry, EntryKind, Membership, RaftMessage, ReplicationSession, Voter } from '@sluice/raft';
 
 const formatVersion = 2;
+/**
+ * No member sends more: an empty entry is five bytes of a message and much more in memory, so that the size of a message
+ * alone is no bound.
+ */
+const appendEntriesMax = entriesMax(defaultRaftConfig.appendBytesMax);
 /** As `memberId` bounds it. */
 const memberIdLengthMax = 128;
 /** One for all: most messages are shorter than the smallest buffer that does not cost the collector dearly. */
@@ -162,7 +167,9 @@ function readVoters(reader: ByteReader): readonly Voter[] {
 
 function readEntries(reader: ByteReader): readonly Entry[] {
   const entries: Entry[] = [];
-  for (let left = reader.count(); left > 0 && !reader.failed; left -= 1) {
+  const count = reader.count();
+  if (count > appendEntriesMax) throw malformed(`it brings ${count} entries, and none brings over ${appendEntriesMax}`);
+  for (let left = count; left > 0 && !reader.failed; left -= 1) {
     const index = logIndex(reader.count());
     const inTerm = term(reader.count());
     const kind = entryKinds[reader.u8()];

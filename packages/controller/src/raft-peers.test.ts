@@ -1,11 +1,13 @@
 import type { Listening, LogFields, ProbeResult, Transport } from '@sluice/base';
 import { brokerEpoch, clusterId, directoryId, logIndex, nodeId, silentLogger, term } from '@sluice/base';
+import { defaultRaftConfig, entriesMax } from '@sluice/raft';
 import type { MemberId, RaftMessage } from '@sluice/raft';
 import { defaultLimits, Dispatcher, MemoryNetwork, MemoryTransport, methods, RpcClient } from '@sluice/wire';
 import type { PeerSelf } from '@sluice/wire';
 import { expect, test } from 'vitest';
 import { ManualClock } from '@sluice/wire';
 import { memberOf, parseMember } from './members.ts';
+import { encodeRaftMessage } from './raft-codec.ts';
 import { RaftPeers } from './raft-peers.ts';
 import type { Remembered } from './raft-peers.ts';
 
@@ -354,11 +356,42 @@ test('a request to observe is heard at once: it promises nothing (N6)', async ()
   expect(one.terms).toEqual([3]);
 });
 
+const emptyEntries = (count: number): RaftMessage => ({
+  kind: 'append',
+  term: term(1),
+  session: { term: term(1), configIndex: logIndex(0), attempt: 0 },
+  prevIndex: logIndex(0),
+  prevTerm: term(1),
+  entries: Array.from({ length: count }, (_, at) => ({
+    index: logIndex(at + 1),
+    term: term(1),
+    kind: 'no-op',
+    payload: new Uint8Array(),
+  })),
+  commitIndex: logIndex(0),
+});
+const entriesOfOne = entriesMax(defaultRaftConfig.appendBytesMax);
+const crowded = encodeRaftMessage(emptyEntries(entriesOfOne + 1));
+
+test('what is held of a member that is not confirmed counts by what it takes, not by its bytes (N6)', async () => {
+  const { clock, member } = world();
+  const two = await member(2, 'b').listen();
+  const one = member(1, 'a');
+  for (let sent = 0; sent < 20; sent += 1) one.peers.send(two.id, emptyEntries(entriesOfOne));
+  await clock.pass(500);
+  expect(two.heard.length).toBe(0);
+  await one.listen();
+  await clock.pass(500);
+  // 8 MiB, of which each takes more than one.
+  expect(two.heard.length).toBe(7);
+});
+
 test.each([
   ['a node id that cannot be', { nodeId: 2 ** 31 }, [], 'INVALID_REQUEST'],
   ['this very node', { nodeId: 2, directoryId: 'b'.repeat(32), incarnation: 'own' }, [], 'INVALID_REQUEST'],
   ['another cluster', { clusterId: 'e'.repeat(32) }, [], 'WRONG_CLUSTER'],
   ['no message', {}, [Uint8Array.of(2, 200)], 'INVALID_REQUEST'],
+  ['more entries than anybody sends', {}, [crowded], 'INVALID_REQUEST'],
   ['a message of another version', {}, [Uint8Array.of(9, 0, 0, 0, 0)], 'UNSUPPORTED_VERSION'],
 ])('%s ends the stream with a sentence and is heard by nobody', async (_what, odd, messages, code) => {
   const { clock, network, member } = world();

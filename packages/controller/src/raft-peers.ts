@@ -67,6 +67,8 @@ const knownMembersMax = 1000;
 const addressCharsMax = 255;
 /** More than a leader keeps in flight. */
 const heldBytesMax = 8 * 1024 * 1024;
+/** What a message, and each of its entries, takes in memory beside its bytes: small ones come to more than these. */
+const heldOverheadBytes = 64;
 
 /** A stream that another process opened. */
 interface Inbound {
@@ -191,9 +193,11 @@ export class RaftPeers {
     const message = decodeRaftMessage(bytes);
     const { held, member } = inbound;
     if (held === undefined || message.kind === 'observe') return this.#hear(member, message);
-    if (held.bytes + bytes.byteLength <= heldBytesMax) {
+    const entries = message.kind === 'append' ? message.entries.length : 0;
+    const heldBytes = bytes.byteLength + heldOverheadBytes * (1 + entries);
+    if (held.bytes + heldBytes <= heldBytesMax) {
       held.messages.push(message);
-      held.bytes += bytes.byteLength;
+      held.bytes += heldBytes;
     }
     const line = this.#lineTo(member);
     if (line.incarnation === inbound.incarnation) this.#onConfirmed(member, inbound.incarnation);

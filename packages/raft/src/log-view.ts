@@ -20,6 +20,9 @@ const entryOverheadBytes = 64;
 
 export const entryBytes = (entry: Entry): number => entry.payload.length + entryOverheadBytes;
 
+/** The most entries that an append of `bytesMax` carries, each of them empty. */
+export const entriesMax = (bytesMax: number): number => Math.max(1, Math.floor(bytesMax / entryOverheadBytes));
+
 interface PendingPersist {
   readonly number: number;
   /** What `durableIndex` becomes with it; lowered when a later truncation voids a part of the write (L2). */

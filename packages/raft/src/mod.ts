@@ -28,6 +28,7 @@ export type {
   VotersHintEvent,
   VotingEvent,
 } from './events.ts';
+export { entriesMax } from './log-view.ts';
 export { decodeMembership, encodeMembership } from './membership.ts';
 export { memberId } from './messages.ts';
 export type {
