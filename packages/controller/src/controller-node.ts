@@ -282,7 +282,9 @@ export class ControllerNode {
     return new Resignation({
       clock,
       logger,
+      raft,
       diskStallMs: config.diskStallMs,
+      contactMs: 3 * config.raft.heartbeatMs,
       oldestUnsyncedMs,
       heirs: () => {
         const sinceMs = clock.monotonicMs() - config.raft.electionTimeoutMsMin;
