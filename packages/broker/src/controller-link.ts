@@ -5,6 +5,8 @@
  * K1. A granted epoch is durable in the directory before a heartbeat speaks with it (P9).
  * K2. One registration or one heartbeat stream at a time; a new leader, a stale epoch or silence starts over.
  * K3. `heardAtMs` moves only on an answer of the leader: an isolated leader sees it age and refuses appends.
+ * K4. A heartbeat that is late takes that off the age of the oldest write: the process stood still, and has not been told
+ *     yet what the disk did meanwhile. A disk that does hang the next one tells of.
  */
 import { brokerEpoch, SluiceError, toSluiceError } from '@sluice/base';
 import type { BrokerEpoch, Clock, Halt, Logger, Timer } from '@sluice/base';
@@ -222,7 +224,7 @@ export class ControllerLink {
   }
 
   #openHeartbeat(leader: ControllerAddress, epoch: BrokerEpoch, attempt: number): void {
-    const { rpc, clock, identity, sessionTimeoutMs } = this.#options;
+    const { rpc, clock, identity, sessionTimeoutMs, heartbeatMs } = this.#options;
     const openedAtMs = clock.monotonicMs();
     const current = (): boolean => attempt === this.#attempt && !this.#stopped;
     const stream = rpc.stream(methods.controller.heartbeat, leader.address, {
@@ -235,19 +237,20 @@ export class ControllerLink {
         this.#restart(retryMs);
       },
     });
-    const beat = (first: boolean): void => {
+    const beat = (first: boolean, lateMs = 0): void => {
       const silentMs = clock.monotonicMs() - Math.max(this.#heardAtMs, openedAtMs);
       if (silentMs > sessionTimeoutMs) return this.#restart(0);
       stream.send({
         identity: first ? identityMessage(identity) : null,
         brokerEpoch: epoch,
         metadataIndex: this.#options.feed.image.appliedIndex,
-        oldestUnsyncedMs: Math.floor(this.#options.oldestUnsyncedMs()),
+        oldestUnsyncedMs: Math.max(0, Math.floor(this.#options.oldestUnsyncedMs() - lateMs)),
         draining: this.#draining,
         wallMs: Math.max(0, Math.floor(clock.wallMs())),
       });
       this.#beat?.cancel();
-      this.#beat = clock.setTimer(this.#options.heartbeatMs, () => beat(false));
+      const dueMs = clock.monotonicMs() + heartbeatMs;
+      this.#beat = clock.setTimer(heartbeatMs, () => beat(false, Math.max(0, clock.monotonicMs() - dueMs)));
     };
     this.#stream = stream;
     this.#sendHeartbeat = () => beat(false);

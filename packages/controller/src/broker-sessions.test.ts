@@ -416,6 +416,19 @@ test('a node whose disk hangs is marked with the next heartbeat, and unmarked wh
   expect(await said(5)).toEqual([false, before + 2]);
 });
 
+test('a hang that is over when a quorum has answered was none: what the node said in between counts (G3)', async () => {
+  const { controller, process } = await oneBroker();
+  const before = controller.image.appliedIndex;
+  controller.confirmationMs = 100;
+  process.beat({ oldestUnsyncedMs: 9_000 });
+  process.beat({ oldestUnsyncedMs: 0 });
+  await controller.clock.pass(150);
+  expect([controller.image.node(nodeId(1))?.stalled, controller.image.appliedIndex]).toEqual([false, before]);
+  process.oldestUnsyncedMs = 9_000;
+  await controller.clock.pass(500);
+  expect([controller.image.node(nodeId(1))?.stalled, controller.image.appliedIndex]).toEqual([true, before + 1]);
+});
+
 test('a process of an earlier life is told so, and does not take the stream of the one that lives', async () => {
   const { controller, process, epoch } = await oneBroker();
   const stale = new Process(controller, 1, epoch - 1, { name: 'stale' });

@@ -9,7 +9,8 @@
  *     Time in which no quorum was heard is forgiven, as that of the judge's own delays: brokers were not heard either.
  *     A confirmation that is only slow forgives nobody a silence that was over the limit before it was asked for.
  * G2. Nodes that are lost together are fenced in one request (rule E2 of `metadata`).
- * G3. A node whose disk hangs (B6 of `SessionBook`) hands over, and again while it leads on what another could lead.
+ * G3. A node whose disk hangs (B6 of `SessionBook`) hands over, and again while it leads on what another could lead. What
+ *     it said in a hang of this process may lie unread, with what it said since: it is judged when a quorum has answered.
  */
 import { brokerEpoch, logIndex, nodeId, SluiceError, toSluiceError } from '@sluice/base';
 import type { Clock, Logger, NodeId, ProbeResult, Timer, Transport } from '@sluice/base';
@@ -179,6 +180,8 @@ export class BrokerSessions {
     const isKnown = image.node(node)?.stalled === stalled;
     if (isKnown && !this.#stuck.has(node)) return;
     this.#askOnce(`stall ${node}`, async () => {
+      await decisions.confirm();
+      if (this.#book.session(node)?.stalled !== stalled) return;
       const { leading } = await decisions.ask({ type: 'stallNode', ...identity, stalled });
       if (stalled && leading > 0) this.#stuck.add(node);
       else this.#stuck.delete(node);
