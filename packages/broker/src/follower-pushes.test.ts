@@ -1,5 +1,5 @@
 /** What goes first on the stream of one follower, over logs that the test scripts: how far they are in memory, and when a read is over. */
-import { offset, silentLogger } from '@sluice/base';
+import { nodeId, offset, silentLogger } from '@sluice/base';
 import type { Offset } from '@sluice/base';
 import type { ReadResult } from '@sluice/storage';
 import { ManualClock } from '@sluice/wire';
@@ -13,6 +13,7 @@ import type { PartitionHost } from './partition-host.ts';
 const KiB = 1024;
 const batchBytes = 1_000;
 const windowBytes = 64 * KiB;
+const follower = 2;
 
 /** A partition whose offsets are batches of the same size. */
 class ScriptedLog {
@@ -22,6 +23,8 @@ class ScriptedLog {
   /** How often somebody looked where the high watermark is. */
   looks = 0;
   readonly coldReads: (() => void)[] = [];
+  /** Whom acks wait for. */
+  maximalIsr: readonly number[] = [];
 
   read(from: Offset, upTo: Offset, bytesMax: number): ReadResult | Promise<ReadResult> {
     const count = Math.max(1, Math.min(upTo - from, Math.floor(bytesMax / batchBytes)));
@@ -41,7 +44,7 @@ class ScriptedLog {
       this.looks += 1;
       return this.highWatermark;
     };
-    const replica = { logStart: offset(0), highWatermark: offset(0) };
+    const replica = { logStart: offset(0), highWatermark: offset(0), maximalIsr: this.maximalIsr };
     Object.defineProperty(replica, 'highWatermark', { get: look });
     return { log: this, replica, topicName: 'orders', error: (code: string) => new Error(code) } as never;
   }
@@ -53,6 +56,7 @@ function stream(bytesPerSecond = 1024 ** 3) {
   const counts = { pushedBytes: 0, catchUpBytes: 0 };
   const budget = new CatchUpBudget(clock, bytesPerSecond);
   const pushes = new FollowerPushes({
+    nodeId: nodeId(follower),
     sender: { bufferedBytes: 0, whenDrained: () => undefined },
     clock,
     logger: silentLogger,
@@ -63,8 +67,9 @@ function stream(bytesPerSecond = 1024 ** 3) {
   });
   let slots = 0;
   /** A follower stands at 0 of a log that ends at `end`, the last `inTail` of it in memory. */
-  const slot = (end: number, inTail: number) => {
+  const slot = (end: number, inTail: number, maximalIsr: readonly number[] = [1]) => {
     const log = new ScriptedLog();
+    log.maximalIsr = maximalIsr;
     log.endOffset = offset(end);
     log.tailStart = offset(end - inTail);
     slots += 1;
@@ -124,6 +129,23 @@ test('one read behind the tail at a time, and what is new passes it', async () =
   await clock.pass(1);
   // The next one has its turn.
   expect([bytesOf(1), behind.map(({ log }) => log.coldReads.length)]).toEqual([16 * batchBytes, [0, 1, 0]]);
+});
+
+test('of what is behind that goes first which acks wait for, and after three of it one of the others', async () => {
+  const { clock, pushes, slot, sent, counts } = stream();
+  const others = [slot(10_000, 0), slot(10_000, 0)];
+  const awaited = [slot(10_000, 0, [1, follower]), slot(10_000, 0, [1, follower])];
+  pushes.grant(windowBytes);
+  let granted = 0;
+  await clock.settle();
+  for (let turn = 0; turn < 10; turn += 1) {
+    for (const { log } of [...others, ...awaited]) log.coldReads.shift()?.();
+    await clock.pass(1);
+    pushes.grant(counts.pushedBytes - granted);
+    granted = counts.pushedBytes;
+  }
+  const order = sent.filter(({ batches }) => batches.length > 0).map((push) => push.slot);
+  expect(order.slice(0, 8)).toEqual([3, 4, 3, 1, 4, 3, 4, 2]);
 });
 
 test('the first push confirms the position at once, also of a slot that waits to be read', async () => {
@@ -225,6 +247,7 @@ test('a read that fails is refused, and the other slots go on', async () => {
   const clock = new ManualClock();
   const sent: ReplicaPush[] = [];
   const pushes: FollowerPushes = new FollowerPushes({
+    nodeId: nodeId(follower),
     sender: { bufferedBytes: 0, whenDrained: () => undefined },
     clock,
     logger: silentLogger,

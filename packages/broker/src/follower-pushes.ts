@@ -5,12 +5,13 @@
  * P1. First what is new and in memory, as long as there is credit, a run of each slot in turn.
  * P2. Then what takes no credit: a confirmed position, a moved high watermark, the next part of a batch that has begun.
  * P3. Then what is *behind*, on the disk: one read at a time, within the node's budget, with at most half of the window
- *     under way. Slots take turns.
+ *     under way. Slots take turns: first those whose follower is in sync, since acks wait for it, and after three of them
+ *     one of the others.
  * P4. A slot that is behind and found no credit left goes before P1 the next time: the head may take all that is granted,
  *     again and again.
  */
 import { invariant, OncePerTurn, toSluiceError } from '@sluice/base';
-import type { Clock, Logger, SluiceError } from '@sluice/base';
+import type { Clock, Logger, NodeId, SluiceError } from '@sluice/base';
 import type { ReadResult } from '@sluice/storage';
 import { BatchParts, partBytesMax, PartPacing, SendCredit } from '@sluice/wire';
 import type { ReplicaPush, ReplicateResponse, StreamSender } from '@sluice/wire';
@@ -23,6 +24,8 @@ const runBytesMax = 256 * 1024;
 /** About the most bytes of batches in one message, and in one read behind the tail. */
 const messageBytesMax = 512 * 1024;
 const behindBytesMin = 16 * 1024;
+/** Slots that acks wait for and that are read before one of the others. */
+const awaitedTurnsMax = 3;
 /** A moved high watermark or log start waits this long for a push to ride on. */
 const marksDelayMs = 5;
 
@@ -33,6 +36,8 @@ export interface PushCounts {
 }
 
 export interface FollowerPushesOptions {
+  /** The follower. */
+  readonly nodeId: NodeId;
   readonly sender: Pick<StreamSender<ReplicateResponse>, 'bufferedBytes' | 'whenDrained'>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -52,8 +57,11 @@ export class FollowerPushes implements SlotOwner {
   readonly #head = new Set<Slot>();
   /** P2 */
   readonly #free = new Set<Slot>();
-  /** P3, without the one that is being read. */
+  /** P3, without the one that is being read: those whose follower was in sync when they got here, and the others. */
+  readonly #awaited = new Set<Slot>();
   readonly #behind = new Set<Slot>();
+  /** Awaited ones that were read one after the other. */
+  #awaitedTurns = 0;
   #coldRead: Slot | undefined;
   /** P4 */
   #isBehindDue = false;
@@ -74,7 +82,7 @@ export class FollowerPushes implements SlotOwner {
 
   /** Slots that are behind, the one that is being read among them. */
   get behindCount(): number {
-    return this.#behind.size + (this.#coldRead?.behind === true ? 1 : 0);
+    return this.#behind.size + this.#awaited.size + (this.#coldRead?.behind === true ? 1 : 0);
   }
 
   grant(bytes: number): void {
@@ -119,7 +127,7 @@ export class FollowerPushes implements SlotOwner {
     slot.round += 1;
     this.#free.delete(slot);
     this.#head.delete(slot);
-    this.#behind.delete(slot);
+    this.#leaveBehind(slot);
   }
 
   /** The slots were stopped. */
@@ -139,12 +147,16 @@ export class FollowerPushes implements SlotOwner {
     slot.behind = slot.hasMore && !slot.isInTail;
     if (slot.behind) {
       this.#head.delete(slot);
-      this.#behind.add(slot);
+      const [to, from] = slot.isAwaited(this.#options.nodeId)
+        ? [this.#awaited, this.#behind]
+        : [this.#behind, this.#awaited];
+      from.delete(slot);
+      to.add(slot);
       // The first push confirms the position; what the marks are after it its batches tell.
       if (slot.marksSent === undefined) this.#free.add(slot);
       return;
     }
-    this.#behind.delete(slot);
+    this.#leaveBehind(slot);
     if (!slot.hasMore) {
       if (!slot.knowsMarks) this.#free.add(slot);
       return;
@@ -196,17 +208,30 @@ export class FollowerPushes implements SlotOwner {
   /** P3 */
   #readBehind(): void {
     this.#isBehindDue = false;
-    const [slot] = this.#behind;
+    const slot = this.#nextBehind();
     if (slot === undefined || this.#coldRead !== undefined) return;
     if (!this.#credit.canSendBehind) {
       this.#isBehindDue = !this.#credit.canSend;
       return;
     }
     if (!this.#options.budget.mayRead(this.#pumpSoon)) return;
-    this.#behind.delete(slot);
+    this.#awaitedTurns = this.#awaited.has(slot) ? this.#awaitedTurns + 1 : 0;
+    this.#leaveBehind(slot);
     this.#coldRead = slot;
     slot.reading = true;
     void this.#readCold(slot);
+  }
+
+  #leaveBehind(slot: Slot): void {
+    this.#behind.delete(slot);
+    this.#awaited.delete(slot);
+  }
+
+  #nextBehind(): Slot | undefined {
+    const [awaited] = this.#awaited;
+    const [other] = this.#behind;
+    const isOthersTurn = this.#awaitedTurns >= awaitedTurnsMax;
+    return isOthersTurn ? (other ?? awaited) : (awaited ?? other);
   }
 
   async #readCold(slot: Slot): Promise<void> {

@@ -1,6 +1,6 @@
 /** One partition on one follower's stream: where its push stands. Owned by its `FollowerSession`. */
 import { offset } from '@sluice/base';
-import type { Offset } from '@sluice/base';
+import type { NodeId, Offset } from '@sluice/base';
 import type { BatchParts } from '@sluice/wire';
 import type { LogWatcher, PartitionHost } from './partition-host.ts';
 
@@ -50,6 +50,11 @@ export class Slot implements LogWatcher {
   /** What comes next is in memory. */
   get isInTail(): boolean {
     return this.nextOffset >= this.host.log.tailStart;
+  }
+
+  /** Acks wait for this follower. */
+  isAwaited(follower: NodeId): boolean {
+    return this.host.replica?.maximalIsr.includes(follower) === true;
   }
 
   onAppended(bytes: number): void {

@@ -60,6 +60,7 @@ export class FollowerSession {
     this.#options = options;
     const { sender, clock, logger, budget, counts } = options;
     this.#pushes = new FollowerPushes({
+      nodeId: options.nodeId,
       sender,
       clock,
       logger,

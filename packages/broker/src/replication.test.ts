@@ -428,7 +428,7 @@ test('numbers that cannot be, and a node that is another, end the stream; the fo
   const { it, push, stated, opened, send, hello, positions } = await playedLeader();
   await stated();
   const { slot, leaderEpoch, session } = positions().at(-1)!;
-  send({ divergences: [{ slot, leaderEpoch, session, epoch: -1, endOffset: 0 }] });
+  send({ divergences: [{ slot, leaderEpoch, session, epoch: -2, endOffset: 0 }] });
   await it.cluster.clock.pass(100);
   expect(opened()).toBe(2);
   send({ refusals: [{ slot, leaderEpoch: 2 ** 31, session, logStart: 0 }] });
