@@ -1,6 +1,7 @@
 /**
  * Three replicas, their disks, a controller and producers under a random schedule of faults: messages lost, doubled and
- * reordered, ISR proposals decided long after they were given up, processes crashed with what they had not synced, all of them at once, a directory wiped, leaders moved.
+ * reordered, ISR proposals decided long after they were given up, leaders deposed that hear of it late, processes crashed
+ * with what they had not synced, all of them at once, a directory wiped, leaders moved.
  * After every event the promises of `ModelHistory` are checked; the same seed gives the same run.
  *
  * With durability `replicated` there is no power cut of all, and of the in-sync replicas one always is left that did not
@@ -71,8 +72,15 @@ interface ModelNode {
   reloads: ReloadProducers[];
   /** It lost what was in memory, and did not register since. */
   unclean: boolean;
-  /** Its log is damaged from here on, and it has left the ISR at this partition epoch. */
-  damage: { readonly intactEnd: Offset; readonly since: PartitionEpoch } | undefined;
+  /** Until then it hears of no metadata: a leader that was deposed goes on appending. */
+  deafUntilMs: number;
+  damage: Damage | undefined;
+}
+
+/** The log is damaged from `intactEnd` on, and has left the ISR at this partition epoch. */
+interface Damage {
+  readonly intactEnd: Offset;
+  readonly since: PartitionEpoch;
 }
 
 interface ModelProducer {
@@ -153,6 +161,7 @@ export class ModelCluster {
       requests: new Map(),
       reloads: [],
       unclean: false,
+      deafUntilMs: 0,
       damage: undefined,
     }));
     this.#controller = new ModelController(ids, minIsr, (metadata) => {
@@ -198,9 +207,10 @@ export class ModelCluster {
     if (draw < 930) return this.#finishReload(node);
     if (draw < 955) return node.replica === undefined ? this.#start(node, false) : this.#unfence(node);
     if (draw < 962) return this.#step(node, { kind: 'restate' });
-    if (draw < 966) return this.#trim(node);
+    if (draw < 966) return this.#trim(this.#leader() ?? node);
     if (draw < 968) return this.#decideLate();
-    if (draw < 971) return this.#blink(node);
+    if (draw < 970) return this.#blink(node);
+    if (draw < 971) return this.#deafen();
     // Quiet runs get far, wild ones get into corners.
     if (this.#random.below(this.#quietness) > 0) return this.#deliver();
     if (draw < 975) return this.#controller.move(node.id);
@@ -268,6 +278,7 @@ export class ModelCluster {
 
   #end(node: ModelNode): void {
     node.replica = undefined;
+    node.deafUntilMs = 0;
     node.damage = undefined;
     node.pushes.clear();
     node.requests.clear();
@@ -277,6 +288,20 @@ export class ModelCluster {
   /** A node that is no member is fenced, and unfenced soon: neither epoch moves by it. */
   #blink(node: ModelNode): void {
     if (node.replica !== undefined && !this.#controller.complete.includes(node.id)) this.#controller.fence(node.id);
+  }
+
+  /** The leader is missed, and hears of it late: others commit, and trim, while it appends what nobody else will have. */
+  #deafen(): void {
+    const leader = this.#leader();
+    if (leader === undefined) return;
+    this.#count('deaf');
+    leader.deafUntilMs = this.#nowMs + this.#random.below(10_000);
+    this.#fence(leader);
+  }
+
+  #leader(): ModelNode | undefined {
+    const { leader } = this.#controller.metadata;
+    return leader === undefined ? undefined : this.#node(leader);
   }
 
   #fence(node: ModelNode): void {
@@ -326,6 +351,7 @@ export class ModelCluster {
 
   #hearMetadata(node: ModelNode): void {
     if (node.replica === undefined || node.brokerEpoch === undefined || node.metadata.length === 0) return;
+    if (this.#faults && this.#nowMs < node.deafUntilMs) return;
     // Several changes may arrive as one image; only the last is seen then.
     const upTo = 1 + this.#random.below(node.metadata.length);
     const metadata = node.metadata.splice(0, upTo).at(-1);
@@ -506,6 +532,7 @@ export class ModelCluster {
       this.#count('trimmed');
       node.log.trim(fx.trimTo, done.generation);
     }
+    if (node.damage !== undefined) node.damage = movedWith(node.log, node.damage);
     for (const to of fx.stopPush) node.pushes.delete(to);
     for (const message of fx.sendNow) this.#post(node, message);
     for (const push of fx.startPush) {
@@ -732,6 +759,11 @@ export class ModelCluster {
   #count(what: string): void {
     this.#seen.set(what, (this.#seen.get(what) ?? 0) + 1);
   }
+}
+
+/** What cuts the log cuts the damage with it. */
+function movedWith({ current: { start, end } }: ModelLog, { intactEnd, since }: Damage): Damage {
+  return { intactEnd: offset(Math.min(Math.max(intactEnd, start), end)), since };
 }
 
 const isAboutIsr = (envelope: Envelope): boolean => 'proposal' in envelope || envelope.event.kind === 'isrChangeResult';

@@ -36,6 +36,7 @@ function tooSeldom({ seen }: Runs, ...more: readonly string[]): readonly string[
     'crash',
     'damage',
     'wipe',
+    'deaf',
     'elected',
     'truncated',
     'restarted',
