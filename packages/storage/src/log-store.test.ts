@@ -4,11 +4,11 @@ import path from 'node:path';
 import type { Clock, Disk } from '@sluice/base';
 import { InvariantError } from '@sluice/base';
 import { expect, test } from 'vitest';
-import { logStoreConformance, type NodeLogUnderTest } from './log-store-conformance.ts';
+import { durableGroup, logStoreConformance, type NodeLogUnderTest } from './log-store-conformance.ts';
 import { MemoryDisk } from './memory-disk.ts';
 import { NodeDisk } from './node-disk.ts';
 import type { NodeLogLimits } from './node-log.ts';
-import { concat, testBatch, testSpan } from './test-batches.ts';
+import { at, concat, testBatch, testSpan } from './test-batches.ts';
 import { TestClock } from './test-clock.ts';
 import { contents, durable, openTestNode, testLogId, type TestNode } from './test-node-log.ts';
 
@@ -98,5 +98,27 @@ test('an append that is not what it says it is stops the node: nothing of it is 
   log.append(two, testSpan(0, 3));
   await durable(log);
   expect(await contents(log)).toEqual(Buffer.from(two));
+  await node.close();
+});
+
+test('a trim past what is durable makes nothing durable: an earlier group tells no more than is on the disk', async () => {
+  const node = await openTestNode({ disk: new MemoryDisk(), limits: { groupBytesMax: 1024 } });
+  const log = node.log.log(testLogId(1));
+  const append = (from: number, valueBytes: number): void =>
+    log.append(testBatch({ base: from, records: 4, valueBytes }), testSpan(from, from + 4));
+  append(0, 10);
+  await durable(log);
+  const told: (readonly [end: number, start: number])[] = [];
+  log.restartAt(at(2));
+  // Too much for the group that holds the trim.
+  append(4, 1000);
+  log.restartAt(at(6));
+  log.onDurable = (end) => void told.push([end, log.durableStart]);
+  await durableGroup(node.log);
+  expect(told).toEqual([
+    [4, 2],
+    [8, 2],
+    [8, 6],
+  ]);
   await node.close();
 });

@@ -5,8 +5,8 @@
  * later, by `onDurable`.
  *
  * L1 startOffset ≤ endOffset and durableOffset ≤ endOffset; after a restart `durableOffset` stays below `startOffset`
- *    until the new start is durable, which `onDurable` then tells. The start may lie inside the first batch, which is
- *    then kept and read whole.
+ *    until the new start is durable, which `onDurable` then tells, and a trim past it does not move it. The start may lie
+ *    inside the first batch, which is then kept and read whole.
  * L2 `onDurable` tells only of bytes that are still part of the log: what was truncated meanwhile is never reported,
  *    even when other bytes took its offsets (ABA, reliability §1.3).
  * L3 After a failed write or sync every method that changes something throws `STORAGE_FAILED` (S2).

@@ -204,7 +204,6 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     if (!empties) {
       this.#moveLoss();
       this.#tail?.dropBelow(to);
-      this.#durable = offset(Math.max(this.#durable, to));
       return;
     }
     // One that only empties the log takes nothing away that a snapshot tells of.
@@ -381,7 +380,7 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
     const index = this.index();
     let durable = index.end;
     for (const cut of this.#cuts) durable = Math.min(durable, cut.to);
-    const bounded = offset(Math.min(Math.max(durable, this.#start), this.#end));
+    const bounded = offset(Math.min(durable, this.#end));
     const start = offset(Math.min(index.start, this.#start));
     if (bounded <= this.#durable && start <= this.#durableStart) return;
     if (bounded > this.#durable) this.#durable = bounded;
