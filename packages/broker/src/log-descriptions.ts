@@ -25,13 +25,13 @@ export function serveLogDescriptions(peers: Dispatcher, identity: NodeIdentity, 
   });
 }
 
-/** What a crash could take away again is not told of: it would be counted on. */
+/** What a crash could take away again, or is damaged and about to be cut, is not told of: it would be counted on. */
 function descriptionOf(name: LogName, hosts: PartitionHosts): Partially<LogDescription> {
   const id = { topicId: topicId(name.topicId), partition: partitionIndex(name.partition), kind: LogKind.data };
   const host = hosts.find(id);
   if (host === undefined) return { error: encodeError(new SluiceError('UNKNOWN_PARTITION')) };
   const { replica } = host;
-  if (replica === undefined || replica.durableEnd < replica.logEnd) {
+  if (replica === undefined || host.isDamaged || replica.durableEnd < replica.logEnd) {
     return { error: encodeError(host.error('LEADER_NOT_AVAILABLE')) };
   }
   return { lastEpoch: replica.lastEpoch ?? -1, logEnd: replica.logEnd };

@@ -1,4 +1,5 @@
 /** What a replica derives from its log: from the newest state snapshot that can be used, and the batches behind it. */
+import { offset } from '@sluice/base';
 import type { Logger, Offset } from '@sluice/base';
 import { batchFactsOf, decodeSnapshot, LogScan } from '@sluice/partition';
 import type { ReplicaSnapshot } from '@sluice/partition';
@@ -12,7 +13,9 @@ export interface LogReadingOptions {
 /** A snapshot is never needed: where it is none, or contradicts the log, all headers are read. */
 export async function readLog(log: LogStore, options: LogReadingOptions): Promise<LogScan> {
   const known = await knownOf(log, options.logger);
-  const scan = await scanned(log, known?.logEnd ?? log.startOffset, new LogScan(options.producerCountMax, known));
+  // A trim may have overtaken the snapshot since.
+  const from = offset(Math.max(known?.logEnd ?? 0, log.startOffset));
+  const scan = await scanned(log, from, new LogScan(options.producerCountMax, known));
   if (scan !== undefined) {
     scan.trimTo(log.startOffset);
     return scan;

@@ -116,6 +116,9 @@ export interface PushedBatches {
 
 const none: readonly PushedBatches[] = [];
 
+/** Nobody whom the controller takes for complete may be cut (E6). */
+const isComplete = (self: NodeId, { isr, elr }: AssignedEvent): boolean => isr.includes(self) || elr.includes(self);
+
 export class PartitionHost {
   readonly id: LogId;
   readonly topicName: string;
@@ -135,6 +138,8 @@ export class PartitionHost {
   #isCut = false;
   #damage: Damage | undefined;
   #isReporting = false;
+  /** What was known when the last report began. */
+  #reportedOn: AssignedEvent | undefined;
   #dead = false;
   /** How often batches were taken off the end of the log, or all of it was given up. */
   #cuts = 0;
@@ -154,6 +159,11 @@ export class PartitionHost {
   /** Undefined until the log is loaded. */
   get replica(): PartitionReplica | undefined {
     return this.#replica;
+  }
+
+  /** It has lost something that is not cut away yet. */
+  get isDamaged(): boolean {
+    return this.#damage !== undefined;
   }
 
   /** What this log had lost is cut away, as the controller knows: once the replica is in sync again, nothing is missing. */
@@ -196,10 +206,13 @@ export class PartitionHost {
   }
 
   #apply(event: AssignedEvent): void {
-    const damage = this.#damage;
-    const isOut = damage?.since !== undefined && event.partitionEpoch >= damage.since;
-    if (isOut) this.#refill(event);
-    else this.step(event);
+    const since = this.#damage?.since;
+    if (since === undefined || event.partitionEpoch < since) return this.step(event);
+    if (!isComplete(this.#options.self, event)) return this.#refill(event);
+    // The longest log that was left (D17b): it is in again, with all that it has, and whether it may leave is asked anew.
+    this.#damage = { since: undefined };
+    this.step(event);
+    this.#report();
   }
 
   /** `since`: from this partition epoch on this replica is out of the ISR. Absent: nobody else can lead, so it stays. */
@@ -210,6 +223,8 @@ export class PartitionHost {
     const fields = { topic: this.topicName, partition: this.id.partition, intactEnd: this.log.lossy?.intactEnd };
     if (since === undefined) this.#options.logger.error('damaged log stays: no other replica can lead', fields);
     if (this.#assignment !== undefined) this.#apply(this.#assignment);
+    // By what has come meanwhile somebody else may lead.
+    if (since === undefined && this.#assignment !== this.#reportedOn) this.#report();
   }
 
   /** Carries a protocol event into the replica; dropped while the log is loading (H2). */
@@ -298,6 +313,7 @@ export class PartitionHost {
   #report(): void {
     if (this.#isReporting) return;
     this.#isReporting = true;
+    this.#reportedOn = this.#assignment;
     this.#options.ports.reportDamage(this);
   }
 

@@ -1,5 +1,5 @@
 /** Damage that is found while a node runs: the replica leaves, is cut, filled again from its leader, and whole again. */
-import { LogKind, nodeId, partitionIndex } from '@sluice/base';
+import { leaderEpoch, LogKind, nodeId, offset, partitionIndex } from '@sluice/base';
 import type { TopicId } from '@sluice/base';
 import type { LogStore } from '@sluice/storage';
 import { forgeFooter } from '../../storage/src/forged-footer.testing.ts';
@@ -193,4 +193,28 @@ test('nobody else can lead: it stays, leads on, and all but the damaged range is
   await it.cluster.start(2, 3);
   await expectWhole(it, batches);
   expect(it.cluster.at(1).halts).toEqual([]);
+});
+
+test('elected as the longest log before it hears that it left: it leads uncut, nothing halts, and it leaves again', async () => {
+  const it = await subject();
+  const { cluster, topic } = it;
+  const partition = partitionIndex(0);
+  const brokerEpochOf = (id: number) => cluster.image.node(nodeId(id))!.brokerEpoch;
+  await damage(it, 2);
+  cluster.damageReplyMs = 400;
+  await meets(it, 2);
+  await cluster.clock.until('it has left', () => !partitionOf(it).isr.includes(nodeId(2)));
+  for (const id of [1, 3]) {
+    const about = { nodeId: nodeId(id), brokerEpoch: brokerEpochOf(id), topicId: topic, partition, serves: false };
+    cluster.decide({ type: 'reportDamage', ...about });
+  }
+  const found = [1, 2, 3].map((id) => ({
+    nodeId: nodeId(id),
+    brokerEpoch: brokerEpochOf(id),
+    lastEpoch: leaderEpoch(0),
+    logEnd: offset(id === 2 ? batches : 2),
+  }));
+  const { leader } = cluster.decide({ type: 'recoverPartition', topicId: topic, partition, found });
+  expect([leader, partitionOf(it).isr]).toEqual([2, [2]]);
+  await expectWhole(it, batches);
 });

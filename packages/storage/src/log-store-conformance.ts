@@ -138,6 +138,19 @@ function readRules(subject: () => NodeLogUnderTest): void {
     expect(bases).toEqual(Array.from({ length: 35 }, (_, n) => 10 + n * 2));
   });
 
+  test('headers that a trim overtakes go on where the log starts now', async () => {
+    const log = (await subject().reopen()).log(testLogId(1));
+    fill(log, 6, 0, 200_000);
+    const bases: number[] = [];
+    for await (const { baseOffset } of log.headers(at(0))) {
+      bases.push(baseOffset);
+      if (baseOffset === 0) log.restartAt(at(9));
+    }
+    expect(bases).toEqual([0, 8, 10]);
+    await expect(log.headers(at(8)).next()).rejects.toMatchObject({ code: 'OFFSET_OUT_OF_RANGE' });
+    await durable(log);
+  });
+
   test('an append that does not continue the log, or is not what it says, is refused', async () => {
     const node = await subject().reopen();
     const log = node.log(testLogId(1));

@@ -127,7 +127,10 @@ export interface LogStore {
    * `SHUTTING_DOWN` once the node log is closed.
    */
   loadSnapshot(): Promise<StateSnapshot | undefined>;
-  /** Batch headers from the batch that contains `from`, in order: how epoch cache and producer state are rebuilt. */
+  /**
+   * Batch headers from the batch that contains `from`, in order: how epoch cache and producer state are rebuilt. When a trim
+   * overtakes them they go on from the new start.
+   */
   headers(from: Offset): AsyncIterable<BatchHeader>;
   /** The refetched replica is whole again; durable with the next group. */
   healed(): void;

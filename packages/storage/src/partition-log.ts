@@ -279,9 +279,11 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
   }
 
   async *headers(from: Offset): AsyncGenerator<BatchHeader, void, undefined> {
+    // A trim under it may overtake it; nobody asks for what is gone already.
+    const { startOffset } = this;
     let next = from;
     while (next < this.#end) {
-      const { headers, end } = await this.#headersFrom(next);
+      const { headers, end } = await this.#headersFrom(next, startOffset);
       invariant(end > next, 'L8: a log has a batch at every offset', { at: next, logEnd: this.#end });
       yield* headers;
       next = end;
@@ -289,9 +291,13 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
   }
 
   /** Apart from the generator, which would keep the batches until it has the next ones. */
-  async #headersFrom(from: Offset): Promise<{ readonly headers: readonly BatchHeader[]; readonly end: Offset }> {
+  async #headersFrom(
+    from: Offset,
+    startedAt: Offset,
+  ): Promise<{ readonly headers: readonly BatchHeader[]; readonly end: Offset }> {
     const read = await this.read(from, this.#end, headersBytesMax);
     if (read.kind === 'out-of-range') {
+      if (!this.#deleted && from >= startedAt && from < read.startOffset) return { headers: [], end: read.startOffset };
       throw new SluiceError('OFFSET_OUT_OF_RANGE', {
         message: `Offset ${from} is outside of the log, which holds ${read.startOffset} to ${read.endOffset}.`,
       });
