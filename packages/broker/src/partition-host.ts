@@ -141,6 +141,7 @@ export class PartitionHost {
   /** What was known when the last report began. */
   #reportedOn: AssignedEvent | undefined;
   #dead = false;
+  #loads = 0;
   /** How often batches were taken off the end of the log, or all of it was given up. */
   #cuts = 0;
 
@@ -174,6 +175,10 @@ export class PartitionHost {
   /** Reads epochs and producers from the log; damage cuts the log back to what is intact, to be refetched. */
   async load(): Promise<void> {
     if (this.#dead) return;
+    // Damage that others met may have it begun anew (H8): what the one before reads is of the log before it was cut.
+    this.#loads += 1;
+    const load = this.#loads;
+    const isOver = (): boolean => this.#dead || load !== this.#loads;
     try {
       this.log.onLossy = (report) => this.#onLossy(report);
       const damage = this.log.lossy;
@@ -182,7 +187,7 @@ export class PartitionHost {
       this.#isCut = damage !== undefined;
       if (damage !== undefined && damage.intactEnd < this.log.endOffset) this.log.truncate(damage.intactEnd);
       const scan = await this.#read();
-      if (this.#dead) return;
+      if (isOver()) return;
       this.#loaded({
         logStart: this.log.startOffset,
         logEnd: this.log.endOffset,
@@ -193,7 +198,7 @@ export class PartitionHost {
       });
     } catch (error) {
       // A log that was deleted under the scan has nothing to read; one that is damaged is loaded once it is cut (H8).
-      if (!this.#dead && this.#damage === undefined) this.#fail(error);
+      if (!isOver() && this.#damage === undefined) this.#fail(error);
     }
   }
 

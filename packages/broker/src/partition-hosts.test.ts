@@ -26,6 +26,7 @@ async function hostOfOldLog() {
   const cluster = new BrokerCluster();
   const halts: Error[] = [];
   const reports: LogId[] = [];
+  const loaded: PartitionHost[] = [];
   const disk = new MemoryDisk({ complete: (run) => cluster.clock.defer(run) });
   const before = await opened(cluster, disk, halts);
   for (let at = 0; at < 3; at += 1) {
@@ -53,13 +54,13 @@ async function hostOfOldLog() {
       ack: () => undefined,
       proposeIsr: () => undefined,
       reportDamage: (damaged) => void reports.push(damaged.id),
-      loaded: () => undefined,
+      loaded: (one) => void loaded.push(one),
     },
     clock: cluster.clock,
     logger: silentLogger,
     halt: { halt: (reason) => void halts.push(reason) },
   });
-  return { cluster, host, halts, nodeLog, disk, reports };
+  return { cluster, host, halts, nodeLog, disk, reports, loaded };
 }
 
 const assignedTo = (leader: number, epoch: number) => ({
@@ -139,6 +140,17 @@ test('damage that loading meets stops nothing: it is reported, cut once metadata
   host.assigned({ ...assignedTo(2, 3), isr: [nodeId(2)] });
   await cluster.clock.settle();
   expect([host.replica?.role, host.replica?.logEnd, host.mayHeal, halts]).toEqual(['follower', 1, true, []]);
+});
+
+test('damage that another reader meets while the log is loaded has it loaded anew, once (H8)', async () => {
+  const { cluster, host, halts, reports, loaded } = await hostOfOldLog();
+  void host.load();
+  host.assigned(assignedTo(2, 1));
+  host.log.onLossy?.({ id, intactEnd: offset(1), knownEnd: undefined, where: 'a file', whileOpen: true });
+  host.damageReported(partitionEpoch(2));
+  host.assigned({ ...assignedTo(2, 2), isr: [nodeId(2)] });
+  await cluster.clock.settle();
+  expect([host.replica?.role, reports.length, loaded.length, halts]).toEqual(['follower', 1, 1, []]);
 });
 
 test('a disk that fails stops the node, acks nothing, and whoever asks is still answered (H3, H6)', async () => {
