@@ -189,13 +189,15 @@ function truncateLog(state: ReplicaState, to: Offset, fx: EffectsDraft): void {
 
 /**
  * Every in-sync replica stopped uncleanly, and the one that leads now had not synced all that this one saw committed.
- * What lies below this log's start is gone here in any case: then it waits, empty, until the leader's log reaches there.
+ * What lies below this log's start is gone here in any case, and is not what the leader has there: then it waits, empty and
+ * with nothing derived, until the leader's log reaches there.
  */
 function takeBack(state: ReplicaState, shared: Offset, fx: EffectsDraft): void {
-  const to = shared < state.logStart ? state.logStart : shared;
+  const to = larger(shared, state.logStart);
   fx.note({ kind: 'takenBack', from: state.highWatermark, to });
   state.highWatermark = to;
-  truncateLog(state, to, fx);
+  if (shared < state.logStart) restartLog(state, to, fx);
+  else truncateLog(state, to, fx);
 }
 
 /**

@@ -78,3 +78,14 @@ test('small batches beyond the bound are acked as the disk gets there', () => {
   expect(acked).toBeGreaterThan(10_000 + 2_621 - 82);
   expect(acked).toBeLessThanOrEqual(10_000 + 2_621);
 });
+
+test('a cut to where the log was restarted leaves the restart: nothing is acked before that is durable', () => {
+  const unsynced = new Unsynced();
+  unsynced.restarted(offset(10), 0);
+  unsynced.appended({ start: offset(10), end: offset(15), bytes: 100 }, 0);
+  unsynced.truncated(offset(10));
+  unsynced.appended({ start: offset(10), end: offset(12), bytes: 100 }, 1);
+  expect(unsynced.newlyAcked(1)).toBeUndefined();
+  unsynced.durable(offset(10));
+  expect(unsynced.newlyAcked(1)).toBe(12);
+});

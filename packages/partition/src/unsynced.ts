@@ -64,7 +64,12 @@ export class Unsynced {
   }
 
   truncated(to: Offset): void {
-    while (this.#entries.length > this.#head && (this.#entries.at(-1)?.start ?? to) >= to) this.#entries.pop();
+    while (this.#entries.length > this.#head) {
+      const last = this.#entries.at(-1);
+      // One that ends there too is the restart that the log began with: it is still to become durable.
+      if (last === undefined || last.start < to || last.end <= to) break;
+      this.#entries.pop();
+    }
     if (this.#entries.length === this.#head) return this.#clear();
     const last = this.#entries.at(-1);
     if (last === undefined) return;

@@ -147,7 +147,9 @@ function readRules(subject: () => NodeLogUnderTest): void {
       if (baseOffset === 0) log.restartAt(at(9));
     }
     expect(bases).toEqual([0, 8, 10]);
-    await expect(log.headers(at(8)).next()).rejects.toMatchObject({ code: 'OFFSET_OUT_OF_RANGE' });
+    await expect(log.headers(at(8))[Symbol.asyncIterator]().next()).rejects.toMatchObject({
+      code: 'OFFSET_OUT_OF_RANGE',
+    });
     await durable(log);
   });
 
