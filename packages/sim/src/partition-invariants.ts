@@ -219,8 +219,11 @@ export class PartitionInvariants {
     const { node, replica, truth } = look;
     const { highWatermark, maximalIsr } = replica;
     this.commits += 1;
+    const { members } = truth;
+    // This leader may not have heard of it yet: who left as damaged may have cut what it had acked.
+    const hasLeft = (id: number): boolean => members !== undefined && ![...members.isr, ...members.elr].includes(id);
     for (const id of maximalIsr) {
-      if (this.#options.isExcused(id)) continue;
+      if (this.#options.isExcused(id) || hasLeft(id)) continue;
       const last = truth.lastSeen.get(id);
       const end = Math.max(last?.end ?? 0, last?.endBefore ?? 0);
       const seen = { partition: truth.name, leader: node, leaderEpoch, highWatermark, replica: id, end, maximalIsr };

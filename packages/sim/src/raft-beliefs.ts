@@ -23,8 +23,13 @@ interface Alone {
   readonly sinceMs: number;
 }
 
+interface Campaign {
+  readonly raft: Raft;
+  readonly log: LogEnd;
+}
+
 export class RaftBeliefs {
-  readonly #campaigns = new Map<string, LogEnd>();
+  readonly #campaigns = new Map<string, Campaign>();
   readonly #alone = new Map<number, Alone>();
 
   /** A member that may have moved. */
@@ -32,7 +37,8 @@ export class RaftBeliefs {
     // Nothing is appended between the campaign and the votes for it.
     if (raft.role === 'candidate') {
       const key = `${raft.self} ${raft.term}`;
-      if (!this.#campaigns.has(key)) this.#campaigns.set(key, endOf(raft));
+      // One that died before its term was durable asked nobody, and its next life may campaign in that term.
+      if (this.#campaigns.get(key)?.raft !== raft) this.#campaigns.set(key, { raft, log: endOf(raft) });
     }
     const { index } = raft.membership;
     const kind = index > raft.lastIndex ? 'nothing' : (raft.entryAt(index)?.kind ?? 'membership');
@@ -46,7 +52,7 @@ export class RaftBeliefs {
 
   /** V12. A granted vote left `voter`. */
   onVote(voter: Raft, candidate: MemberId, term: number): void {
-    const asked = this.#campaigns.get(`${candidate} ${term}`);
+    const asked = this.#campaigns.get(`${candidate} ${term}`)?.log;
     if (asked === undefined || voter.term !== term || voter.leader !== undefined) return;
     const own = endOf(voter);
     // A vote leaves when it is durable. By then the voter may have what the winner sent it, which is of this term.
