@@ -1,3 +1,4 @@
+import { offset } from '@sluice/base';
 import type { TopicId } from '@sluice/base';
 import { expect, test } from 'vitest';
 import { BrokerCluster } from './broker-cluster.testing.ts';
@@ -140,6 +141,23 @@ test('a leader that is replaced tells its readers; those that wait at the end wa
   it.cluster.fence(it.leader);
   await it.cluster.clock.pass(100);
   expect(client.failures.get(1)).toBe('NOT_LEADER');
+});
+
+test('a read that finds nothing yet misses nothing that becomes readable under it', async () => {
+  const it = await ready();
+  await produce(it, 1);
+  const { log } = [...it.cluster.at(it.leader).broker.hosts].find(({ id }) => id.topicId === it.topic)!;
+  const read = log.read.bind(log);
+  const { promise, resolve } = Promise.withResolvers<Awaited<ReturnType<typeof read>>>();
+  log.read = () => promise;
+  const client = new FetchClient(it.cluster, it.leader);
+  client.read(it.topic, 1, 100_000);
+  await it.cluster.clock.pass(100);
+  log.read = read;
+  await produce(it, 1);
+  resolve({ kind: 'batches', batches: [], bytes: 0, endOffset: offset(0) });
+  await it.cluster.clock.pass(100);
+  expect(client.offsets(1)).toEqual([0, 1]);
 });
 
 test('a stream that is closed leaves nobody watching', async () => {

@@ -204,13 +204,16 @@ class FetchStream implements StreamReceiver<FetchRequest> {
 
   #readLater(subscription: Subscription, read: Promise<ReadResult>): void {
     subscription.reading = true;
+    const upTo = subscription.readableEnd;
     read
       .then((result) => {
         subscription.reading = false;
         if (this.#closed || subscription.stopped) return;
         const run = this.#runOf(subscription, result);
         if (run !== undefined) this.#send([run]);
-        if (run === undefined || run.batches.length > 0) this.wake(subscription);
+        // A batch that compaction has made may have reached over the readable end, which may have moved since.
+        const isMoved = subscription.readableEnd > upTo;
+        if (run === undefined || run.batches.length > 0 || isMoved) this.wake(subscription);
       })
       .catch((error: unknown) => {
         subscription.reading = false;

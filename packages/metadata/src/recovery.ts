@@ -2,9 +2,12 @@
  * Partitions of which nobody is left who is known to be complete (D17b): the ISR and the ELR are empty.
  *
  * Of two logs the one with the later last epoch holds more of what was committed, and of the same epoch the longer one:
- * what a damaged log lacks, it lacks at its end, where it was cut. So the leader is the largest by both. It is chosen only
- * when all logs are found that may be it: those of everybody who was complete when the ISR fell below `minIsr`, and of all
- * replicas that are up, since one that was only behind may hold more than what damage left to the others.
+ * what a damaged log lacks, it lacks at its end, where it was cut. So the leader is the largest by both. Of a log that was
+ * trimmed to its end nobody may know the last epoch: all below was committed, so whatever ends before it lacks more.
+ *
+ * The leader is chosen only when all logs are found that may be it: those of everybody who was complete when the ISR fell
+ * below `minIsr`, and of all replicas that are up, since one that was only behind may hold more than what damage left to
+ * the others.
  */
 import type { NodeId } from '@sluice/base';
 import { partitionChange, withIsr } from './election.ts';
@@ -31,7 +34,9 @@ export function decideRecoverPartition(
   const asked = replicas.filter((id) => lastKnownElr.includes(id) || standingOf(id) !== 'fenced');
   const missing = asked.filter((id) => !found.has(id) || standingOf(id) !== 'electable');
   if (missing.length > 0) return unchanged(missing);
-  const [longest] = asked.flatMap((id) => found.get(id) ?? []).toSorted(byLength);
+  const logs = asked.flatMap((id) => found.get(id) ?? []);
+  const trimmedEnd = Math.max(0, ...logs.map(({ lastEpoch, logEnd }) => (lastEpoch === null ? logEnd : 0)));
+  const [longest] = logs.filter(({ logEnd }) => logEnd >= trimmedEnd).toSorted(byLength);
   if (longest === undefined) return unchanged([]);
   const { minIsr } = electorateOf(image, before, standingOf);
   const after = { ...withIsr(before, [longest.nodeId], minIsr), leader: longest.nodeId };
