@@ -514,7 +514,7 @@ export class PartitionHost {
       }
       case 'takenBack':
         return logger.error(
-          'committed records are gone: all in-sync replicas stopped before they had synced them',
+          'committed records are gone: nobody was left who held them all, and who leads has less',
           fields,
         );
       case 'truncated':

@@ -71,6 +71,7 @@ const assignedTo = (leader: number, epoch: number) => ({
   replicas: [1, 2].map((node) => ({ nodeId: nodeId(node), brokerEpoch: brokerEpoch(5), eligible: true })),
   isr: [nodeId(1)],
   elr: [],
+  recoveredEpoch: undefined,
   durability: 'fsync' as const,
   minIsr: 1,
   selfBrokerEpoch: brokerEpoch(5),

@@ -117,6 +117,7 @@ export class PartitionHosts {
       }),
       isr: state.isr,
       elr: state.elr,
+      recoveredEpoch: state.recoveredEpoch ?? undefined,
       minIsr: topic.config.minIsr,
       durability: topic.config.durability,
       selfBrokerEpoch: epoch,

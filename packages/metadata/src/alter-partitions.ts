@@ -65,7 +65,7 @@ function alter(
 /** The committed ISR, proposed anew: no copy of what its leader gave up can be taken after that (D13). */
 const epochRaised = ({ topicId, partition, leaderEpoch, partitionEpoch }: PartitionState): PartitionChangedRecord => ({
   type: 'partitionChanged',
-  version: 3,
+  version: 4,
   topicId,
   partition,
   leaderEpoch,

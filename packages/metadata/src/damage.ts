@@ -40,5 +40,5 @@ function withRefilling(
   refilling: readonly Refilling[],
 ): PartitionChangedRecord {
   const epochs = { leaderEpoch, partitionEpoch: nextPartitionEpoch(partitionEpoch) };
-  return { ...(change ?? { type: 'partitionChanged', version: 3, topicId, partition, ...epochs }), refilling };
+  return { ...(change ?? { type: 'partitionChanged', version: 4, topicId, partition, ...epochs }), refilling };
 }

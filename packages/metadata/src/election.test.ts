@@ -156,6 +156,7 @@ const stateOf = (membership: Membership): PartitionState => ({
   topicId: topicId('0'.repeat(32)),
   partition: partitionIndex(0),
   refilling: [],
+  recoveredEpoch: null,
   leaderEpoch: leaderEpoch(4),
   partitionEpoch: partitionEpoch(7),
   ...membership,

@@ -119,7 +119,7 @@ export function partitionChange(before: PartitionState, after: Membership): Part
   if (!leaderChanged && changed.length === 0) return undefined;
   return {
     type: 'partitionChanged',
-    version: 3,
+    version: 4,
     topicId: before.topicId,
     partition: before.partition,
     ...(leaderChanged && { leader: after.leader }),

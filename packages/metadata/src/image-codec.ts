@@ -36,14 +36,16 @@ export type DecodedImage =
   | { readonly ok: false; readonly failure: RecordFailure };
 
 /** Raise it with every change of what is written, a new key of the topic configuration included. */
-const formatVersion = 2;
+const formatVersion = 3;
 
 /** Each at least; what is counted beyond them is not there. */
 const nodeBytesMin = 72;
 const listenerBytesMin = 6;
 const topicBytesMin = 74;
-const partitionBytesMin = 32;
+const partitionBytesMin = 36;
 const noLeader = 0;
+/** Epoch 0 is given at creation. */
+const notRecovered = 0;
 const phases: readonly NodePhase[] = ['fenced', 'up', 'draining'];
 
 export function encodeImage(image: MetadataImage): Uint8Array {
@@ -162,6 +164,7 @@ function writePartition(writer: ByteWriter, state: PartitionState): void {
     writer.u32(id);
     writer.u32(since);
   }
+  writer.u32(state.recoveredEpoch ?? notRecovered);
   writer.u32(state.leader ?? noLeader);
   writer.u32(state.leaderEpoch);
   writer.u32(state.partitionEpoch);
@@ -237,6 +240,7 @@ function readPartition(reader: ByteReader, topic: TopicId, at: number): Partitio
   const lastKnownElr = readNodeIds(reader);
   const lossy = readNodeIds(reader);
   const refilling = readList(reader, reader.u16(), 8, readRefilling);
+  const recovered = readNumber(reader, 0);
   const leader = readNumber(reader, 0);
   return {
     topicId: topic,
@@ -247,6 +251,7 @@ function readPartition(reader: ByteReader, topic: TopicId, at: number): Partitio
     lastKnownElr,
     lossy,
     refilling,
+    recoveredEpoch: recovered === notRecovered ? null : leaderEpoch(recovered),
     leader: leader === noLeader ? null : nodeId(leader),
     leaderEpoch: leaderEpoch(readNumber(reader, 0)),
     partitionEpoch: partitionEpoch(readNumber(reader, 0)),

@@ -119,7 +119,7 @@ describe('what an entry changed', () => {
     const next = logIndex(driver.image.appliedIndex + 1);
     const change = {
       type: 'partitionChanged',
-      version: 3,
+      version: 4,
       topicId: state.topicId,
       partition: state.partition,
     } as const;

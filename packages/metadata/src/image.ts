@@ -311,7 +311,7 @@ export class MetadataImage {
     const { type: _type, version: _version, ...state } = record;
     const topic = this.#topics.get(record.topicId);
     invariant(topic?.partitions.length === record.partition, 'partitions are created in order', { record });
-    topic.partitions.push(this.#index(undefined, { ...state, elr: [], lastKnownElr: [], lossy: [], refilling: [] }));
+    topic.partitions.push(this.#index(undefined, { ...state, ...asCreated }));
     this.#partitionCount += 1;
   }
 
@@ -372,6 +372,8 @@ export class MetadataImage {
     if (preferred !== undefined) this.#preferredCounts.set(preferred, this.preferredCount(preferred) + by);
   }
 }
+
+const asCreated = { elr: [], lastKnownElr: [], lossy: [], refilling: [], recoveredEpoch: null } as const;
 
 function entriesOf(index: PartitionsByNode, id: NodeId): Map<string, PartitionState> {
   const found = index.get(id);

@@ -3,7 +3,7 @@ import type { PartitionState } from './state.ts';
 
 /** Which rule (M2, M3) a partition's state breaks by itself; undefined when none. */
 export function partitionFault(state: PartitionState, minIsr: number): string | undefined {
-  const { replicas, isr, elr, lastKnownElr, lossy, refilling, leader } = state;
+  const { replicas, isr, elr, lastKnownElr, lossy, refilling, leader, leaderEpoch, recoveredEpoch } = state;
   const members = [...isr, ...elr, ...lastKnownElr];
   if (!members.every((id) => replicas.includes(id))) return 'M2: isr, elr and lastKnownElr are parts of replicas';
   if (hasDuplicates(members) || hasDuplicates(replicas)) return 'M2: no duplicates, each in one of the three';
@@ -13,6 +13,7 @@ export function partitionFault(state: PartitionState, minIsr: number): string | 
   if (!refilling.every(({ nodeId }) => replicas.includes(nodeId) && !isr.includes(nodeId) && !elr.includes(nodeId))) {
     return 'M2: refilling is a part of replicas without isr and elr';
   }
+  if (recoveredEpoch !== null && recoveredEpoch > leaderEpoch) return 'M2: who was recovered has led already';
   if (leader !== null && !isr.includes(leader)) return 'M3: the leader is in sync';
   return undefined;
 }

@@ -69,7 +69,7 @@ const samples: { readonly [Type in MetadataRecord['type']]: Extract<MetadataReco
   },
   partitionChanged: {
     type: 'partitionChanged',
-    version: 3,
+    version: 4,
     topicId: topic,
     partition: partitionIndex(0),
     leader: null,
@@ -78,6 +78,7 @@ const samples: { readonly [Type in MetadataRecord['type']]: Extract<MetadataReco
     lastKnownElr: [],
     replicas: [two, one],
     lossy: [two],
+    recoveredEpoch: leaderEpoch(1),
     leaderEpoch: leaderEpoch(1),
     partitionEpoch: partitionEpoch(1),
   },

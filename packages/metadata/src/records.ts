@@ -117,7 +117,7 @@ export interface Refilling {
 /** Absent fields keep their value. `leaderEpoch` grows exactly when the leader changes, `partitionEpoch` always by one. */
 export interface PartitionChangedRecord {
   readonly type: 'partitionChanged';
-  readonly version: 3;
+  readonly version: 4;
   readonly topicId: TopicId;
   readonly partition: PartitionIndex;
   readonly leader?: NodeId | null;
@@ -128,6 +128,8 @@ export interface PartitionChangedRecord {
   readonly lossy?: readonly NodeId[];
   /** Those who are members of the ISR after this drop out by themselves. */
   readonly refilling?: readonly Refilling[];
+  /** Present when this leader is the one of the longest log that was found. */
+  readonly recoveredEpoch?: LeaderEpoch;
   readonly leaderEpoch: LeaderEpoch;
   readonly partitionEpoch: PartitionEpoch;
 }
@@ -179,7 +181,7 @@ const versions: Readonly<Record<MetadataRecord['type'], number>> = {
   nodeStalled: 1,
   topicCreated: 3,
   partitionCreated: 1,
-  partitionChanged: 3,
+  partitionChanged: 4,
   topicDeleted: 1,
   producerIdsAllocated: 1,
 };

@@ -8,6 +8,9 @@
  * The leader is chosen only when all logs are found that may be it: those of everybody who was complete when the ISR fell
  * below `minIsr`, and of all replicas that are up, since one that was only behind may hold more than what damage left to
  * the others.
+ *
+ * A replica that is away, and lives, may know more as committed than the leader that was found: `recoveredEpoch` tells it
+ * that it may cut its log to that of the leader (ADR 0040).
  */
 import type { NodeId } from '@sluice/base';
 import { partitionChange, withIsr } from './election.ts';
@@ -42,7 +45,8 @@ export function decideRecoverPartition(
   const after = { ...withIsr(before, [longest.nodeId], minIsr), leader: longest.nodeId };
   const record = partitionChange(before, after);
   const value = { leader: longest.nodeId, mayHaveLost: true, missing: [] };
-  return { records: record === undefined ? [] : [record], response: { ok: true, value } };
+  const records = record === undefined ? [] : [{ ...record, recoveredEpoch: record.leaderEpoch }];
+  return { records, response: { ok: true, value } };
 }
 
 const isOfThisLife = (image: MetadataImage, { nodeId, brokerEpoch }: FoundLog): boolean =>

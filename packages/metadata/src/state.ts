@@ -54,6 +54,10 @@ export interface PartitionState {
   readonly lossy: readonly NodeId[];
   /** Replicas outside of the ISR and the ELR that found their log damaged and begin it anew where it is intact. */
   readonly refilling: readonly Refilling[];
+  /**
+   * The newest leader epoch that `recoverPartition` gave: its leader may lack what was committed before. Null: none did.
+   */
+  readonly recoveredEpoch: LeaderEpoch | null;
   readonly leader: NodeId | null;
   readonly leaderEpoch: LeaderEpoch;
   readonly partitionEpoch: PartitionEpoch;

@@ -92,6 +92,8 @@ export interface AssignedEvent {
   readonly isr: readonly NodeId[];
   /** Who left the ISR below `minIsr`, and holds all that is committed (D16). Nobody while the ISR has `minIsr` members. */
   readonly elr: readonly NodeId[];
+  /** The newest leader epoch that began with the longest log that was found, be it complete or not (D17b). */
+  readonly recoveredEpoch: LeaderEpoch | undefined;
   readonly minIsr: number;
   /** Of the topic; the same for all replicas and for ever, as long as topics cannot be altered. */
   readonly durability: Durability;

@@ -49,6 +49,7 @@ export function onPushed(state: ReplicaState, event: PushedEvent, fx: EffectsDra
     if (appendPushed(state, { batches: event.batches, endOffset: last.endOffset }, fx)) sendAck(state, follower, fx);
   }
   follower.phase = 'streaming';
+  state.agreedEpoch = follower.epoch;
   if (follower.mayBeUnheard) sendAck(state, follower, fx);
   // D5. What was committed stays so: a new leader that knows less yet does not lower it.
   const highWatermark = smaller(event.highWatermark, state.logEnd);
@@ -72,7 +73,7 @@ export function onDiverged(state: ReplicaState, event: DivergedEvent, fx: Effect
     return fx.dropped('diverged', 'it leaves nothing to cut');
   }
   if (shared >= state.highWatermark) truncateLog(state, shared, fx);
-  else if (acksFromMemory(state)) takeBack(state, shared, fx);
+  else if (mayTakeBack(state)) takeBack(state, shared, fx);
   else return failReplica(state, `truncation to ${shared} below the high watermark`, fx);
   statePosition(state, follower, fx);
 }
@@ -85,7 +86,7 @@ function beginAnew(state: ReplicaState, follower: FollowerRole, leaderStart: Off
   // As in `takeBack`, what lies below this log's start is gone in any case.
   const to = larger(leaderStart, state.logStart);
   if (leaderStart < state.highWatermark) {
-    if (!acksFromMemory(state)) return failReplica(state, `restart at ${leaderStart} below the high watermark`, fx);
+    if (!mayTakeBack(state)) return failReplica(state, `restart at ${leaderStart} below the high watermark`, fx);
     fx.note({ kind: 'takenBack', from: state.highWatermark, to });
     state.highWatermark = to;
   }
@@ -103,7 +104,7 @@ export function onPositionRefused(state: ReplicaState, event: PositionRefusedEve
     return statePosition(state, follower, fx);
   }
   // The log of the leader ends below what was committed here: this one waits where that is legal (`takeBack`).
-  if (event.error === 'OFFSET_OUT_OF_RANGE' && !acksFromMemory(state)) {
+  if (event.error === 'OFFSET_OUT_OF_RANGE' && !mayTakeBack(state)) {
     return failReplica(state, `the leader has no log up to ${state.logEnd}, where this one ends`, fx);
   }
   follower.phase = event.error === 'FENCED_LEADER_EPOCH' ? 'fenced' : 'refused';
@@ -188,7 +189,17 @@ function truncateLog(state: ReplicaState, to: Offset, fx: EffectsDraft): void {
 }
 
 /**
- * Every in-sync replica stopped uncleanly, and the one that leads now had not synced all that this one saw committed.
+ * The leader may lack what was committed here, and it is known why: every in-sync replica stopped uncleanly, and had acked
+ * from memory; or nobody complete was left, and the longest log leads that was found. This replica was not asked then, or
+ * it led; and no leader since then has found this log to be a part of its own: what is committed after that stays.
+ */
+function mayTakeBack(state: ReplicaState): boolean {
+  const { recoveredEpoch } = assignmentOf(state);
+  return acksFromMemory(state) || (recoveredEpoch !== undefined && (state.agreedEpoch ?? -1) < recoveredEpoch);
+}
+
+/**
+ * The one that leads now has not all that this one saw committed (`mayTakeBack`).
  * What lies below this log's start is gone here in any case, and is not what the leader has there: then it waits, empty and
  * with nothing derived, until the leader's log reaches there.
  */

@@ -22,6 +22,7 @@ function leaderOf(isr: readonly number[], durability: Durability = 'fsync'): Par
     replicas: [1, 2, 3].map((id) => ({ nodeId: nodeId(id), brokerEpoch: life, eligible: isr.includes(id) })),
     isr: isr.map(nodeId),
     elr: [],
+    recoveredEpoch: undefined,
     minIsr: 2,
     durability,
     selfBrokerEpoch: life,

@@ -25,18 +25,35 @@ export function onAssigned(state: ReplicaState, event: AssignedEvent, fx: Effect
     'a leader epoch has one leader',
     { leaderEpoch: event.leaderEpoch, leader: event.leader, known: known?.leader },
   );
-  const { leader, leaderEpoch, partitionEpoch, replicas, isr, elr, minIsr, durability, selfBrokerEpoch } = event;
+  const { leaderEpoch, partitionEpoch, isr, elr, minIsr } = event;
   invariant(isr.length < minIsr || elr.length === 0, 'D16: nobody is eligible beside an ISR of minIsr members', {
     isr,
     elr,
     minIsr,
   });
-  state.assignment = { leader, leaderEpoch, partitionEpoch, replicas, isr, elr, minIsr, durability, selfBrokerEpoch };
+  state.assignment = assignmentIn(event);
   if (known === undefined || partitionEpoch > known.partitionEpoch) fx.note({ kind: 'isr', isr, partitionEpoch });
   // It failed under this leader. Another one may have the whole log, or be this very replica.
   const isNews = leaderEpoch > (known?.leaderEpoch ?? -1) || event.intactEnd !== undefined;
   if (state.role.kind !== 'failed' || isNews) takeRole(state, { event, known }, fx);
   judgeEarlyPositions(state, fx);
+}
+
+function assignmentIn(event: AssignedEvent): Assignment {
+  const { leader, leaderEpoch, partitionEpoch, replicas, isr, elr, recoveredEpoch } = event;
+  const { minIsr, durability, selfBrokerEpoch } = event;
+  return {
+    leader,
+    leaderEpoch,
+    partitionEpoch,
+    replicas,
+    isr,
+    elr,
+    recoveredEpoch,
+    minIsr,
+    durability,
+    selfBrokerEpoch,
+  };
 }
 
 function takeRole(
@@ -111,6 +128,7 @@ function becomeLeader(state: ReplicaState, event: AssignedEvent): void {
   // Entered before its first batch, so that every older epoch has an end here.
   state.epochs.enter(leaderEpoch, state.logEnd);
   state.ledEpoch = leaderEpoch;
+  state.agreedEpoch = leaderEpoch;
   const marks = new CaughtUpMarks(state.config.replicaLagMsMax * marksSpanLags);
   marks.note(nowMs, state.logEnd);
   state.role = {

@@ -367,8 +367,11 @@ export class ModelCluster {
     }
   }
 
-  #topic(selfBrokerEpoch: BrokerEpoch): Pick<AssignedEvent, 'minIsr' | 'durability' | 'selfBrokerEpoch' | 'nowMs'> {
-    return { minIsr, durability: this.#durability, selfBrokerEpoch, nowMs: this.#nowMs };
+  /** Nothing is ever recovered here: somebody complete is always left. */
+  #topic(
+    selfBrokerEpoch: BrokerEpoch,
+  ): Pick<AssignedEvent, 'minIsr' | 'durability' | 'selfBrokerEpoch' | 'recoveredEpoch' | 'nowMs'> {
+    return { minIsr, durability: this.#durability, selfBrokerEpoch, recoveredEpoch: undefined, nowMs: this.#nowMs };
   }
 
   #tick(node: ModelNode): void {

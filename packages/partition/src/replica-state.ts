@@ -31,6 +31,7 @@ export interface Assignment {
   /** Committed by the controller. */
   readonly isr: readonly NodeId[];
   readonly elr: readonly NodeId[];
+  readonly recoveredEpoch: LeaderEpoch | undefined;
 }
 
 /** What a leader knows of one follower, since the leader epoch began. */
@@ -141,6 +142,8 @@ export interface ReplicaState {
   lastSession: SessionNumber;
   /** The newest epoch that this replica led: left once, it is never led again. */
   ledEpoch: LeaderEpoch | undefined;
+  /** The newest epoch whose leader found this log to be a part of its own, or was this replica. */
+  agreedEpoch: LeaderEpoch | undefined;
 }
 
 /** Leading and following both presuppose an assignment. */

@@ -75,6 +75,7 @@ export class PartitionReplica {
       role: { kind: 'idle' },
       lastSession: sessionNumber(0),
       ledEpoch: undefined,
+      agreedEpoch: loaded.epochs.at(-1)?.epoch,
     };
     // The first batch may begin before the log.
     this.#state.epochs.trimTo(loaded.logStart);

@@ -64,6 +64,7 @@ const rules: Readonly<Record<string, Shown>> = {
   'D17 an unclean stop excludes': shown('metadata/d17-unclean'),
   'D17b only a lossy one, where acks are synced': shown(
     'damage',
+    'd17b-recovered',
     'metadata/d17b-lossy',
     'metadata/d17b-power-cut',
     'metadata/d17b-recovery',

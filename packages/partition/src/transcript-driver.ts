@@ -223,6 +223,7 @@ function assigned(args: Arguments, nowMs: number): PartitionEvent {
       })),
     isr: args.nodes('isr'),
     elr: args.nodes('elr'),
+    recoveredEpoch: args.has('recovered') ? leaderEpoch(args.number('recovered')) : undefined,
     minIsr: args.number('min', 2),
     durability: args.text('durability', 'fsync') as Durability,
     selfBrokerEpoch: brokerEpoch(args.number('life', 10)),

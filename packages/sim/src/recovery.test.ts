@@ -65,3 +65,42 @@ test('where nothing is left nobody is elected: the directories may be elsewhere'
   await simulation.pass(10_000);
   expect([leaders(cluster), recovered(cluster)]).toEqual([new Set([null]), 0]);
 });
+
+/**
+ * The replica that has most is cut off and lives while the partition is recovered from one that was behind: it knows more as
+ * committed than its leader has, and cuts its log to follow.
+ */
+test.each([1, 2, 3])('who was away and has more gives it up, and comes in again, seed %i', async (seed) => {
+  const rolesOf = (id: number) => ({ roles: [id <= 3 ? 'controller' : 'broker'] });
+  const cluster = new SimCluster(seed, 6, rolesOf, [1, 2, 3]);
+  const { simulation } = cluster;
+  await cluster.start();
+  await simulation.until('all nodes ready', 30_000, () => cluster.isReady());
+  const { admin } = simClient(cluster, 'admin');
+  const orders = { name: 'orders', partitions: 3, replication: 3, config: { minIsr: '1' } };
+  await simulation.settle('topic', 10_000, admin.createTopic(orders));
+  const load = new SimLoad(cluster, { topic: 'orders', everyMs: 5, keys: 30 });
+  await simulation.until('first acks', 10_000, () => load.acked.length >= 200);
+  const inSync = (...ids: readonly number[]): boolean =>
+    stateOf(cluster).every(({ isr }) => ids.length === isr.length && isr.every((id) => ids.includes(id)));
+  await simulation.until('all in sync', 10_000, () => inSync(...brokers));
+  const before = load.acked.length;
+  cluster.kill(behind, 'everything');
+  await simulation.until('acks without it', 10_000, () => inSync(one, other) && load.acked.length >= before + 200);
+  await load.stop();
+  const everybodyElse = cluster.ids.filter((id) => id !== other);
+  for (const id of everybodyElse) cluster.network.cut(`node${other}`, `node${id}`);
+  await simulation.until('one is left', 10_000, () => inSync(one));
+  cluster.kill(one);
+  cluster.wipe(one);
+  await cluster.start(behind);
+  await cluster.start(one);
+  await simulation.until('the one that was behind leads', 10_000, () => [...leaders(cluster)].join() === `${behind}`);
+  for (const id of everybodyElse) cluster.network.heal(`node${other}`, `node${id}`);
+  await simulation.until('all in sync', 30_000, () => inSync(...brokers));
+  const stopped = cluster.log.filter(({ phrase }) => phrase.startsWith('replica stopped'));
+  const gone = cluster.log.filter(({ phrase }) => phrase.startsWith('committed records are gone'));
+  expect([recovered(cluster), stopped, cluster.halted]).toEqual([3, [], []]);
+  expect(gone.length).toBeGreaterThan(0);
+  await readBack(cluster, 'orders');
+});
