@@ -20,6 +20,7 @@ import type {
 } from '@sluice/wire';
 import type { ControllerLink } from './controller-link.ts';
 import { MetadataWatch } from './metadata-watch.ts';
+import { SharedUpdates } from './shared-updates.ts';
 import type { NodeIdentity } from './node-identity.ts';
 import { topicMessage } from './topic-message.ts';
 
@@ -50,10 +51,12 @@ const changeTimeoutMs = 15_000;
 export class AdminService {
   readonly #options: AdminServiceOptions;
   readonly #watches = new Set<MetadataWatch>();
+  readonly #updates: SharedUpdates;
   readonly #unsubscribe: () => void;
 
   constructor(options: AdminServiceOptions) {
     this.#options = options;
+    this.#updates = new SharedUpdates(options);
     this.#unsubscribe = options.feed.subscribe({
       onApplied: (_index, change) => {
         for (const watch of this.#watches) watch.onApplied(change);
@@ -71,13 +74,14 @@ export class AdminService {
   stop(): void {
     this.#unsubscribe();
     for (const watch of this.#watches) watch.close(new SluiceError('SHUTTING_DOWN'));
+    this.#updates.stop();
   }
 
   serve(clients: Dispatcher): void {
-    const { feed, link, clock, isStalled } = this.#options;
+    const { feed, link, clock } = this.#options;
     clients.stream(methods.admin.watchMetadata, (call, sender) => {
       const onEnd = (ended: MetadataWatch): void => void this.#watches.delete(ended);
-      const watch = new MetadataWatch({ feed, clock, listener: call.listener, sender, isStalled, onEnd });
+      const watch = new MetadataWatch({ feed, clock, listener: call.listener, sender, updates: this.#updates, onEnd });
       this.#watches.add(watch);
       return watch;
     });

@@ -5,23 +5,15 @@
  * W2. A watcher that does not read is closed instead of remembered: it asks again and gets the present.
  * W3. Who leads is told at once. What only describes a partition, its in-sync replicas, waits a moment for more of it: of a
  *     topic with a thousand partitions whose replicas come back, each entry would be told as the whole topic.
- * W4. A node whose disk hangs says so, and that it knows no controller leader: it applies nothing, so it may not have heard
- *     that others lead now.
+ * W4. A node whose disk hangs says so, and that it knows no controller leader (`SharedUpdates`): it applies nothing, so it
+ *     may not have heard that others lead now.
  */
 import { SluiceError } from '@sluice/base';
 import type { Clock, Timer, TopicId } from '@sluice/base';
-import { clientAddress, defaultNamespace } from '@sluice/metadata';
+import { defaultNamespace } from '@sluice/metadata';
 import type { ImageChange, MetadataFeed, TopicState } from '@sluice/metadata';
-import type {
-  MetadataUpdate,
-  NodeEndpoint,
-  Partially,
-  StreamReceiver,
-  StreamSender,
-  TopicMetadata,
-  WatchMetadataRequest,
-} from '@sluice/wire';
-import { topicMessage } from './topic-message.ts';
+import type { MetadataUpdate, StreamReceiver, StreamSender, WatchMetadataRequest } from '@sluice/wire';
+import type { SharedUpdates, UpdateParts } from './shared-updates.ts';
 
 const bufferedBytesMax = 16 * 1024 * 1024;
 const namesMax = 10_000;
@@ -34,8 +26,7 @@ export interface MetadataWatchOptions {
   /** Name of the one that the client came in on. */
   readonly listener: string;
   readonly sender: StreamSender<MetadataUpdate>;
-  /** W4 */
-  readonly isStalled: () => boolean;
+  readonly updates: SharedUpdates;
   readonly onEnd: (watch: MetadataWatch) => void;
 }
 
@@ -71,7 +62,7 @@ export class MetadataWatch implements StreamReceiver<WatchMetadataRequest> {
       ? [...image.topics.values()]
       : request.topicNames.flatMap((name) => image.topicNamed(defaultNamespace, name) ?? []);
     this.#send({
-      nodes: this.#greeted ? [] : this.#nodes(),
+      ...(!this.#greeted && this.#nodes),
       topics: this.#tell(asked),
       unknownTopicNames: request.topicNames.filter((name) => image.topicNamed(defaultNamespace, name) === undefined),
     });
@@ -105,7 +96,7 @@ export class MetadataWatch implements StreamReceiver<WatchMetadataRequest> {
     }
     if (led.length === 0 && deleted.length === 0 && change.nodes.length === 0) return;
     this.#send({
-      nodes: change.nodes.length === 0 ? [] : this.#nodes(),
+      ...(change.nodes.length > 0 && this.#nodes),
       topics: this.#tell(led),
       deletedTopicIds: deleted.map(({ topicId }) => topicId),
     });
@@ -116,12 +107,12 @@ export class MetadataWatch implements StreamReceiver<WatchMetadataRequest> {
     if (this.#greeted) this.#send({});
   }
 
-  #tell(topics: readonly TopicState[]): readonly Partially<TopicMetadata>[] {
+  #tell(topics: readonly TopicState[]): readonly TopicState[] {
     for (const topic of topics) {
       this.#told.set(topic.topicId, leadershipOf(topic));
       this.#undescribed.delete(topic.topicId);
     }
-    return topics.map(topicMessage);
+    return topics;
   }
 
   #forget(topic: TopicId): void {
@@ -142,29 +133,16 @@ export class MetadataWatch implements StreamReceiver<WatchMetadataRequest> {
     return this.#all || this.#names.has(topic.name);
   }
 
-  #nodes(): readonly NodeEndpoint[] {
-    return [...this.#feed.image.nodes.values()].map((node) => ({
-      nodeId: node.nodeId,
-      address: clientAddress(node, this.#options.listener) ?? '',
-      rack: node.rack ?? '',
-      up: node.state === 'up',
-    }));
+  get #nodes(): UpdateParts {
+    return { nodesOn: this.#options.listener };
   }
 
-  #send(update: Partially<MetadataUpdate>): void {
-    const { image, controller } = this.#feed;
-    const isStalled = this.#options.isStalled();
+  #send(parts: UpdateParts): void {
     if (this.#sender.bufferedBytes > bufferedBytesMax) {
       this.#sender.close(new SluiceError('LIMIT_EXCEEDED', { message: 'The watcher does not read; watch again.' }));
       return;
     }
-    this.#sender.send({
-      clusterId: image.clusterId ?? '',
-      metadataIndex: image.appliedIndex,
-      controllerLeader: isStalled ? 0 : (controller?.nodeId ?? 0),
-      isStalled,
-      ...update,
-    });
+    this.#sender.send(this.#options.updates.of(parts));
   }
 }
 

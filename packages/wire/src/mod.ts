@@ -18,6 +18,7 @@ export type * from './messages-peer.ts';
 export * from './method.ts';
 export * from './methods.ts';
 export { readContract } from './proto-codec.ts';
+export { encodedOnce } from './shared-messages.ts';
 export { keyHash } from './key-hash.ts';
 export { type CallOptions, RpcClient } from './rpc-client.ts';
 export * from './streams.ts';

@@ -2,6 +2,7 @@ import { InvariantError, isSluiceError } from '@sluice/base';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { allMethods, methods } from './methods.ts';
+import { encodedOnce } from './shared-messages.ts';
 
 const { request, response } = methods.broker.produce;
 const maxPosition = Number.MAX_SAFE_INTEGER;
@@ -85,4 +86,17 @@ describe('bytes from anywhere', () => {
       }),
     );
   });
+});
+
+test('a value that goes to many is encoded once by its codec, any other each time', () => {
+  const { response: update } = methods.admin.watchMetadata;
+  const shared = encodedOnce({ metadataIndex: 7 });
+  expect(update.encode(shared)).toBe(update.encode(shared));
+  expect(update.decode(update.encode(shared)).metadataIndex).toBe(7);
+  const own = { metadataIndex: 7 };
+  expect(update.encode(own)).not.toBe(update.encode(own));
+  // Of another message it is another encoding.
+  const other = methods.controller.heartbeat.request;
+  expect(other.decode(other.encode(shared)).metadataIndex).toBe(7);
+  expect(update.decode(update.encode(shared)).metadataIndex).toBe(7);
 });

@@ -4,7 +4,8 @@ import type { MessageTypeDefinition, MethodDefinition, PackageDefinition } from 
 import { loadSync } from '@grpc/proto-loader';
 import type { Message } from '@sluice/base';
 import { invariant, SluiceError } from '@sluice/base';
-import type { Codec, Partially } from './codec.ts';
+import type { Codec } from './codec.ts';
+import { encodeShared } from './shared-messages.ts';
 
 export const protoDirectory: string = fileURLToPath(new URL('../../../proto', import.meta.url));
 
@@ -60,13 +61,14 @@ export function messageCodec<T>(name: string): Codec<T> {
 
 function protoCodec<T>(what: string, find: () => Serializer): Codec<T> {
   let serializer: Serializer | undefined;
-  return {
-    encode(value: Partially<T>): Message {
-      const odd = oddInteger(value);
-      invariant(odd === undefined, 'a message holds a number that is no safe integer', { what, value: String(odd) });
-      serializer ??= find();
-      return [serializer.serialize(value as object)];
-    },
+  const encode = (value: object): Message => {
+    const odd = oddInteger(value);
+    invariant(odd === undefined, 'a message holds a number that is no safe integer', { what, value: String(odd) });
+    serializer ??= find();
+    return [serializer.serialize(value)];
+  };
+  const codec: Codec<T> = {
+    encode: (value) => encodeShared(codec, value as object, () => encode(value as object)),
     decode(message: Message): T {
       serializer ??= find();
       const value = parse(serializer, message, what);
@@ -77,6 +79,7 @@ function protoCodec<T>(what: string, find: () => Serializer): Codec<T> {
       });
     },
   };
+  return codec;
 }
 
 function parse(serializer: Serializer, message: Message, what: string): object {
