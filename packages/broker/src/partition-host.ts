@@ -444,7 +444,11 @@ export class PartitionHost {
       // What was cut away or deleted under the scan was not to be read; a cut asks for a reload of its own.
       // Damage cuts it again (H8).
       const isCurrent = this.#replica?.generation === reload.generation && this.#damage === undefined;
-      if (!this.#dead && isCurrent) this.#fail(error);
+      if (this.#dead || !isCurrent) return;
+      // More damage, behind what the log was cut to before and is not whole from yet, is no news to it.
+      const { lossy } = this.log;
+      if (lossy !== undefined && toSluiceError(error).code === 'STORAGE_FAILED') this.#onLossy(lossy);
+      else this.#fail(error);
     }
   }
 

@@ -1,11 +1,12 @@
 import { LogKind, nodeId, partitionIndex, silentLogger, topicId } from '@sluice/base';
-import { brokerEpoch, leaderEpoch, partitionEpoch } from '@sluice/base';
-import { offset } from '@sluice/base';
+import { brokerEpoch, leaderEpoch, partitionEpoch, producerEpoch, producerId } from '@sluice/base';
+import { offset, sessionNumber, SluiceError } from '@sluice/base';
 import type { LogId } from '@sluice/base';
 import { patchBatch } from '@sluice/record';
 import { DataDirectory, MemoryDisk, openNodeLog } from '@sluice/storage';
 import type { NodeLog } from '@sluice/storage';
 import { expect, test } from 'vitest';
+import { checkedFacts } from './batch-facts.ts';
 import { BrokerCluster, testBrokerConfig } from './broker-cluster.testing.ts';
 import { producedBatch, ProduceClient } from './client-streams.testing.ts';
 import { PartitionCounts } from './partition-counts.ts';
@@ -152,6 +153,34 @@ test('damage that another reader meets while the log is loaded has it loaded ane
   host.assigned({ ...assignedTo(2, 2), isr: [nodeId(2)] });
   await cluster.clock.settle();
   expect([host.replica?.role, reports.length, loaded.length, halts]).toEqual(['follower', 1, 1, []]);
+});
+
+test('damage in what came since the log was cut stops nothing: all of that goes again, and its producers are read then (H8)', async () => {
+  const { cluster, host, halts, reports } = await hostOfOldLog();
+  void host.load();
+  host.assigned({ ...assignedTo(2, 1), isr: [nodeId(2)] });
+  await cluster.clock.settle();
+  const bytes = producedBatch({
+    stamp: { producerId: producerId(7), producerEpoch: producerEpoch(0), baseSequence: 0 },
+  });
+  patchBatch(bytes, 0, { baseOffset: offset(3), leaderEpoch: leaderEpoch(1) });
+  const of = { leaderEpoch: leaderEpoch(1), session: sessionNumber(1) };
+  host.pushed({ ...of, highWatermark: offset(0), logStart: offset(0) }, [{ bytes, facts: checkedFacts(bytes) }]);
+  const headers = host.log.headers.bind(host.log);
+  host.log.headers = () => {
+    throw new SluiceError('STORAGE_FAILED');
+  };
+  Object.defineProperty(host.log, 'lossy', {
+    value: { id, intactEnd: offset(1), knownEnd: undefined, where: 'a file' },
+  });
+  host.step({ kind: 'diverged', ...of, epoch: leaderEpoch(0), endOffset: offset(3) });
+  await cluster.clock.settle();
+  expect([reports.length, halts]).toEqual([1, []]);
+  host.log.headers = headers;
+  host.damageReported(partitionEpoch(2));
+  host.assigned({ ...assignedTo(2, 2), isr: [nodeId(2)] });
+  await cluster.clock.settle();
+  expect([host.log.endOffset, host.replica?.producerWindows()?.size, halts]).toEqual([1, 0, []]);
 });
 
 test('a disk that fails stops the node, acks nothing, and whoever asks is still answered (H3, H6)', async () => {
