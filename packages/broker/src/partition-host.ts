@@ -37,6 +37,7 @@ import type {
 } from '@sluice/partition';
 import { type BatchHeader, patchBatch } from '@sluice/record';
 import type { LogStore, LossyReport, StateSnapshot } from '@sluice/storage';
+import { cutLog } from './cut-log.ts';
 import { readLog } from './log-reading.ts';
 import type { PartitionCounts } from './partition-counts.ts';
 
@@ -410,7 +411,7 @@ export class PartitionHost {
         return;
       case 'truncate':
         this.#cuts += 1;
-        this.log.truncate(change.to);
+        cutLog(this.log, change.to);
         return;
       case 'restartAt':
         this.#cuts += 1;

@@ -8,7 +8,7 @@ import { batchesIn } from './batches-in.ts';
 import { offsetAfterBatch, readBatchHeader } from './batch-header.ts';
 import { LogCompaction } from './compaction.ts';
 import type { LogCompactionOptions } from './compaction.ts';
-import { withoutOffsetsBelow } from './empty-batch.ts';
+import { withoutOffsetsBelow, withoutOffsetsFrom } from './empty-batch.ts';
 import { codecs } from './layout.ts';
 import { decodeRecords } from './record-decoder.ts';
 
@@ -251,8 +251,11 @@ test('an empty span is cut where a reader with other boundaries stands, and noth
   expectContiguous([cut], 5, 6);
   expect(headerOf(cut)).toMatchObject({ leaderEpoch: 6, recordCount: 0 });
   expect(withoutOffsetsBelow(span!, headerOf(span!), 4)).toBe(span);
+  expectContiguous([withoutOffsetsFrom(span!, headerOf(span!), 5)], 4, 5);
+  expect(withoutOffsetsFrom(span!, headerOf(span!), 6)).toBe(span);
   const full = keyedBatch([at('a', '1'), at('b', '2')], { baseOffset: 4 });
   expect(withoutOffsetsBelow(full, headerOf(full), 5)).toBe(full);
+  expect(withoutOffsetsFrom(full, headerOf(full), 5)).toBe(full);
 });
 
 const records = fc.array(

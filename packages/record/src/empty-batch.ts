@@ -82,3 +82,10 @@ export function withoutOffsetsBelow(batch: Uint8Array, header: BatchHeader, from
   if (span.baseOffset >= from || span.endOffset <= from || !isEmptySpan(header)) return batch;
   return emptyBatch({ ...span, baseOffset: from });
 }
+
+/** The same, cut to end at `to`. */
+export function withoutOffsetsFrom(batch: Uint8Array, header: BatchHeader, to: number): Uint8Array {
+  const span = emptySpanOf(header);
+  if (span.baseOffset >= to || span.endOffset <= to || !isEmptySpan(header)) return batch;
+  return emptyBatch({ ...span, endOffset: to });
+}

@@ -16,7 +16,7 @@ export * from './codec.ts';
 export type * from './compacted-records.ts';
 export * from './compaction.ts';
 export { type Crc32c, crc32c, crc32cOf, installCrc32c } from './crc32c.ts';
-export { emptyBatch, withoutOffsetsBelow } from './empty-batch.ts';
+export { emptyBatch, withoutOffsetsBelow, withoutOffsetsFrom } from './empty-batch.ts';
 export { batchHeaderBytes, type Codec, codecs } from './layout.ts';
 export * from './key-offsets.ts';
 export * from './partition-for-key.ts';
