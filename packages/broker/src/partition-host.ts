@@ -415,16 +415,10 @@ export class PartitionHost {
         return;
       case 'restartAt':
         this.#cuts += 1;
-        this.#restartLog(change.to);
+        // Up to its very end a restart would be a trim, which keeps what lies behind it, or what was derived.
+        this.log.beginAnew(change.to);
         return;
     }
-  }
-
-  /** Up to its very end a restart would be a trim, which keeps what lies behind it, or what was derived: but this log may not
-   *  be the leader's. */
-  #restartLog(to: Offset): void {
-    if (to <= this.log.endOffset) this.log.truncate(this.log.startOffset);
-    this.log.restartAt(to);
   }
 
   /** The machine has seen that they continue the log without a gap. */

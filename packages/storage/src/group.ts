@@ -16,7 +16,7 @@ import { headCrc } from './whole-batches.ts';
 /** A run goes on in a new row from here on, so that rows are a sparse index. */
 const runBytesMax = 256 * 1024;
 /** About what a row takes in the table. */
-const rowBytes = 40;
+export const rowBytes = 40;
 
 /** Told about a group in the order in which they first took part. */
 export interface GroupMember {

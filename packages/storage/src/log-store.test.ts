@@ -4,7 +4,9 @@ import path from 'node:path';
 import type { Clock, Disk } from '@sluice/base';
 import { InvariantError } from '@sluice/base';
 import { expect, test } from 'vitest';
+import { rowBytes } from './group.ts';
 import { durableGroup, logStoreConformance, type NodeLogUnderTest } from './log-store-conformance.ts';
+import type { LogStore } from './log-store.ts';
 import { MemoryDisk } from './memory-disk.ts';
 import { NodeDisk } from './node-disk.ts';
 import type { NodeLogLimits } from './node-log.ts';
@@ -121,4 +123,29 @@ test('a trim past what is durable makes nothing durable: an earlier group tells 
     [8, 6],
   ]);
   await node.close();
+});
+
+test('a log begins anew in one group, however full that is: no crash leaves it empty where it was', async () => {
+  const batch = testBatch({ base: 0, records: 4, valueBytes: 1000 });
+  // It fits beside one row and no more.
+  const limits = { groupBytesMax: batch.length + rowBytes };
+  const disk = new MemoryDisk();
+  const node = await openTestNode({ disk, limits });
+  const [log, other] = [1, 2].map((number) => node.log.log(testLogId(number))) as [LogStore, LogStore];
+  log.append(batch.slice(), testSpan(0, 4));
+  await durable(log);
+  other.append(batch.slice(), testSpan(0, 4));
+  log.beginAnew(at(3));
+  await new Promise<void>((resolve) => {
+    other.onDurable = () => {
+      disk.holdSyncs();
+      resolve();
+    };
+  });
+  disk.crash({ keep: 'nothing' });
+  disk.releaseSyncs();
+  const after = await openTestNode({ disk });
+  const { startOffset, endOffset } = after.log.log(testLogId(1));
+  expect([startOffset, endOffset]).toEqual([3, 3]);
+  await after.close();
 });

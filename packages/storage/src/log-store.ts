@@ -122,6 +122,11 @@ export interface LogStore {
   /** Drops what is below `to`, a batch that contains it excepted. `to` past the end leaves the log empty, to go on from it. */
   restartAt(to: Offset): void;
   /**
+   * Drops everything, and what was derived of it, to go on from `to`, which is not below the start. After a crash the log is
+   * as it was before or empty there, and nothing between.
+   */
+  beginAnew(to: Offset): void;
+  /**
    * The newest state snapshot that is true of this log, at an offset between its start and its end: `headers` from there
    * tell the rest. Undefined when there is none, or none that is whole; then all headers do. Rejects with
    * `SHUTTING_DOWN` once the node log is closed.

@@ -15,7 +15,7 @@ import { invariant, offset, SluiceError } from '@sluice/base';
 import { type BatchHeader, baseOffsetOf, batchBytesAt, batchesIn, endOffsetOf, maxTimestampOf } from '@sluice/record';
 import { type ColdReader, readFailed } from './cold-reader.ts';
 import { DamagedRead } from './damaged-read.ts';
-import type { LogMember } from './group.ts';
+import type { Group, LogMember } from './group.ts';
 import type { GroupCommit } from './group-commit.ts';
 import { lossWithin } from './intact-end.ts';
 import type { LogIndex } from './log-index.ts';
@@ -173,8 +173,10 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
 
   truncate(to: Offset): void {
     this.#assertAlive();
-    if (to >= this.#end) return;
-    const group = this.#around.commit.gathering(0);
+    if (to < this.#end) this.#truncate(to, this.#around.commit.gathering(0));
+  }
+
+  #truncate(to: Offset, group: Group): void {
     group.addLogRow(this, { kind: 'truncate', id: this.id, previousGroup: this.#lastGroup, to });
     this.#lastGroup = group.number;
     this.#cutTo({ group: group.number, to, snapshotsUpTo: to });
@@ -189,14 +191,24 @@ export class PartitionLog implements LogStore, LogMember, CheckedLog {
 
   restartAt(to: Offset): void {
     this.#assertAlive();
-    if (to === this.#start) return;
+    if (to !== this.#start) this.#restartAt(to, this.#around.commit.gathering(0));
+  }
+
+  beginAnew(to: Offset): void {
+    this.#assertAlive();
+    if (this.#start === this.#end && to === this.#start) return;
+    const group = this.#around.commit.gathering(0);
+    if (to <= this.#end && this.#start < this.#end) this.#truncate(this.#start, group);
+    if (to !== this.#start) this.#restartAt(to, group);
+  }
+
+  #restartAt(to: Offset, group: Group): void {
     const empties = to >= this.#end || to < this.#start;
     invariant(!empties || to >= this.#end || this.#start === this.#end, 'L1: only an empty log restarts further back', {
       start: this.#start,
       end: this.#end,
       to,
     });
-    const group = this.#around.commit.gathering(0);
     group.addLogRow(this, { kind: 'start', id: this.id, previousGroup: this.#lastGroup, to });
     this.#lastGroup = group.number;
     this.#start = to;
