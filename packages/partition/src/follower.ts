@@ -226,9 +226,9 @@ export function cutDamaged(state: ReplicaState, intactEnd: Offset, fx: EffectsDr
 function restartLog(state: ReplicaState, to: Offset, fx: EffectsDraft): void {
   const from = state.logEnd;
   state.generation += 1;
-  // `durableEnd` stays behind until the disk has the new start: a crash before that brings the old log back, and it must
-  // not have counted as complete meanwhile.
-  if (to <= state.logEnd) state.durableEnd = smaller(state.durableEnd, state.logStart);
+  // Until the disk has the new start a crash brings the old log back. Up to where it ends it is as good as the new one: what
+  // lies below is gone at the leader too. Beyond, it must not have counted as complete meanwhile.
+  state.durableEnd = smaller(state.durableEnd, to);
   state.logStart = to;
   state.logEnd = to;
   ackRestarted(state, to);
