@@ -13,6 +13,7 @@
  */
 import { SluiceError, toSluiceError } from '@sluice/base';
 import type { Clock, ErrorCode, Halt, LogId, Logger, NodeId, Offset, PartitionEpoch } from '@sluice/base';
+import { isComplete } from '@sluice/metadata';
 import { encodeSnapshot, PartitionReplica, producerFactsOf } from '@sluice/partition';
 import type {
   Acks,
@@ -117,9 +118,6 @@ export interface PushedBatches {
 
 const none: readonly PushedBatches[] = [];
 
-/** Nobody whom the controller takes for complete may be cut (E6). */
-const isComplete = (self: NodeId, { isr, elr }: AssignedEvent): boolean => isr.includes(self) || elr.includes(self);
-
 export class PartitionHost {
   readonly id: LogId;
   readonly topicName: string;
@@ -214,7 +212,8 @@ export class PartitionHost {
   #apply(event: AssignedEvent): void {
     const since = this.#damage?.since;
     if (since === undefined || event.partitionEpoch < since) return this.step(event);
-    if (!isComplete(this.#options.self, event)) return this.#refill(event);
+    // Nobody whom the controller takes for complete may be cut (E6).
+    if (!isComplete(event, this.#options.self)) return this.#refill(event);
     // The longest log that was left (D17b): it is in again, with all that it has, and whether it may leave is asked anew.
     this.#damage = { since: undefined };
     this.step(event);

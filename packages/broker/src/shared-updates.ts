@@ -51,11 +51,12 @@ export class SharedUpdates {
   of(parts: UpdateParts): Partially<MetadataUpdate> {
     const { feed, isStalled } = this.#options;
     const { image, controller } = feed;
+    const stalled = isStalled();
     const stands = {
       clusterId: image.clusterId ?? '',
       metadataIndex: image.appliedIndex,
-      controllerLeader: isStalled() ? 0 : (controller?.nodeId ?? 0),
-      isStalled: isStalled(),
+      controllerLeader: stalled ? 0 : (controller?.nodeId ?? 0),
+      isStalled: stalled,
     };
     const { nodesOn, topics = [], deletedTopicIds = [], unknownTopicNames = [] } = parts;
     const ids = topics.map(({ topicId }) => topicId);

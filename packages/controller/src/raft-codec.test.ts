@@ -3,6 +3,7 @@ import { defaultRaftConfig, entriesMax, memberId } from '@sluice/raft';
 import type { Entry, RaftMessage } from '@sluice/raft';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { emptyAppend } from './empty-append.testing.ts';
 import { decodeRaftMessage, encodeRaftMessage } from './raft-codec.ts';
 
 const position = fc.oneof(fc.nat(10), fc.maxSafeInteger().map(Math.abs));
@@ -169,21 +170,7 @@ test.each([
 
 test('an append of as many empty entries as anybody sends is read, one of more is refused', () => {
   const most = entriesMax(defaultRaftConfig.appendBytesMax);
-  const append = (count: number): Uint8Array =>
-    encodeRaftMessage({
-      kind: 'append',
-      term: term(1),
-      session: { term: term(1), configIndex: logIndex(0), attempt: 0 },
-      prevIndex: logIndex(0),
-      prevTerm: term(0),
-      entries: Array.from({ length: count }, (_, at) => ({
-        index: logIndex(at + 1),
-        term: term(1),
-        kind: 'no-op',
-        payload: new Uint8Array(),
-      })),
-      commitIndex: logIndex(0),
-    });
+  const append = (count: number): Uint8Array => encodeRaftMessage(emptyAppend(count));
   expect([readOrRefused(append(most)), readOrRefused(append(most + 1))]).toEqual(['read', 'refused']);
 });
 

@@ -6,6 +6,7 @@ import { defaultLimits, Dispatcher, MemoryNetwork, MemoryTransport, methods, Rpc
 import type { PeerSelf } from '@sluice/wire';
 import { expect, test } from 'vitest';
 import { ManualClock } from '@sluice/wire';
+import { emptyAppend } from './empty-append.testing.ts';
 import { memberOf, parseMember } from './members.ts';
 import { encodeRaftMessage } from './raft-codec.ts';
 import { RaftPeers } from './raft-peers.ts';
@@ -356,28 +357,14 @@ test('a request to observe is heard at once: it promises nothing (N6)', async ()
   expect(one.terms).toEqual([3]);
 });
 
-const emptyEntries = (count: number): RaftMessage => ({
-  kind: 'append',
-  term: term(1),
-  session: { term: term(1), configIndex: logIndex(0), attempt: 0 },
-  prevIndex: logIndex(0),
-  prevTerm: term(1),
-  entries: Array.from({ length: count }, (_, at) => ({
-    index: logIndex(at + 1),
-    term: term(1),
-    kind: 'no-op',
-    payload: new Uint8Array(),
-  })),
-  commitIndex: logIndex(0),
-});
 const entriesOfOne = entriesMax(defaultRaftConfig.appendBytesMax);
-const crowded = encodeRaftMessage(emptyEntries(entriesOfOne + 1));
+const crowded = encodeRaftMessage(emptyAppend(entriesOfOne + 1));
 
 test('what is held of a member that is not confirmed counts by what it takes, not by its bytes (N6)', async () => {
   const { clock, member } = world();
   const two = await member(2, 'b').listen();
   const one = member(1, 'a');
-  for (let sent = 0; sent < 20; sent += 1) one.peers.send(two.id, emptyEntries(entriesOfOne));
+  for (let sent = 0; sent < 20; sent += 1) one.peers.send(two.id, emptyAppend(entriesOfOne));
   await clock.pass(500);
   expect(two.heard.length).toBe(0);
   await one.listen();

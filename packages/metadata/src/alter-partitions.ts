@@ -1,7 +1,6 @@
 /** ISR changes proposed by leaders: the checks of D12 in their order, then the change. */
-import { nextPartitionEpoch } from '@sluice/base';
 import type { NodeId } from '@sluice/base';
-import { elect, partitionChange, withIsr } from './election.ts';
+import { elect, epochRaised, partitionChange, withIsr } from './election.ts';
 import type { MetadataImage } from './image.ts';
 import type { PartitionState } from './state.ts';
 import { locatedPartition } from './located-partition.ts';
@@ -57,20 +56,11 @@ function alter(
   const electorate = electorateOf(image, before, standings(image));
   // A leader that led on for want of another hands over as soon as there is one (E4).
   const elected = elect(withIsr(before, isSame ? before.isr : members, electorate.minIsr), electorate);
+  // The committed ISR, proposed anew: no copy of what its leader gave up can be taken after that (D13).
   const record = partitionChange(before, elected) ?? epochRaised(before);
   const { leader, leaderEpoch, partitionEpoch, isr: now } = { ...elected, ...record };
   return { record, value: { leader, leaderEpoch, partitionEpoch, isr: now } };
 }
-
-/** The committed ISR, proposed anew: no copy of what its leader gave up can be taken after that (D13). */
-const epochRaised = ({ topicId, partition, leaderEpoch, partitionEpoch }: PartitionState): PartitionChangedRecord => ({
-  type: 'partitionChanged',
-  version: 4,
-  topicId,
-  partition,
-  leaderEpoch,
-  partitionEpoch: nextPartitionEpoch(partitionEpoch),
-});
 
 type Checked = { readonly ok: true; readonly before: PartitionState } | Failed;
 

@@ -1,6 +1,6 @@
 /** A replica that finds its log damaged while it runs (E6). */
 import { nextPartitionEpoch } from '@sluice/base';
-import { isComplete, partitionChange, withoutLossy } from './election.ts';
+import { epochRaised, isComplete, partitionChange, withoutLossy } from './election.ts';
 import type { MetadataImage } from './image.ts';
 import { locatedPartition } from './located-partition.ts';
 import { failed } from './metadata-error.ts';
@@ -34,11 +34,8 @@ export function decideReportDamage(
 }
 
 /** Also when nothing else changes: the epoch is what the replica's positions are told apart by. */
-function withRefilling(
-  { topicId, partition, leaderEpoch, partitionEpoch }: PartitionState,
+const withRefilling = (
+  state: PartitionState,
   change: PartitionChangedRecord | undefined,
   refilling: readonly Refilling[],
-): PartitionChangedRecord {
-  const epochs = { leaderEpoch, partitionEpoch: nextPartitionEpoch(partitionEpoch) };
-  return { ...(change ?? { type: 'partitionChanged', version: 4, topicId, partition, ...epochs }), refilling };
-}
+): PartitionChangedRecord => ({ ...(change ?? epochRaised(state)), refilling });

@@ -14,8 +14,9 @@
  *     acked from memory what may not have been on its disk. The last one stays and may lead: its log has no holes, only an
  *     end that came too early, by what may be acked and not synced.
  * E6. A replica that finds its log damaged while it runs leaves both when one of the others can lead at once, else it stays
- *     as it is and serves what is intact; one whose log is not loaded serves nothing, and leaves as by E3. Having left, it cuts its log, and joins again only by a position that it stated
- *     knowing that it had left: what it acked before is of a log that is no more.
+ *     as it is and serves what is intact; one whose log is not loaded serves nothing, and leaves as by E3. Having left, it
+ *     cuts its log, and joins again only by a position that it stated knowing that it had left: what it acked before is of a
+ *     log that is no more.
  */
 import { nextLeaderEpoch, nextPartitionEpoch } from '@sluice/base';
 import type { NodeId } from '@sluice/base';
@@ -128,6 +129,16 @@ export function partitionChange(before: PartitionState, after: Membership): Part
     partitionEpoch: nextPartitionEpoch(before.partitionEpoch),
   };
 }
+
+/** Nothing changes but the epoch that what is asked or stated is told apart by. */
+export const epochRaised = (partition: PartitionState): PartitionChangedRecord => ({
+  type: 'partitionChanged',
+  version: 4,
+  topicId: partition.topicId,
+  partition: partition.partition,
+  leaderEpoch: partition.leaderEpoch,
+  partitionEpoch: nextPartitionEpoch(partition.partitionEpoch),
+});
 
 const without = (ids: readonly NodeId[], id: NodeId): readonly NodeId[] => ids.filter((other) => other !== id);
 

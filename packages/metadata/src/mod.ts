@@ -1,4 +1,5 @@
 export * from './decide.ts';
+export { isComplete } from './election.ts';
 export type * from './feed.ts';
 export * from './image.ts';
 export * from './image-codec.ts';

@@ -79,7 +79,7 @@ export function onDiverged(state: ReplicaState, event: DivergedEvent, fx: Effect
 }
 
 /**
- * The leader trimmed all of the epochs that this log has: where they part lies below its start, so `to` need be no batch
+ * The leader trimmed all of the epochs that this log has: where they part lies below its start, which need be no batch
  * boundary here, and nothing shows that what lies before it is shared.
  */
 function beginAnew(state: ReplicaState, follower: FollowerRole, leaderStart: Offset, fx: EffectsDraft): void {
@@ -87,8 +87,7 @@ function beginAnew(state: ReplicaState, follower: FollowerRole, leaderStart: Off
   const to = larger(leaderStart, state.logStart);
   if (leaderStart < state.highWatermark) {
     if (!mayTakeBack(state)) return failReplica(state, `restart at ${leaderStart} below the high watermark`, fx);
-    fx.note({ kind: 'takenBack', from: state.highWatermark, to });
-    state.highWatermark = to;
+    lowerHighWatermark(state, to, fx);
   }
   restartLog(state, to, fx);
   statePosition(state, follower, fx);
@@ -205,10 +204,14 @@ function mayTakeBack(state: ReplicaState): boolean {
  */
 function takeBack(state: ReplicaState, shared: Offset, fx: EffectsDraft): void {
   const to = larger(shared, state.logStart);
-  fx.note({ kind: 'takenBack', from: state.highWatermark, to });
-  state.highWatermark = to;
+  lowerHighWatermark(state, to, fx);
   if (shared < state.logStart) restartLog(state, to, fx);
   else truncateLog(state, to, fx);
+}
+
+function lowerHighWatermark(state: ReplicaState, to: Offset, fx: EffectsDraft): void {
+  fx.note({ kind: 'takenBack', from: state.highWatermark, to });
+  state.highWatermark = to;
 }
 
 /**

@@ -78,14 +78,18 @@ export function emptyBatch(span: EmptySpan): Uint8Array {
  * has other boundaries than its copies, and only empty spans of it reach over one of theirs.
  */
 export function withoutOffsetsBelow(batch: Uint8Array, header: BatchHeader, from: number): Uint8Array {
-  const span = emptySpanOf(header);
-  if (span.baseOffset >= from || span.endOffset <= from || !isEmptySpan(header)) return batch;
-  return emptyBatch({ ...span, baseOffset: from });
+  const span = emptySpanOver(header, from);
+  return span === undefined ? batch : emptyBatch({ ...span, baseOffset: from });
 }
 
 /** The same, cut to end at `to`. */
 export function withoutOffsetsFrom(batch: Uint8Array, header: BatchHeader, to: number): Uint8Array {
+  const span = emptySpanOver(header, to);
+  return span === undefined ? batch : emptyBatch({ ...span, endOffset: to });
+}
+
+/** Undefined unless the batch is an empty span that begins before `at` and ends behind it. */
+function emptySpanOver(header: BatchHeader, at: number): EmptySpan | undefined {
   const span = emptySpanOf(header);
-  if (span.baseOffset >= to || span.endOffset <= to || !isEmptySpan(header)) return batch;
-  return emptyBatch({ ...span, endOffset: to });
+  return span.baseOffset < at && span.endOffset > at && isEmptySpan(header) ? span : undefined;
 }

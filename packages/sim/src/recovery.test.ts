@@ -9,20 +9,25 @@ import { readBack, simClient, SimLoad } from './sim-load.ts';
 const brokers = [4, 5, 6] as const;
 const [behind, one, other] = brokers;
 
-/** Three controllers apart from three brokers, whose replicas are all of `orders`; the first of them misses the second half. */
-async function halfBehind(seed: number) {
+/** Three controllers apart from three brokers, whose replicas are all of `orders`, in sync, under load. */
+async function ordersInSync(seed: number, config: Readonly<Record<string, string>> = {}) {
   const rolesOf = (id: number) => ({ roles: [id <= 3 ? 'controller' : 'broker'] });
   const cluster = new SimCluster(seed, 6, rolesOf, [1, 2, 3]);
   const { simulation } = cluster;
   await cluster.start();
   await simulation.until('all nodes ready', 30_000, () => cluster.isReady());
   const { admin } = simClient(cluster, 'admin');
-  const creation = admin.createTopic({ name: 'orders', partitions: 3, replication: 3 });
+  const creation = admin.createTopic({ name: 'orders', partitions: 3, replication: 3, config });
   await simulation.settle('topic', 10_000, creation);
   const load = new SimLoad(cluster, { topic: 'orders', everyMs: 5, keys: 30 });
   await simulation.until('first acks', 10_000, () => load.acked.length >= 200);
-  const isIn = (id: number): boolean => stateOf(cluster).every(({ isr }) => (isr as readonly number[]).includes(id));
-  await simulation.until('all in sync', 10_000, () => brokers.every(isIn));
+  await simulation.until('all in sync', 10_000, () => inSync(cluster, ...brokers));
+  return { cluster, simulation, load };
+}
+
+/** The first broker misses the second half. */
+async function halfBehind(seed: number) {
+  const { cluster, simulation, load } = await ordersInSync(seed);
   const before = load.acked.length;
   cluster.kill(behind, 'everything');
   await simulation.until('acks without it', 10_000, () => load.acked.length >= before + 200);
@@ -35,6 +40,9 @@ async function halfBehind(seed: number) {
 }
 
 const stateOf = (cluster: SimCluster) => cluster.leaderImage?.topicNamed('default', 'orders')?.partitions ?? [];
+
+const inSync = (cluster: SimCluster, ...ids: readonly number[]): boolean =>
+  stateOf(cluster).every(({ isr }) => ids.length === isr.length && isr.every((id) => ids.includes(id)));
 
 const leaders = (cluster: SimCluster): ReadonlySet<number | null> =>
   new Set(stateOf(cluster).map(({ leader }) => leader));
@@ -71,33 +79,25 @@ test('where nothing is left nobody is elected: the directories may be elsewhere'
  * committed than its leader has, and cuts its log to follow.
  */
 test.each([1, 2, 3])('who was away and has more gives it up, and comes in again, seed %i', async (seed) => {
-  const rolesOf = (id: number) => ({ roles: [id <= 3 ? 'controller' : 'broker'] });
-  const cluster = new SimCluster(seed, 6, rolesOf, [1, 2, 3]);
-  const { simulation } = cluster;
-  await cluster.start();
-  await simulation.until('all nodes ready', 30_000, () => cluster.isReady());
-  const { admin } = simClient(cluster, 'admin');
-  const orders = { name: 'orders', partitions: 3, replication: 3, config: { minIsr: '1' } };
-  await simulation.settle('topic', 10_000, admin.createTopic(orders));
-  const load = new SimLoad(cluster, { topic: 'orders', everyMs: 5, keys: 30 });
-  await simulation.until('first acks', 10_000, () => load.acked.length >= 200);
-  const inSync = (...ids: readonly number[]): boolean =>
-    stateOf(cluster).every(({ isr }) => ids.length === isr.length && isr.every((id) => ids.includes(id)));
-  await simulation.until('all in sync', 10_000, () => inSync(...brokers));
+  const { cluster, simulation, load } = await ordersInSync(seed, { minIsr: '1' });
   const before = load.acked.length;
   cluster.kill(behind, 'everything');
-  await simulation.until('acks without it', 10_000, () => inSync(one, other) && load.acked.length >= before + 200);
+  await simulation.until(
+    'acks without it',
+    10_000,
+    () => inSync(cluster, one, other) && load.acked.length >= before + 200,
+  );
   await load.stop();
   const everybodyElse = cluster.ids.filter((id) => id !== other);
   for (const id of everybodyElse) cluster.network.cut(`node${other}`, `node${id}`);
-  await simulation.until('one is left', 10_000, () => inSync(one));
+  await simulation.until('one is left', 10_000, () => inSync(cluster, one));
   cluster.kill(one);
   cluster.wipe(one);
   await cluster.start(behind);
   await cluster.start(one);
   await simulation.until('the one that was behind leads', 10_000, () => [...leaders(cluster)].join() === `${behind}`);
   for (const id of everybodyElse) cluster.network.heal(`node${other}`, `node${id}`);
-  await simulation.until('all in sync', 30_000, () => inSync(...brokers));
+  await simulation.until('all in sync', 30_000, () => inSync(cluster, ...brokers));
   const stopped = cluster.log.filter(({ phrase }) => phrase.startsWith('replica stopped'));
   const gone = cluster.log.filter(({ phrase }) => phrase.startsWith('committed records are gone'));
   expect([recovered(cluster), stopped, cluster.halted]).toEqual([3, [], []]);
