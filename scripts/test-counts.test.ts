@@ -1,12 +1,13 @@
 import { expect, test } from 'vitest';
-import { addCounts, closingLine, vitestCounts } from './test-counts.ts';
+import { addCounts, closingLine, vitestCounts, vitestFailures } from './test-counts.ts';
 
 const report = (...files: readonly (readonly [status: string, ...cases: string[]])[]): string =>
   JSON.stringify({
     success: true,
-    testResults: files.map(([status, ...cases]) => ({
+    testResults: files.map(([status, ...cases], file) => ({
+      name: `/repository/scripts/${file}.test.ts`,
       status,
-      assertionResults: cases.map((each) => ({ status: each })),
+      assertionResults: cases.map((each, index) => ({ status: each, fullName: `case ${index}` })),
     })),
   });
 
@@ -22,6 +23,16 @@ test('a file that does not load is a failure', () => {
 test('a run that fails without a failing test, or writes nothing, is a failure', () => {
   expect(vitestCounts(report(['passed', 'passed']), false)).toEqual({ passed: 1, failed: 1, skipped: 0 });
   expect(vitestCounts(undefined, false)).toEqual({ passed: 0, failed: 1, skipped: 0 });
+});
+
+test('what failed is named: cases, and files that do not load', () => {
+  const text = report(['passed', 'passed'], ['failed', 'passed', 'failed', 'failed'], ['failed']);
+  expect(vitestFailures(text, '/repository')).toEqual([
+    'scripts/1.test.ts: case 1',
+    'scripts/1.test.ts: case 2',
+    'scripts/2.test.ts',
+  ]);
+  expect(vitestFailures(undefined, '/repository')).toEqual([]);
 });
 
 test('the closing line', () => {

@@ -1,4 +1,6 @@
 /** Counts of test cases, and how they are read from what vitest's JSON reporter wrote. */
+import path from 'node:path';
+
 export interface Counts {
   readonly passed: number;
   readonly failed: number;
@@ -20,8 +22,9 @@ export const closingLine = (counts: Counts): string =>
 interface Report {
   readonly success: boolean;
   readonly testResults: readonly {
+    readonly name: string;
     readonly status: string;
-    readonly assertionResults: readonly { readonly status: string }[];
+    readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[];
   }[];
 }
 
@@ -45,4 +48,15 @@ export function vitestCounts(text: string | undefined, succeeded: boolean): Coun
     counts = report.testResults.map(fileCounts).reduce(addCounts, noCounts);
   }
   return succeeded || counts.failed > 0 ? counts : { ...counts, failed: 1 };
+}
+
+/** A line for each test that failed, and for each file, below `root`, that did not load. @param text as of `vitestCounts` */
+export function vitestFailures(text: string | undefined, root: string): readonly string[] {
+  if (text === undefined) return [];
+  return (JSON.parse(text) as Report).testResults.flatMap(({ name, status, assertionResults }) => {
+    const file = path.relative(root, name);
+    const failed = assertionResults.filter((each) => each.status === 'failed');
+    if (failed.length > 0) return failed.map(({ fullName }) => `${file}: ${fullName}`);
+    return status === 'failed' ? [file] : [];
+  });
 }

@@ -14,7 +14,7 @@ import { boundedRun, type RunResult } from './bounded-run.ts';
 import { removeLeftovers } from './docker-leftovers.ts';
 import { root } from './repository-files.ts';
 import { type Step, type Suite, type SuiteName, suiteNames, suites, totalBudgetMs } from './suites.ts';
-import { addCounts, closingLine, type Counts, noCounts, vitestCounts } from './test-counts.ts';
+import { addCounts, closingLine, type Counts, noCounts, vitestCounts, vitestFailures } from './test-counts.ts';
 
 interface SuiteResult {
   readonly name: SuiteName;
@@ -22,6 +22,8 @@ interface SuiteResult {
   readonly ms: number;
   readonly budgetMs: number;
   readonly note: string;
+  /** A line for each test or check that failed. */
+  readonly failures: readonly string[];
 }
 
 interface Session {
@@ -79,7 +81,11 @@ async function runStep(
   suite: Suite,
   step: Step,
   budgetMs: number,
-): Promise<{ readonly counts: Counts; readonly outcome: RunResult['outcome'] }> {
+): Promise<{
+  readonly counts: Counts;
+  readonly outcome: RunResult['outcome'];
+  readonly failures: readonly string[];
+}> {
   const report = path.join(session.temporary, `${step.name}.json`);
   const reporting = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
   const { outcome, ms } = await boundedRun({
@@ -91,9 +97,16 @@ async function runStep(
     stop: session.stop,
   });
   const passed = outcome === 'passed';
-  if (step.kind === 'vitest') return { counts: vitestCounts(readReport(report), passed), outcome };
+  if (step.kind === 'vitest') {
+    const text = readReport(report);
+    return { counts: vitestCounts(text, passed), outcome, failures: vitestFailures(text, root) };
+  }
   say(`${passed ? 'ok    ' : 'FAILED'} ${step.name} (${(ms / 1000).toFixed(1)} s): ${step.command.join(' ')}`);
-  return { counts: { passed: passed ? 1 : 0, failed: passed ? 0 : 1, skipped: 0 }, outcome };
+  return {
+    counts: { passed: passed ? 1 : 0, failed: passed ? 0 : 1, skipped: 0 },
+    outcome,
+    failures: passed ? [] : [step.name],
+  };
 }
 
 async function runSuite(session: Session, suite: Suite): Promise<SuiteResult> {
@@ -101,12 +114,12 @@ async function runSuite(session: Session, suite: Suite): Promise<SuiteResult> {
   const left = suite.needs === undefined ? session.deadlineMs - startMs : Number.POSITIVE_INFINITY;
   const budgetMs = Math.max(1, Math.min(suite.budgetMs, left));
   say(`\n== ${suite.name} (budget ${minutes(budgetMs)})`);
-  const result = (counts: Counts, note: string): SuiteResult => {
-    return { name: suite.name, counts, ms: performance.now() - startMs, budgetMs, note };
+  const result = (counts: Counts, note: string, failures: readonly string[] = []): SuiteResult => {
+    return { name: suite.name, counts, ms: performance.now() - startMs, budgetMs, note, failures };
   };
   if (suite.needs !== 'docker') {
-    const { counts, note } = await runSteps(session, suite, startMs + budgetMs);
-    return result(counts, note);
+    const { counts, note, failures } = await runSteps(session, suite, startMs + budgetMs);
+    return result(counts, note, failures);
   }
   if (!(await engineAnswers(session, suite))) {
     const counts = await casesWithoutDocker(session, suite);
@@ -117,12 +130,12 @@ async function runSuite(session: Session, suite: Suite): Promise<SuiteResult> {
   }
   const earlier = await cleanUp('an earlier run');
   if (earlier === undefined) return result({ ...noCounts, failed: 1 }, 'cannot clean up');
-  const { counts, note } = await runSteps(session, suite, startMs + budgetMs);
+  const { counts, note, failures } = await runSteps(session, suite, startMs + budgetMs);
   const leftovers = await cleanUp('the suite');
-  if (leftovers === undefined) return result({ ...counts, failed: counts.failed + 1 }, 'cannot clean up');
+  if (leftovers === undefined) return result({ ...counts, failed: counts.failed + 1 }, 'cannot clean up', failures);
   // A suite that was killed could not do it; any other should have.
-  if (leftovers === 0 || note !== '') return result(counts, note);
-  return result({ ...counts, failed: counts.failed + 1 }, 'left containers, networks or volumes behind');
+  if (leftovers === 0 || note !== '') return result(counts, note, failures);
+  return result({ ...counts, failed: counts.failed + 1 }, 'left containers, networks or volumes behind', failures);
 }
 
 /** The number of things that were left; undefined when they are left still. */
@@ -141,6 +154,7 @@ interface StepsResult {
   readonly counts: Counts;
   /** Empty when every step ended by itself. */
   readonly note: string;
+  readonly failures: readonly string[];
 }
 
 async function runSteps(session: Session, suite: Suite, deadlineMs: number): Promise<StepsResult> {
@@ -150,9 +164,12 @@ async function runSteps(session: Session, suite: Suite, deadlineMs: number): Pro
   }, progressMs);
   let counts = noCounts;
   let note = '';
+  const failures: string[] = [];
   for (const step of suite.steps) {
-    const { counts: more, outcome } = await runStep(session, suite, step, Math.max(1, deadlineMs - performance.now()));
-    counts = addCounts(counts, more);
+    const ran = await runStep(session, suite, step, Math.max(1, deadlineMs - performance.now()));
+    const { outcome } = ran;
+    counts = addCounts(counts, ran.counts);
+    failures.push(...ran.failures);
     if (outcome === 'over-budget') note = `${step.name} was killed: over budget`;
     if (outcome === 'stopped') note = 'stopped';
     if (outcome !== 'passed' && step.isNeeded === true) {
@@ -162,7 +179,7 @@ async function runSteps(session: Session, suite: Suite, deadlineMs: number): Pro
   }
   clearInterval(progress);
   if (note === '' && counts.passed + counts.failed + counts.skipped === 0) note = 'no tests';
-  return { counts, note };
+  return { counts, note, failures };
 }
 
 /** A short command that says what a suite can do here; true when it succeeds. */
@@ -204,6 +221,8 @@ function table(results: readonly SuiteResult[]): string {
 function report(results: readonly SuiteResult[], json: boolean): boolean {
   const counts = results.map((result) => result.counts).reduce(addCounts, noCounts);
   const ok = counts.failed === 0;
+  // Last, so that whoever has no more than the end of a log knows what to look for.
+  for (const { name, failures } of results) for (const each of failures) say(`FAILED ${name}: ${each}`);
   say(`\n${table(results)}\n`);
   console.log(json ? JSON.stringify({ ok, ...counts, suites: results }) : closingLine(counts));
   return ok;
