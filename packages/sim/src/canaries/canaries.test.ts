@@ -7,6 +7,7 @@ import { metadataCanaries } from './metadata-canaries.ts';
 import { partitionCanaries } from './partition-canaries.ts';
 import { raftCanaries } from './raft-canaries.ts';
 import { storageCanaries } from './storage-canaries.ts';
+import { unfoundCanaries } from './unfound.ts';
 
 const root = new URL('../../../../', import.meta.url);
 
@@ -26,5 +27,9 @@ describe('canaries', () => {
 
   test('names are unique', () => {
     expect(canaries.size).toBe(lists.reduce((sum, { length }) => sum + length, 0));
+  });
+
+  test('those that are not found yet are canaries', () => {
+    expect([...unfoundCanaries].filter((name) => !canaries.has(name))).toEqual([]);
   });
 });
