@@ -153,7 +153,7 @@ export class RaftState {
     this.electionDeadlineMs = options.nowMs;
     this.leaderContactMs = options.nowMs;
     this.nextObserveMs = options.nowMs;
-    this.#shown = this.#leadership();
+    this.#shown = { role: this.role, term: this.#term, leader: this.leader };
     this.#shownMembership = this.membership;
   }
 
@@ -311,21 +311,15 @@ export class RaftState {
     this.out = new Outbox();
     const persist = this.#persist(out);
     const held = this.#durablePersist < this.#lastPersist;
-    const leadership = this.#leadership();
-    const isShown =
-      leadership.role === this.#shown.role &&
-      leadership.term === this.#shown.term &&
-      leadership.leader === this.#shown.leader;
-    this.#shown = leadership;
     const { membership } = this;
     const isMembershipShown = isSameMembership(membership, this.#shownMembership);
     this.#shownMembership = membership;
     return {
       persist,
       sendAfterPersist: held
-        ? out.afterPersist.map((envelope) => ({ ...envelope, afterPersist: this.#lastPersist }))
+        ? out.afterPersist.map(({ to, message }) => ({ to, message, afterPersist: this.#lastPersist }))
         : [],
-      sendNow: held ? out.now : [...out.afterPersist, ...out.now],
+      sendNow: held || out.afterPersist.length === 0 ? out.now : [...out.afterPersist, ...out.now],
       saveSnapshot: out.saveSnapshot,
       restore: this.#restore(),
       committed: this.#deliver(),
@@ -334,7 +328,7 @@ export class RaftState {
       transfer: out.transfer,
       membership: isMembershipShown ? undefined : membership,
       reads: out.reads,
-      leadership: isShown ? undefined : leadership,
+      leadership: this.#newLeadership(),
       nextTickAtMs,
       trace: out.traces,
     };
@@ -371,7 +365,12 @@ export class RaftState {
     return entries;
   }
 
-  #leadership(): Leadership {
-    return { role: this.role, term: this.#term, leader: this.leader };
+  /** Undefined while it is what was shown last. */
+  #newLeadership(): Leadership | undefined {
+    const { role, leader } = this;
+    const shown = this.#shown;
+    if (shown.role === role && shown.term === this.#term && shown.leader === leader) return undefined;
+    this.#shown = { role, term: this.#term, leader };
+    return this.#shown;
   }
 }

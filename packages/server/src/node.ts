@@ -65,6 +65,7 @@ export interface Node {
   inspect(): NodeInspection | undefined;
 }
 
+/** Its figures are those of the moment in which they are read. */
 export interface NodeInspection {
   /** Undefined until the cluster is born. */
   readonly raft: Raft | undefined;
@@ -84,6 +85,18 @@ interface Parts {
   readonly broker: BrokerNode | undefined;
 }
 
+const inspectionOf = ({ nodeLog, controller, broker }: Parts): NodeInspection => ({
+  get raft() {
+    return controller.raft;
+  },
+  get image() {
+    return controller.image;
+  },
+  imageDigest: () => controller.imageDigest(),
+  nodeLog,
+  broker,
+});
+
 const drainPollMs = 50;
 
 class AssembledNode implements Node {
@@ -91,6 +104,7 @@ class AssembledNode implements Node {
   readonly #ports: NodePorts;
   readonly #open = new AsyncDisposableStack();
   #parts: Parts | undefined;
+  #inspection: NodeInspection | undefined;
   #listening: readonly Listening[] = [];
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
@@ -184,16 +198,7 @@ class AssembledNode implements Node {
   }
 
   inspect(): NodeInspection | undefined {
-    const parts = this.#parts;
-    if (parts === undefined) return undefined;
-    const { nodeLog, controller, broker } = parts;
-    return {
-      raft: controller.raft,
-      image: controller.image,
-      imageDigest: () => controller.imageDigest(),
-      nodeLog,
-      broker,
-    };
+    return this.#inspection;
   }
 
   async #start(): Promise<void> {
@@ -240,6 +245,7 @@ class AssembledNode implements Node {
     open.defer(() => broker?.stop());
     await this.#listen(controller, broker);
     this.#parts = { nodeLog, controller, broker };
+    this.#inspection = inspectionOf(this.#parts);
     controller.start();
     broker?.start();
     logger.info('node started', { directory: directory.path, clusterId: keeper.current.clusterId });

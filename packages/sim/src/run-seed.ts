@@ -17,8 +17,9 @@ import { FaultDriver } from './faults/fault-driver.ts';
 import { HistoryRecorder } from './history-recorder.ts';
 import { MetadataClients } from './metadata-clients.ts';
 import { OneCluster } from './one-cluster.ts';
-import { type ObservedBroker, PartitionInvariants } from './partition-invariants.ts';
-import { type ObservedMember, RaftInvariants } from './raft-invariants.ts';
+import { ObservedNodes } from './observed-nodes.ts';
+import { PartitionInvariants } from './partition-invariants.ts';
+import { RaftInvariants } from './raft-invariants.ts';
 import { commandsMin, drawScenario, hasDecay, type Role, type Scenario } from './scenario.ts';
 import { nodeAddress, SimCluster } from './sim-cluster.ts';
 import { recordReplicas } from './replica-logs.ts';
@@ -112,6 +113,7 @@ class Run {
   readonly #recorder: HistoryRecorder;
   readonly #load: TopicLoad;
   readonly #driver: FaultDriver;
+  readonly #observed: ObservedNodes;
   #haltsSeen = 0;
   #metadata: MetadataClients | undefined;
   #readers: TopicReaders | undefined;
@@ -150,6 +152,10 @@ class Run {
         this.timeline.add(simulation.nowMs, 'FAULT', `${kind} ${text}`);
         this.#recorder.fault(kind, text);
       },
+    });
+    this.#observed = new ObservedNodes({
+      inspect: (node) => this.#cluster.inspect(node),
+      damaged: this.#driver.damaged,
     });
   }
 
@@ -319,33 +325,12 @@ class Run {
     if (this.#oneCluster.violation !== undefined) throw this.#oneCluster.violation;
     const touched = this.#cluster.takeTouched();
     if (touched.size > 0) {
-      this.#invariants.afterEvent(this.#membersOf(touched), () => this.#membersOf(this.#cluster.ids));
-      this.#partitions.afterEvent(this.#brokersOf(touched));
+      this.#invariants.afterEvent(this.#observed.members(touched), () => this.#observed.members(this.#cluster.ids));
+      this.#partitions.afterEvent(this.#observed.brokers(touched));
       this.#assertTwinsFollow(touched);
     }
     this.#lookAtLeaders();
     this.#assertNoneBroken();
-  }
-
-  #membersOf(ids: Iterable<number>): readonly ObservedMember[] {
-    const members: ObservedMember[] = [];
-    for (const node of ids) {
-      const seen = this.#cluster.inspect(node);
-      if (seen?.raft === undefined) continue;
-      const { raft, image } = seen;
-      const isDamaged = this.#driver.damaged.has(node);
-      members.push({ node, raft, appliedIndex: image.appliedIndex, digest: () => imageDigest(image), isDamaged });
-    }
-    return members;
-  }
-
-  #brokersOf(ids: Iterable<number>): readonly ObservedBroker[] {
-    const brokers: ObservedBroker[] = [];
-    for (const node of ids) {
-      const seen = this.#cluster.inspect(node);
-      if (seen?.broker !== undefined) brokers.push({ node, hosts: seen.broker.hosts, image: seen.image });
-    }
-    return brokers;
   }
 
   /** A member is the process at its address (N6): another one with a copy of its directory leads nothing. */
@@ -373,7 +358,7 @@ class Run {
     if (nowMs < this.#nextLookMs) return;
     this.#nextLookMs = nowMs + lookEveryMs;
     const { beliefs } = this.#invariants;
-    for (const { node, raft } of this.#membersOf(this.#cluster.ids)) {
+    for (const { node, raft } of this.#observed.members(this.#cluster.ids)) {
       if (this.#cluster.isPaused(node)) beliefs.forget(node);
       else
         beliefs.lookAt(node, raft, {

@@ -87,6 +87,7 @@ export class SimCluster {
   readonly #labels = new Map<string, Map<string, string>>();
   /** Nodes that may have changed since they were last asked for. */
   #touched = new Set<number>();
+  #taken = new Set<number>();
   readonly #settingsOf: (id: number) => Settings;
   readonly #voters: readonly number[];
 
@@ -252,10 +253,12 @@ export class SimCluster {
     return this.#at(id).name;
   }
 
-  /** Nodes of whose processes anything ran since this was last asked: what the others know is as it was. */
+  /** Nodes of whose processes anything ran since this was last asked: what the others know is as it was. Valid until then. */
   takeTouched(): ReadonlySet<number> {
     const touched = this.#touched;
-    if (touched.size > 0) this.#touched = new Set();
+    this.#touched = this.#taken;
+    this.#taken = touched;
+    this.#touched.clear();
     return touched;
   }
 
