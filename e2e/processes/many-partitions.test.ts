@@ -3,6 +3,7 @@ import { Sluice } from '@sluice/client';
 import type { Delivery, Producer } from '@sluice/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { LocalCluster } from '../cluster.ts';
+import { logLines } from '../node-figures.ts';
 
 const open = new AsyncDisposableStack();
 let cluster: LocalCluster;
@@ -21,6 +22,13 @@ function sendToEach(producer: Producer, partitions: readonly number[]): Promise<
   return Promise.all(partitions.map((partition) => producer.send(topic, { partition, value: `${partition}` })));
 }
 
+/** Lines that the others wrote about in-sync replicas. */
+function isrLines(victim: number): number {
+  const others = cluster.nodes.filter(({ id }) => id !== victim);
+  const lines = others.flatMap(({ id }) => logLines(cluster.directory, id));
+  return lines.filter(({ msg }) => msg.startsWith('in-sync replicas')).length;
+}
+
 const victims = {
   'the leader of 1,000 partitions': (controller: number): number => (controller % 3) + 1,
   'the leader of 1,000 partitions and of the controller': (controller: number): number => controller,
@@ -29,7 +37,7 @@ const victims = {
 test.each(Object.entries(victims))(
   'SIGKILL of %s: each takes a record at its new leader, once',
   async (whom, choose) => {
-    await cluster.waitHealthy();
+    await cluster.waitHealthy(60_000);
     await cluster.client.admin.electPreferred({ timeoutMs: 60_000 });
     const victim = choose(await cluster.controllerLeader());
     const { partitions: before } = await cluster.client.admin.describeTopic(topic);
@@ -39,17 +47,21 @@ test.each(Object.entries(victims))(
     const producer = sluice.producer({ deliveryTimeoutMs: 60_000 });
     const known = await sendToEach(producer, led);
 
+    const linesBefore = isrLines(victim);
     const struckMs = performance.now();
     await cluster.kill(victim);
     const delivered = await sendToEach(producer, led);
     const servedMs = performance.now() - struckMs;
     process.stderr.write(`SIGKILL of ${whom}: all served after ${Math.round(servedMs)} ms\n`);
+    const { partitions: after } = await cluster.client.admin.describeTopic(topic);
+    const lines = isrLines(victim) - linesBefore;
+    await cluster.start(victim);
 
     // Behind the one record that is there, and nothing in between.
     expect(delivered).toEqual(known.map(({ partition, offset }) => ({ partition, offset: offset + 1 })));
-    const { partitions: after } = await cluster.client.admin.describeTopic(topic);
     expect(after.filter(({ leader }) => leader === null || leader === victim)).toEqual([]);
     expect(servedMs).toBeLessThan(servedMsMax);
-    await cluster.start(victim);
+    // Written one after the other, while others wait to be led.
+    expect(lines).toBeLessThan(ledByEach / 5);
   },
 );

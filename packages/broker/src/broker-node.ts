@@ -27,6 +27,7 @@ import type { NodeIdentity } from './node-identity.ts';
 import { NodeLiveness } from './node-liveness.ts';
 import { OffsetsService } from './offsets-service.ts';
 import { PartitionClock } from './partition-clock.ts';
+import { IsrNews } from './isr-news.ts';
 import { PartitionCounts } from './partition-counts.ts';
 import { partitionFigures } from './partition-figures.ts';
 import type { PartitionFigures } from './partition-figures.ts';
@@ -92,6 +93,7 @@ export class BrokerNode {
   readonly hosts: PartitionHosts;
   readonly counts = new PartitionCounts();
   readonly #options: BrokerOptions;
+  readonly #isrNews: IsrNews;
   readonly #link: ControllerLink;
   readonly #liveness: NodeLiveness;
   readonly #replication: ReplicationService;
@@ -125,6 +127,7 @@ export class BrokerNode {
     const { heartbeatMs, sessionTimeoutMs, replicaLagMsMax, producerExpiryMs, producerCountMax } = config;
     this.#partitionConfig = { sessionTimeoutMs, replicaLagMsMax, producerExpiryMs, producerCountMax };
     const shared = { identity, feed, rpc, clock, logger };
+    this.#isrNews = new IsrNews(logger);
     this.#link = new ControllerLink({
       ...shared,
       registration,
@@ -219,12 +222,12 @@ export class BrokerNode {
 
   start(): void {
     this.#unsubscribe = this.#options.feed.subscribe({
-      onApplied: (index, change) => this.hosts.onApplied(index, change),
+      onApplied: (index, change) => this.#isrNews.during(() => this.hosts.onApplied(index, change)),
       onController: () => undefined,
     });
     this.#link.onRegistered = () => {
       this.#replication.onRegistered();
-      this.hosts.assignAll();
+      this.#isrNews.during(() => this.hosts.assignAll());
     };
     this.#link.start();
     this.#replication.start();
@@ -358,6 +361,7 @@ export class BrokerNode {
       halt,
       refusal: this.#refusal,
       counts: this.counts,
+      isrNews: this.#isrNews,
       ports: this.#hostPorts,
     });
   }

@@ -40,6 +40,7 @@ import { type BatchHeader, patchBatch } from '@sluice/record';
 import type { LogStore, LossyReport, StateSnapshot } from '@sluice/storage';
 import { cutLog } from './cut-log.ts';
 import { readLog } from './log-reading.ts';
+import type { IsrNews } from './isr-news.ts';
 import type { PartitionCounts } from './partition-counts.ts';
 
 /** What a host asks of the rest of the broker. */
@@ -76,6 +77,7 @@ export interface PartitionHostOptions {
   /** Why this node takes no new records now. */
   readonly refusal: () => ErrorCode | undefined;
   readonly counts: PartitionCounts;
+  readonly isrNews: IsrNews;
 }
 
 /** Something that waits for the log or its readable end to grow: a consumer's subscription or a follower's slot. */
@@ -499,7 +501,7 @@ export class PartitionHost {
   }
 
   #trace(event: PartitionEffects['trace'][number]): void {
-    const { logger, counts } = this.#options;
+    const { logger, counts, isrNews } = this.#options;
     const fields = { topic: this.topicName, partition: this.id.partition, ...event };
     switch (event.kind) {
       case 'isr': {
@@ -508,7 +510,7 @@ export class PartitionHost {
         // Its leader speaks for the partition; the replicas of a new one are no news.
         if (this.#replica?.role !== 'leader' || event.partitionEpoch === 0) break;
         counts.onIsr(before ?? event.isr.length, event.isr.length);
-        return logger.info('in-sync replicas changed', fields);
+        return isrNews.tell(fields);
       }
       case 'takenBack':
         return logger.error(

@@ -9,6 +9,7 @@ import { expect, test } from 'vitest';
 import { checkedFacts } from './batch-facts.ts';
 import { BrokerCluster, testBrokerConfig } from './broker-cluster.testing.ts';
 import { producedBatch, ProduceClient } from './client-streams.testing.ts';
+import { IsrNews } from './isr-news.ts';
 import { PartitionCounts } from './partition-counts.ts';
 import { PartitionHost } from './partition-host.ts';
 import type { AppendOutcome } from './partition-host.ts';
@@ -45,6 +46,7 @@ async function hostOfOldLog() {
     log: nodeLog.log(id),
     refusal: () => undefined,
     counts: new PartitionCounts(),
+    isrNews: new IsrNews(silentLogger),
     config: testBrokerConfig,
     liveness: { heardAtMs: () => cluster.clock.monotonicMs(), controllerHeardAtMs: () => cluster.clock.monotonicMs() },
     ports: {
