@@ -14,6 +14,10 @@ interface Said extends Partial<ObservedReplica> {
   /** The log's end, on disk and in memory. */
   readonly end?: number;
   readonly value?: string;
+  /** Of followers, at a leader. */
+  readonly counts?: Readonly<Record<number, number>>;
+  /** Batches of producers. */
+  readonly remembers?: readonly number[];
 }
 
 /** A partition of three replicas with `minIsr` 2. */
@@ -30,7 +34,7 @@ class Cluster {
     hasTwins: () => false,
   });
 
-  say(node: number, { end, value = 'same', ...said }: Said): void {
+  say(node: number, { end, value = 'same', counts = {}, remembers = [], ...said }: Said): void {
     const before = this.hosts.get(node)?.replica;
     const replica: ObservedReplica = {
       role: 'follower',
@@ -45,6 +49,9 @@ class Cluster {
       logEnd: said.logEnd ?? end ?? before?.logEnd ?? 0,
       durableEnd: said.durableEnd ?? end ?? before?.durableEnd ?? 0,
       ackEnd: said.ackEnd ?? end ?? before?.ackEnd ?? 0,
+      followerProgress: () =>
+        Object.entries(counts).map(([id, durableOffset]) => ({ nodeId: Number(id), durableOffset })),
+      producerWindows: () => new Set(remembers),
     };
     const known = this.hosts.get(node);
     const log = logWith(value);
@@ -131,7 +138,6 @@ test('what is right is not objected to', () => {
 
 test('PI1: who begins to lead has what was committed', () => {
   const cluster = committed();
-  cluster.restart(2);
   const lead = { role: 'leader', leaderEpoch: 2, isr: [2, 3] } as const;
   expect(broken(() => cluster.say(2, { ...lead, end: 9 }))).toBe('partition-leader-completeness');
 });
@@ -217,4 +223,41 @@ test('PI8: one leader an epoch', () => {
 test('PI9: nobody takes for committed what no leader has committed', () => {
   const cluster = committed();
   expect(broken(() => cluster.say(2, { end: 11, highWatermark: 11 }))).toBe('known-is-committed');
+});
+
+test('PI10: what was durable is there after a restart', () => {
+  const cluster = committed();
+  cluster.say(2, { logEnd: 13, durableEnd: 12, isr: [1, 3], partitionEpoch: 2 });
+  cluster.restart(2);
+  expect(broken(() => cluster.say(2, { end: 11, isr: [1, 3], partitionEpoch: 2 }))).toBe('durable-is-kept');
+  cluster.restart(2);
+  expect(broken(() => cluster.say(2, { end: 12, isr: [1, 3], partitionEpoch: 2 }))).toBe('none');
+  cluster.damaged.add(2);
+  cluster.restart(2);
+  expect(broken(() => cluster.say(2, { end: 0, isr: [1, 3], partitionEpoch: 2 }))).toBe('none');
+});
+
+test('PI11: what a leader counts of a follower, that one has', () => {
+  const lead = { role: 'leader', leaderEpoch: 2, partitionEpoch: 2, isr: [2, 3], end: 12 } as const;
+  expect(broken(() => committed().say(2, { ...lead, counts: { 3: 10 } }))).toBe('none');
+  expect(broken(() => committed().say(2, { ...lead, counts: { 3: 11 } }))).toBe('true-of-followers');
+  const cut = committed();
+  cut.say(3, { end: 12 });
+  cut.say(1, { role: 'leader', end: 12, highWatermark: 10, counts: { 3: 12 } });
+  expect(broken(() => cut.say(3, { end: 11 }))).toBe('true-of-followers');
+  // A leader that was replaced, and that the follower has left.
+  const stale = committed();
+  stale.say(3, { end: 12 });
+  stale.say(3, { leaderEpoch: 2, partitionEpoch: 2, isr: [2, 3], end: 11 });
+  stale.restart(1);
+  expect(broken(() => stale.say(1, { role: 'leader', end: 12, highWatermark: 10, counts: { 3: 12 } }))).toBe('none');
+});
+
+test('PI12: what is remembered of producers lies in the log', () => {
+  const cut = committed();
+  cut.say(3, { end: 12, remembers: [9, 11] });
+  expect(broken(() => cut.say(3, { end: 11, remembers: [9, 11] }))).toBe('producers-of-own-log');
+  const restarted = committed();
+  restarted.restart(3);
+  expect(broken(() => restarted.say(3, { end: 10, remembers: [10] }))).toBe('producers-of-own-log');
 });

@@ -12,6 +12,7 @@
  * - PI7 recovery quorum: below `minIsr` in-sync replicas as many are known to be complete, but those that the run damaged
  * - PI8 one leader a leader epoch
  * - PI9 no replica takes for committed what no leader has committed
+ * - PI10 to PI12, what a replica believes: see `partition-beliefs`
  *
  * Where durability is `replicated` whoever answers for more than its disk holds may stop with it: there PI2 does not hold,
  * and of PI1 only that nobody leads with less while another candidate is there that has more.
@@ -20,19 +21,17 @@ import { logKey, offset as offsetOf } from '@sluice/base';
 import type { LogId, NodeId } from '@sluice/base';
 import type { MetadataImage } from '@sluice/metadata';
 import type { LogStore } from '@sluice/storage';
+import { type Believing, judgeCounted, judgeProducers, judgeRestart } from './partition-beliefs.ts';
 import { PartitionTruth } from './partition-truth.ts';
 import { mustHold } from './violation.ts';
 
 /** What is read of a replica. */
-export interface ObservedReplica {
-  readonly role: 'leader' | 'follower' | 'idle' | 'failed';
-  readonly leaderEpoch: number | undefined;
+export interface ObservedReplica extends Believing {
   readonly partitionEpoch: number | undefined;
   readonly isr: readonly number[];
   readonly elr: readonly number[];
   readonly maximalIsr: readonly number[];
   readonly logStart: number;
-  readonly logEnd: number;
   readonly durableEnd: number;
   readonly ackEnd: number;
   readonly highWatermark: number;
@@ -115,8 +114,10 @@ export class PartitionInvariants {
     if (config === undefined) return;
     const { minIsr, durability } = config;
     const look: Look = { node: broker.node, host, replica, truth, minIsr, isDurable: durability === 'fsync' };
+    if (known === undefined) this.#judgeFirstSight(look);
     this.#rememberEnd(look, known);
     const learned = this.#learnMembers(look, broker);
+    this.#judgeBeliefs(look, known);
     this.#judgeLeader(look, known);
     if (replica.highWatermark > (known?.highWatermark ?? 0)) {
       this.#judgeKnowledge(look, known);
@@ -169,6 +170,29 @@ export class PartitionInvariants {
     const hasQuorum = isr.length + elr.length + damaged >= quorum;
     mustHold(hasQuorum, 'recovery-quorum', 'fewer replicas than minIsr are known to be complete', seen);
     return true;
+  }
+
+  /** PI10. */
+  #judgeFirstSight(look: Look): void {
+    const isDamaged = this.#options.isDamaged(look.node) || look.host.log.lossy !== undefined;
+    if (look.isDurable && !isDamaged) judgeRestart(look);
+  }
+
+  /** PI11 and PI12, when they may have become wrong. */
+  #judgeBeliefs(look: Look, known: Known | undefined): void {
+    const { replica, host, isDurable } = look;
+    const isCut = known === undefined || replica.logEnd < known.logEnd;
+    if (isCut) judgeProducers(look);
+    if (!isDurable) return;
+    const begins = replica.role === 'leader' && known?.leaderEpoch !== replica.leaderEpoch;
+    // One that met damage cuts it away once the controller knows, which its leader may not yet.
+    const mayLack = (id: number): boolean =>
+      this.#options.isExcused(id) || this.#options.hostOf(id, host.id)?.log.lossy !== undefined;
+    if (begins) judgeCounted(look, mayLack);
+    const leader = isCut ? look.truth.leaderOf(replica.leaderEpoch) : undefined;
+    const leading = leader === undefined ? undefined : this.#options.hostOf(leader, host.id)?.replica;
+    if (leader !== undefined && leading !== undefined && leader !== look.node)
+      judgeCounted({ node: leader, truth: look.truth, replica: leading }, mayLack);
   }
 
   #judgeLeader(look: Look, known: Known | undefined): void {

@@ -59,6 +59,11 @@ export class PartitionTruth {
     return known === undefined;
   }
 
+  /** Undefined before it was seen to lead. */
+  leaderOf(leaderEpoch: number | undefined): number | undefined {
+    return leaderEpoch === undefined ? undefined : this.#leaderOf.get(leaderEpoch);
+  }
+
   commits(leaderEpoch: number, end: number): void {
     if (end > (this.#committed.get(leaderEpoch) ?? 0)) this.#committed.set(leaderEpoch, end);
     if (end > this.#committedEnd) this.#committedEnd = end;

@@ -101,7 +101,15 @@ export const partitionCanaries: readonly Canary[] = [
     name: 'join-below-epoch-start',
     source:
       'pitfall 9 (D9): a follower joins that has what the new leader knows to be committed, and not what its epoch began with',
-    edits: [{ file: inPartition('isr.ts'), find: ' || follower.acked < leader.epochStart', replace: '' }],
+    // Who ends below it was never caught up with this leader, so that the first edit alone does no harm.
+    edits: [
+      { file: inPartition('isr.ts'), find: ' || follower.acked < leader.epochStart', replace: '' },
+      {
+        file: inPartition('isr.ts'),
+        find: '  if (lagMs(state, leader, follower) > state.config.replicaLagMsMax) return;\n',
+        replace: '',
+      },
+    ],
   },
   {
     name: 'lossy-not-marked',
@@ -243,9 +251,9 @@ export const partitionCanaries: readonly Canary[] = [
     source: 'R2 (ABA): a sync from before a cut makes durable what was written after it',
     edits: [
       {
-        file: inPartition('replica.ts'),
-        find: "  if (event.generation < state.generation) return fx.dropped('durable', 'another generation of the log');\n",
-        replace: '  if (event.end > state.logEnd) return;\n',
+        file: 'packages/storage/src/partition-log.ts',
+        find: '    for (const cut of this.#cuts) durable = Math.min(durable, cut.to);\n',
+        replace: '',
       },
     ],
   },

@@ -53,7 +53,7 @@ export class FaultDriver {
   readonly failedStarts = new Map<number, number>();
   /** Nodes whose disk was wiped or damaged. */
   readonly damaged = new Set<number>();
-  /** Of those whose disk was wiped and not damaged otherwise: the last life before. */
+  /** Of those whose disk was wiped and not damaged since: the last life before. */
   readonly #wiped = new Map<number, number>();
   readonly #cluster: SimCluster;
   readonly #random: Random;
@@ -410,7 +410,8 @@ export class FaultDriver {
     if (this.#votesTwice(node)) return false;
     this.#lose(node, forMs, 'kept', false);
     this.#cluster.wipe(node);
-    if (!this.damaged.has(node) || this.#wiped.has(node)) this.#wiped.set(node, this.#cluster.lives(node));
+    // Whatever else was wrong with the disk went with it.
+    this.#wiped.set(node, this.#cluster.lives(node));
     this.damaged.add(node);
     return true;
   }
