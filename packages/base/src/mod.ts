@@ -1,6 +1,7 @@
 export * from './address.ts';
 export * from './binary.ts';
 export * from './clock.ts';
+export * from './deadline.ts';
 export * from './disk.ts';
 export * from './durability.ts';
 export * from './errors.ts';

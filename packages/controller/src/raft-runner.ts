@@ -7,7 +7,7 @@
  * M2. Whatever a step throws stops the node, whoever called it: the machine, the disk and the peers may then know
  *     different things, and nobody may go on with that (P10).
  */
-import type { Clock, Halt, Logger, Timer } from '@sluice/base';
+import { type Clock, Deadline, type Halt, type Logger } from '@sluice/base';
 import { FormerLeader } from './former-leader.ts';
 import type { HeardMember } from './former-leader.ts';
 import { toError } from './thrown.ts';
@@ -54,7 +54,7 @@ export class RaftRunner {
   #peers: RaftPeers | undefined;
   #held: HeldEnvelope[] = [];
   #persisted = 0;
-  #timer: Timer | undefined;
+  readonly #tick: Deadline;
   /** Highest term and committed acknowledgement seen of each member (N2). */
   readonly #seen = new Map<MemberId, { term: number; matchIndex: number }>();
   readonly #formerLeader = new FormerLeader();
@@ -62,6 +62,11 @@ export class RaftRunner {
 
   constructor(options: RaftRunnerOptions) {
     this.#options = options;
+    const { clock } = options;
+    this.#tick = new Deadline(clock, (lateMs) => {
+      this.#formerLeader.onDelay(lateMs, clock.monotonicMs());
+      this.step({ kind: 'tick' });
+    });
   }
 
   get raft(): Raft {
@@ -75,7 +80,7 @@ export class RaftRunner {
 
   stop(): void {
     this.#stopped = true;
-    this.#timer?.cancel();
+    this.#tick.cancel();
   }
 
   step(event: TimelessEvent): Proposal | undefined {
@@ -143,7 +148,7 @@ export class RaftRunner {
     if (effects.reads.length > 0) this.#options.onReads(effects.reads);
     for (const event of effects.trace) this.#options.logger.debug('raft event', { ...event });
     // Not that of the effects: what was committed may have been answered with a proposal, a step inside this one.
-    this.#tickAt(this.#options.raft.nextTickAtMs);
+    if (!this.#stopped) this.#tick.set(this.#options.raft.nextTickAtMs);
   }
 
   #persist(persist: NonNullable<RaftEffects['persist']>): void {
@@ -166,18 +171,6 @@ export class RaftRunner {
     this.#held = this.#held.filter((held) => held.afterPersist > number);
     this.step({ kind: 'persisted', number });
     for (const { to, message } of due) this.#peers?.send(to, message);
-  }
-
-  #tickAt(atMs: number): void {
-    this.#timer?.cancel();
-    if (this.#stopped) return;
-    const { clock } = this.#options;
-    const dueMs = Math.max(clock.monotonicMs(), atMs);
-    this.#timer = clock.setTimer(dueMs - clock.monotonicMs(), () => {
-      const nowMs = clock.monotonicMs();
-      this.#formerLeader.onDelay(nowMs - dueMs, nowMs);
-      this.step({ kind: 'tick' });
-    });
   }
 
   #remember(from: MemberId, message: Extract<RaftEvent, { kind: 'message' }>['message']): void {
