@@ -2,13 +2,15 @@
  * `npm run -s kills -- --rounds N --json`: rounds of SIGKILL under load on real processes; see `e2e/kill-round.ts`.
  * With `--elections N` instead: N kills of the controller leader of an idle cluster, and how long until another one serves;
  * see `e2e/election-round.ts`. With `--stops N`: N times SIGTERM of the controller leader while metadata is changed; see
- * `e2e/stop-round.ts`. A line a round, then a summary; exit 0 only when every round was clean.
+ * `e2e/stop-round.ts`. With `--removals N`: N times `docker rm --force` of the container of a partition leader, which may
+ * lead the controller too, in a cluster of containers. A line a round, then a summary; exit 0 only when every round was clean.
  */
 import { parseArgs } from 'node:util';
 import { LocalCluster } from '../e2e/cluster.ts';
+import { ContainerCluster } from '../e2e/container-cluster.ts';
 import { electionRound, percentile } from '../e2e/election-round.ts';
 import { killKinds, killRound } from '../e2e/kill-round.ts';
-import type { KillKind, RoundResult } from '../e2e/kill-round.ts';
+import type { Fault, KillKind, RoundResult } from '../e2e/kill-round.ts';
 import { stopRound } from '../e2e/stop-round.ts';
 import type { StopResult } from '../e2e/stop-round.ts';
 
@@ -20,6 +22,7 @@ interface Options {
   /** 0: rounds of load instead. */
   readonly elections: number;
   readonly stops: number;
+  readonly removals: number;
   readonly json: boolean;
 }
 
@@ -29,19 +32,22 @@ function optionsFrom(argv: readonly string[]): Options | undefined {
       rounds: { type: 'string', default: '1' },
       elections: { type: 'string', default: '0' },
       stops: { type: 'string', default: '0' },
+      removals: { type: 'string', default: '0' },
       json: { type: 'boolean', default: false },
     } as const;
     const { values } = parseArgs({ args: [...argv], options });
-    const rounds = Number(values.rounds);
-    if (!Number.isInteger(rounds) || rounds < 1) throw new Error('--rounds must be an integer from 1');
-    const elections = Number(values.elections);
-    if (!Number.isInteger(elections) || elections < 0) throw new Error('--elections must be an integer from 0');
-    const stops = Number(values.stops);
-    if (!Number.isInteger(stops) || stops < 0) throw new Error('--stops must be an integer from 0');
-    return { rounds, elections, stops, json: values.json };
+    const whole = (name: 'rounds' | 'elections' | 'stops' | 'removals', least = 0): number => {
+      const value = Number(values[name]);
+      if (!Number.isInteger(value) || value < least) throw new Error(`--${name} must be an integer from ${least}`);
+      return value;
+    };
+    const [elections, stops, removals] = [whole('elections'), whole('stops'), whole('removals')];
+    return { rounds: whole('rounds', 1), elections, stops, removals, json: values.json };
   } catch (error) {
     process.stderr.write(`kills: ${error instanceof Error ? error.message : String(error)}\n`);
-    process.stderr.write('usage: npm run -s kills -- [--rounds N | --elections N | --stops N] [--json]\n');
+    process.stderr.write(
+      'usage: npm run -s kills -- [--rounds N | --elections N | --stops N | --removals N] [--json]\n',
+    );
     return undefined;
   }
 }
@@ -126,8 +132,30 @@ async function stop(cluster: LocalCluster, { stops, json }: Options): Promise<0 
   return failed === 0 ? 0 : 1;
 }
 
+async function removals({ removals: rounds, json }: Options): Promise<0 | 1> {
+  await using cluster = await ContainerCluster.start();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void cluster[Symbol.asyncDispose]().then(() => process.exit(1)));
+  }
+  const fault: Fault = {
+    strike: (victims) => cluster.remove(...victims),
+    mend: (victims) => cluster.start(...victims),
+  };
+  const results: RoundResult[] = [];
+  for (let round = 1; round <= rounds; round += 1) {
+    const result = await killRound(cluster, round % 2 === 0 ? 'both' : 'partition-leader', { fault });
+    results.push(result);
+    console.log(json ? JSON.stringify({ round, ...result }) : roundText(round, result));
+  }
+  const all = results.map(({ failoverMs }) => failoverMs);
+  const [p50, p90, p99] = [0.5, 0.9, 0.99].map((share) => percentile(all, share));
+  console.log(JSON.stringify({ ...summary(results), failoverMs: { p50, p90, p99, max: Math.max(...all) } }));
+  return results.every(({ ok }) => ok) ? 0 : 1;
+}
+
 async function run(options: Options): Promise<0 | 1> {
   const { rounds, elections, stops, json } = options;
+  if (options.removals > 0) return await removals(options);
   const results: RoundResult[] = [];
   const print = (value: object, text: string): void => console.log(json ? JSON.stringify(value) : text);
   await using cluster = await LocalCluster.start();
