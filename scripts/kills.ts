@@ -155,7 +155,7 @@ async function removals({ removals: rounds, json }: Options): Promise<0 | 1> {
 
 async function run(options: Options): Promise<0 | 1> {
   const { rounds, elections, stops, json } = options;
-  if (options.removals > 0) return await removals(options);
+  if (options.removals > 0) return removals(options);
   const results: RoundResult[] = [];
   const print = (value: object, text: string): void => console.log(json ? JSON.stringify(value) : text);
   await using cluster = await LocalCluster.start();
