@@ -410,8 +410,9 @@ export class FaultDriver {
     if (this.#votesTwice(node)) return false;
     this.#lose(node, forMs, 'kept', false);
     this.#cluster.wipe(node);
-    // Whatever else was wrong with the disk went with it.
-    this.#wiped.set(node, this.#cluster.lives(node));
+    // Whatever else was wrong with the disk went with it, unless it is the twin who is in sync: then it goes on being so.
+    const hasTwin = [...this.#cluster.twins].includes(node);
+    if (!hasTwin) this.#wiped.set(node, this.#cluster.lives(node));
     this.damaged.add(node);
     return true;
   }
