@@ -1,11 +1,13 @@
 #!/bin/sh
-# A file system on a device that hangs when it is told to. It lies in a file on another file system, which is frozen then:
-# writes are taken into the page cache as ever, and no sync ends until it answers again. Needs root and loop devices.
+# A file system on a device that hangs when it is told to. It lies in a file on another file system. Frozen is the lower one,
+# and writes are taken into the page cache as ever, and no sync ends until it answers again; or the upper one, and no write
+# ends either. Needs root and loop devices.
 #
 #   hanging-disk.sh MOUNT_POINT
 #
-# Says `done` for the mount and for each line that it reads: `hang` or `answer`. At the end of its input, so however its
-# caller ends, the disk answers and everything that was made is gone; what still has files open there has 30 s to end.
+# Says `done` for the mount and for each line that it reads: `hang-syncs`, `hang-writes` or
+# `answer`. At the end of its input, so however its caller ends, the disk answers and everything that was made is gone; what
+# still has files open there has 30 s to end.
 set -eu
 trap '' INT TERM HUP
 mount_point=$1
@@ -22,9 +24,13 @@ unmount() {
   umount --lazy "$1"
 }
 
+# Fails where nothing hangs.
+answer() {
+  fsfreeze --unfreeze "$mount_point" 2>/dev/null || fsfreeze --unfreeze "$below" 2>/dev/null
+}
+
 clean_up() {
-  # Fails where nothing hangs.
-  fsfreeze --unfreeze "$below" 2>/dev/null || true
+  answer || true
   unmount "$mount_point"
   unmount "$below"
   rm -rf "$place"
@@ -49,8 +55,9 @@ make "$below/disk.img" 1G "$mount_point"
 echo done
 while read -r word; do
   case $word in
-    hang) fsfreeze --freeze "$below" ;;
-    answer) fsfreeze --unfreeze "$below" ;;
+    hang-syncs) fsfreeze --freeze "$below" ;;
+    hang-writes) fsfreeze --freeze "$mount_point" ;;
+    answer) answer ;;
   esac
   echo done
 done

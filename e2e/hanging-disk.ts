@@ -39,9 +39,9 @@ export class HangingDisk implements AsyncDisposable {
     return disk;
   }
 
-  /** From now on nothing gets durable. */
-  async hang(): Promise<void> {
-    await this.#tell('hang');
+  /** From now on nothing gets durable; of `writes`, nothing is taken either. */
+  async hang(what: 'syncs' | 'writes'): Promise<void> {
+    await this.#tell(`hang-${what}`);
   }
 
   async answer(): Promise<void> {
@@ -54,7 +54,7 @@ export class HangingDisk implements AsyncDisposable {
     await this.#ended;
   }
 
-  async #tell(word: 'hang' | 'answer'): Promise<void> {
+  async #tell(word: string): Promise<void> {
     this.#holder.stdin.write(`${word}\n`);
     await this.#done(word);
   }
@@ -72,7 +72,7 @@ export async function hangingDiskProblem(): Promise<string | undefined> {
   const directory = mkdtempSync(path.join(tmpdir(), 'sluice-probe-'));
   try {
     await using disk = await HangingDisk.mount(directory);
-    await disk.hang();
+    await disk.hang('syncs');
     await disk.answer();
     return undefined;
   } catch (error) {

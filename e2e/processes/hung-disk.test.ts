@@ -46,9 +46,6 @@ afterAll(() => open.disposeAsync());
 
 const partitions = 6;
 const all = Array.from({ length: partitions }, (_, partition) => partition);
-/** Acks that were on their way when the disk hung arrive within this time. */
-const settleMs = 50;
-
 function disk(id: number): HangingDisk {
   const found = disks.get(id);
   if (found === undefined) throw new Error(`node ${id} has no disk`);
@@ -56,6 +53,8 @@ function disk(id: number): HangingDisk {
 }
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
+
+type Choose = (controller: number) => number;
 
 interface Round {
   readonly victim: number;
@@ -66,8 +65,9 @@ interface Round {
   readonly epochs: readonly number[];
 }
 
-async function begin(topic: string, choose: (controller: number) => number): Promise<Round> {
-  await cluster.waitHealthy();
+async function begin(choose: Choose): Promise<Round> {
+  await cluster.waitHealthy(60_000);
+  const topic = `hung-${randomUUID()}`;
   const victim = choose(await cluster.controllerLeader());
   // It is also whom the client asks who leads.
   const honest = await HonestLoad.start(cluster, { topic, partitions, rate: 500, watched: victim });
@@ -75,7 +75,7 @@ async function begin(topic: string, choose: (controller: number) => number): Pro
   const led = described.partitions.filter(({ leader }) => leader === victim).map(({ partition }) => partition);
   expect(led.length).toBeGreaterThan(0);
   expect(led.length).toBeLessThan(partitions);
-  await honest.acks(500);
+  await honest.acks(200);
   return { victim, honest, topic, led, epochs: described.partitions.map(({ leaderEpoch }) => leaderEpoch) };
 }
 
@@ -85,11 +85,11 @@ interface Pauses {
   readonly followedMs: number;
 }
 
-/** Of a hang that began at `hungMs`, and is there now or over. */
+/** Of a hang that began at `hungMs`, and that nobody waits for any more. */
 async function pauses({ honest: { load }, led }: Round, hungMs: number): Promise<Pauses> {
   const followed = all.filter((partition) => !led.includes(partition));
-  const settledMs = performance.now() + settleMs;
-  const silent = (): readonly number[] => load.gaps.silentSince(settledMs, all);
+  const overMs = performance.now();
+  const silent = (): readonly number[] => load.gaps.silentSince(overMs, all);
   const served = (): true | undefined => (silent().length > 0 ? undefined : true);
   const standing = (): string => `(silent: ${silent().join(', ')})`;
   await until(served, { what: 'acks on every partition', timeoutMs: 30_000, everyMs: 5, standing });
@@ -101,7 +101,7 @@ async function pauses({ honest: { load }, led }: Round, hungMs: number): Promise
 async function sendMs(topic: string): Promise<{ readonly p50: number; readonly p99: number }> {
   const producer = cluster.client.producer({ acks: 'all' });
   const allMs: number[] = [];
-  for (let at = 0; at < 300; at += 1) {
+  for (let at = 0; at < 200; at += 1) {
     const sentMs = performance.now();
     await producer.send(topic, { partition: at % partitions, value: `${at}` });
     allMs.push(performance.now() - sentMs);
@@ -110,13 +110,15 @@ async function sendMs(topic: string): Promise<{ readonly p50: number; readonly p
   return { p50: Math.round(percentile(allMs, 0.5)), p99: Math.round(percentile(allMs, 0.99)) };
 }
 
-/** Nobody waits for it any more: it leads nothing and is in no ISR, and who asks is told so. */
+/** Nobody waits for it any more: it leads nothing, the controller neither, and is in no ISR; who asks is told so. */
 async function left({ topic, victim }: Round): Promise<void> {
   const isOut = async (): Promise<true | undefined> => {
     const { partitions: described } = await cluster.client.admin.describeTopic(topic);
-    return described.some(({ leader, isr }) => leader === null || isr.includes(victim)) ? undefined : true;
+    if (described.some(({ leader: leads, isr }) => leads === null || isr.includes(victim))) return undefined;
+    const controller = (await cluster.client.admin.describeCluster()).controllerLeader;
+    return controller === null || controller === victim ? undefined : true;
   };
-  await until(isOut, { what: `every ISR without node ${victim}`, timeoutMs: 10_000 });
+  await until(isOut, { what: `a cluster that goes on without node ${victim}`, timeoutMs: 20_000 });
 }
 
 /** The disk answers: the same process catches up and is in sync, and nothing acked is missing. */
@@ -136,13 +138,19 @@ async function recovered({ victim, honest, topic }: Round, pid: number): Promise
   await cluster.client.admin.deleteTopic(topic);
 }
 
-const roles = {
-  'a node that leads partitions, and follows in the others': (controller: number): number => (controller % 3) + 1,
-  'the controller leader, which leads and follows as well': (controller: number): number => controller,
-};
+const another: Choose = (controller) => (controller % 3) + 1;
+const itself: Choose = (controller) => controller;
+const leader = 'a node that leads partitions, and follows in the others';
+const controllerLeader = 'the controller leader, which leads and follows as well';
 
-test.each(Object.entries(roles))('%s: others serve within the limit', async (role, choose) => {
-  const round = await begin(`hung-${randomUUID()}`, choose);
+const hangs = [
+  { what: 'syncs', whose: leader, choose: another },
+  { what: 'syncs', whose: controllerLeader, choose: itself },
+  { what: 'writes', whose: controllerLeader, choose: itself },
+] as const;
+
+test.each(hangs)('$what of $whose hang: others serve within the limit', async ({ what, whose, choose }) => {
+  const round = await begin(choose);
   const { victim, honest } = round;
   await using _load = honest;
   const { pid } = cluster.node(victim);
@@ -152,20 +160,19 @@ test.each(Object.entries(roles))('%s: others serve within the limit', async (rol
 
   await using lasting = new AsyncDisposableStack();
   const hungMs = performance.now();
-  await disk(victim).hang();
+  await disk(victim).hang(what);
   lasting.defer(() => disk(victim).answer());
-  const { ledMs, followedMs } = await pauses(round, hungMs);
   await left(round);
   const outMs = performance.now() - hungMs;
-  expect(await cluster.controllerLeader()).not.toBe(victim);
+  const { ledMs, followedMs } = await pauses(round, hungMs);
   const without = await sendMs(timed);
   await cluster.client.admin.createTopic({ name: `made-${randomUUID()}`, partitions: 1, replication: 2 });
   const goneOnMs = performance.now();
   await honest.acks(1000);
   const laterMs = honest.load.gaps.longestMs(all, goneOnMs) ?? Number.NaN;
   say(
-    `disk hangs, ${role}: acks paused ${Math.round(ledMs)} ms where it led, ${Math.round(followedMs)} ms where it ` +
-      `followed, later ${Math.round(laterMs)} ms; out of every ISR within ${Math.round(outMs)} ms; a send takes ` +
+    `${what} of ${whose} hang: acks paused ${Math.round(ledMs)} ms where it led, ${Math.round(followedMs)} ms where it ` +
+      `followed, later ${Math.round(laterMs)} ms; replaced in all within ${Math.round(outMs)} ms; a send takes ` +
       `${JSON.stringify(whole)} ms before, ${JSON.stringify(without)} ms without it`,
   );
   expect(await metric(cluster.node(victim), 'sluice_node_disk_stalled')).toBe(1);
@@ -173,17 +180,18 @@ test.each(Object.entries(roles))('%s: others serve within the limit', async (rol
 
   await lasting.disposeAsync();
   await recovered(round, pid);
-  expect(Math.max(ledMs, followedMs, outMs)).toBeLessThan(pauseMsMax);
+  expect(Math.max(ledMs, followedMs)).toBeLessThan(pauseMsMax);
+  expect(outMs).toBeLessThan(2 * pauseMsMax);
   expect(laterMs).toBeLessThan(diskStallMs / 2);
 });
 
 test('a disk that hangs for less than that: acks wait for it, and nobody takes over', async () => {
-  const round = await begin(`hung-${randomUUID()}`, (controller) => controller);
+  const round = await begin(itself);
   const { victim, honest, topic, epochs } = round;
   await using _load = honest;
   const { pid } = cluster.node(victim);
   const hungMs = performance.now();
-  await disk(victim).hang();
+  await disk(victim).hang('syncs');
   const lasted = async (): Promise<true | undefined> => {
     const oldest = await metric(cluster.node(victim), 'sluice_log_oldest_unsynced_seconds');
     return oldest !== undefined && oldest * 1000 >= diskStallMs / 2 ? true : undefined;
@@ -196,7 +204,8 @@ test('a disk that hangs for less than that: acks wait for it, and nobody takes o
   say(
     `disk hung for a second: acks paused ${Math.round(ledMs)} ms where it led, ${Math.round(followedMs)} ms elsewhere`,
   );
-  expect(Math.min(ledMs, followedMs)).toBeGreaterThan(diskStallMs / 2 - 2 * settleMs);
+  // Acks that were on their way when the disk hung come a little later.
+  expect(Math.min(ledMs, followedMs)).toBeGreaterThan(diskStallMs / 4);
   const { partitions: described } = await cluster.client.admin.describeTopic(topic);
   expect(described.map(({ leaderEpoch }) => leaderEpoch)).toEqual(epochs);
   expect(await cluster.controllerLeader()).toBe(victim);
