@@ -15,7 +15,6 @@ const rounds = 3;
 const measuredMs = 8000;
 const recordBytes = 1024;
 const partitions = 6;
-const topic = 'replication';
 const defaultBehindGb = 0.25;
 const bytesPerGb = 1e9;
 const fellTimeoutMs = 600_000;
@@ -39,13 +38,19 @@ export async function* replication(
   behindGb: number = defaultBehindGb,
 ): AsyncGenerator<BenchFigure, void, undefined> {
   await using cluster = await LocalCluster.start();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void cluster.stop().then(() => process.exit(1)));
+  }
   await using sluice = new Sluice({ bootstrap: cluster.bootstrap, clientId: 'bench-replication' });
-  await cluster.client.admin.createTopic({ name: topic, partitions, replication: cluster.nodes.length });
-  const producing = new Producing(sluice);
-  await producing.forMs(measuredMs / 4);
   const found: Round[] = [];
   for (let round = 0; round < rounds; round += 1) {
+    // A topic a round, or three of them take more room than most disks have.
+    const topic = `replication-${round}`;
+    await cluster.client.admin.createTopic({ name: topic, partitions, replication: cluster.nodes.length });
+    const producing = new Producing(sluice, topic);
+    await producing.forMs(measuredMs / 4);
     found.push(await oneRound(cluster, producing, { victim: 1 + (round % cluster.nodes.length), behindGb }));
+    await cluster.client.admin.deleteTopic(topic);
   }
   const whole = found.map((round) => round.whole);
   const by = { other: whole, unit: 'MB/s', goal: '0.85' };
@@ -73,7 +78,7 @@ async function oneRound(
   const whole = await producing.forMs(measuredMs);
   await cluster.kill(victim);
   const led = async (): Promise<true | undefined> => {
-    const { partitions: described } = await cluster.client.admin.describeTopic(topic);
+    const { partitions: described } = await cluster.client.admin.describeTopic(producing.topic);
     return described.every(({ leader, isr }) => leader !== null && !isr.includes(victim)) ? true : undefined;
   };
   await until(led, { what: 'leaders elsewhere', timeoutMs: fellTimeoutMs });
@@ -127,11 +132,13 @@ async function pushedFromBehind(cluster: LocalCluster, victim: number): Promise<
 
 class Producing {
   ackedBytes = 0;
+  readonly topic: string;
   readonly #sluice: Sluice;
   readonly #payloads = benchPayloads(recordBytes);
 
-  constructor(sluice: Sluice) {
+  constructor(sluice: Sluice, topic: string) {
     this.#sluice = sluice;
+    this.topic = topic;
   }
 
   /** As much as it takes; gives MB/s of what was acked. */
@@ -141,7 +148,7 @@ class Producing {
     let records = 0;
     await sendAtFullSpeed({
       producer,
-      topic,
+      topic: this.topic,
       payloads: this.#payloads,
       records: Number.MAX_SAFE_INTEGER,
       endMs: fromMs + ms,
