@@ -3,7 +3,6 @@
  * that `--canaries` runs. Why each: `docs/canaries.md`.
  */
 export const unfoundCanaries: ReadonlySet<string> = new Set([
-  'stale-session',
   'answer-without-confirmation',
   'read-without-quorum',
   'stale-broker-epoch-joins',
