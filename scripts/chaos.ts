@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { chaosRun } from '../e2e/chaos-run.ts';
 import type { ChaosResult } from '../e2e/chaos-run.ts';
 import { LocalCluster } from '../e2e/cluster.ts';
+import { endBySignal } from './end-by-signal.ts';
 
 interface Options {
   readonly minutes: number;
@@ -81,9 +82,7 @@ async function run({ json, out, ...options }: Options): Promise<0 | 1> {
   const say = (line: string): void => void process.stderr.write(`chaos: ${line}\n`);
   say(`seed ${options.seed}; history and logs: ${directory}`);
   await using cluster = await LocalCluster.start({ directory: data });
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => void cluster.stop().then(() => process.exit(1)));
-  }
+  endBySignal(cluster);
   const found = await chaosRun(cluster, { ...options, historyPath: path.join(directory, 'history.jsonl'), say });
   const isKept = out !== undefined || found.verdict !== 'valid';
   const line = { ...found, report: isKept ? directory : null };

@@ -8,11 +8,13 @@
 import { parseArgs } from 'node:util';
 import { LocalCluster } from '../e2e/cluster.ts';
 import { ContainerCluster } from '../e2e/container-cluster.ts';
-import { electionRound, percentile } from '../e2e/election-round.ts';
+import { electionRound } from '../e2e/election-round.ts';
 import { killKinds, killRound } from '../e2e/kill-round.ts';
 import type { Fault, KillKind, RoundResult } from '../e2e/kill-round.ts';
 import { stopRound } from '../e2e/stop-round.ts';
 import type { StopResult } from '../e2e/stop-round.ts';
+import { percentiles } from '../packages/cli/src/bench/percentiles.ts';
+import { endBySignal } from './end-by-signal.ts';
 
 /** What is promised of an election after a crash, at default settings. */
 const servedMsMax = 1000;
@@ -101,11 +103,8 @@ async function elect(cluster: LocalCluster, { elections, json }: Options): Promi
       json ? JSON.stringify(line) : `round ${round}  node ${killed} killed: another leads and serves after ${ms} ms`,
     );
   }
-  const [p50, p90, p99] = [0.5, 0.9, 0.99].map((share) => percentile(all, share));
   const slow = all.filter((ms) => ms >= servedMsMax).length;
-  console.log(
-    JSON.stringify({ summary: true, ok: slow === 0, elections, slow, ms: { p50, p90, p99, max: Math.max(...all) } }),
-  );
+  console.log(JSON.stringify({ summary: true, ok: slow === 0, elections, slow, ms: percentiles(all) }));
   return slow === 0 ? 0 : 1;
 }
 
@@ -119,14 +118,13 @@ async function stop(cluster: LocalCluster, { stops, json }: Options): Promise<0 
     console.log(json ? JSON.stringify({ round, ...result }) : text);
   }
   const gaps = all.map(({ gapMs }) => gapMs);
-  const [p50, p90, p99] = [0.5, 0.9, 0.99].map((share) => percentile(gaps, share));
   const failed = all.reduce((sum, { failures }) => sum + failures.length, 0);
   const summarized = {
     summary: true,
     ok: failed === 0,
     stops,
     failed,
-    gapMs: { p50, p90, p99, max: Math.max(...gaps) },
+    gapMs: percentiles(gaps),
   };
   console.log(JSON.stringify(summarized));
   return failed === 0 ? 0 : 1;
@@ -134,9 +132,7 @@ async function stop(cluster: LocalCluster, { stops, json }: Options): Promise<0 
 
 async function removals({ removals: rounds, json }: Options): Promise<0 | 1> {
   await using cluster = await ContainerCluster.start();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => void cluster[Symbol.asyncDispose]().then(() => process.exit(1)));
-  }
+  endBySignal(cluster);
   const fault: Fault = {
     strike: (victims) => cluster.remove(...victims),
     mend: (victims) => cluster.start(...victims),
@@ -148,8 +144,7 @@ async function removals({ removals: rounds, json }: Options): Promise<0 | 1> {
     console.log(json ? JSON.stringify({ round, ...result }) : roundText(round, result));
   }
   const all = results.map(({ failoverMs }) => failoverMs);
-  const [p50, p90, p99] = [0.5, 0.9, 0.99].map((share) => percentile(all, share));
-  console.log(JSON.stringify({ ...summary(results), failoverMs: { p50, p90, p99, max: Math.max(...all) } }));
+  console.log(JSON.stringify({ ...summary(results), failoverMs: percentiles(all) }));
   return results.every(({ ok }) => ok) ? 0 : 1;
 }
 
@@ -159,9 +154,7 @@ async function run(options: Options): Promise<0 | 1> {
   const results: RoundResult[] = [];
   const print = (value: object, text: string): void => console.log(json ? JSON.stringify(value) : text);
   await using cluster = await LocalCluster.start();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => void cluster.stop().then(() => process.exit(1)));
-  }
+  endBySignal(cluster);
   if (elections > 0) return await elect(cluster, options);
   if (stops > 0) return await stop(cluster, options);
   for (let round = 1; round <= rounds; round += 1) {

@@ -46,6 +46,7 @@ afterAll(() => open.disposeAsync());
 
 const partitions = 6;
 const all = Array.from({ length: partitions }, (_, partition) => partition);
+
 function disk(id: number): HangingDisk {
   const found = disks.get(id);
   if (found === undefined) throw new Error(`node ${id} has no disk`);

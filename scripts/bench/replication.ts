@@ -9,6 +9,7 @@ import { until } from '../../e2e/until.ts';
 import { sendAtFullSpeed } from '../../packages/cli/src/bench/full-speed.ts';
 import { benchPayloads } from '../../packages/cli/src/bench/payload.ts';
 import { Sluice } from '../../packages/client/src/mod.ts';
+import { endBySignal } from '../end-by-signal.ts';
 import { type BenchFigure, ratioFigure, rounded } from './figure.ts';
 
 const rounds = 3;
@@ -38,9 +39,7 @@ export async function* replication(
   behindGb: number = defaultBehindGb,
 ): AsyncGenerator<BenchFigure, void, undefined> {
   await using cluster = await LocalCluster.start();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => void cluster.stop().then(() => process.exit(1)));
-  }
+  endBySignal(cluster);
   await using sluice = new Sluice({ bootstrap: cluster.bootstrap, clientId: 'bench-replication' });
   const found: Round[] = [];
   for (let round = 0; round < rounds; round += 1) {

@@ -83,9 +83,10 @@ interface Parts {
   readonly nodeLog: NodeLog;
   readonly controller: ControllerNode;
   readonly broker: BrokerNode | undefined;
+  readonly inspection: NodeInspection;
 }
 
-const inspectionOf = ({ nodeLog, controller, broker }: Parts): NodeInspection => ({
+const inspectionOf = ({ nodeLog, controller, broker }: Omit<Parts, 'inspection'>): NodeInspection => ({
   get raft() {
     return controller.raft;
   },
@@ -104,7 +105,6 @@ class AssembledNode implements Node {
   readonly #ports: NodePorts;
   readonly #open = new AsyncDisposableStack();
   #parts: Parts | undefined;
-  #inspection: NodeInspection | undefined;
   #listening: readonly Listening[] = [];
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
@@ -198,7 +198,7 @@ class AssembledNode implements Node {
   }
 
   inspect(): NodeInspection | undefined {
-    return this.#inspection;
+    return this.#parts?.inspection;
   }
 
   async #start(): Promise<void> {
@@ -244,8 +244,8 @@ class AssembledNode implements Node {
       : undefined;
     open.defer(() => broker?.stop());
     await this.#listen(controller, broker);
-    this.#parts = { nodeLog, controller, broker };
-    this.#inspection = inspectionOf(this.#parts);
+    const parts = { nodeLog, controller, broker };
+    this.#parts = { ...parts, inspection: inspectionOf(parts) };
     controller.start();
     broker?.start();
     logger.info('node started', { directory: directory.path, clusterId: keeper.current.clusterId });

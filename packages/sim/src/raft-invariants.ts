@@ -205,23 +205,21 @@ export class RaftInvariants {
 
   #assertMonotonic({ raft, appliedIndex }: ObservedMember, life: Life): void {
     const { term, commitIndex, deliveredIndex, lastIndex, durableIndex } = raft;
-    const isInOrder =
-      appliedIndex <= deliveredIndex &&
-      deliveredIndex <= commitIndex &&
-      commitIndex <= lastIndex &&
-      deliveredIndex <= durableIndex;
-    const isLater = term >= life.term && commitIndex >= life.commitIndex && deliveredIndex >= life.deliveredIndex;
-    if (isInOrder && isLater) return;
-    const seen = { member: raft.self, term, commitIndex, deliveredIndex, lastIndex, durableIndex, appliedIndex };
-    mustHold(term >= life.term, 'monotonic', 'a term fell', { ...seen, before: life.term });
-    mustHold(commitIndex >= life.commitIndex, 'monotonic', 'a commit index fell', {
-      ...seen,
-      before: life.commitIndex,
+    const seen = (before?: number) => ({
+      member: raft.self,
+      term,
+      commitIndex,
+      deliveredIndex,
+      lastIndex,
+      durableIndex,
+      appliedIndex,
+      before,
     });
-    mustHold(deliveredIndex >= life.deliveredIndex, 'monotonic', 'a delivered index fell', {
-      ...seen,
-      before: life.deliveredIndex,
-    });
+    mustHold(term >= life.term, 'monotonic', 'a term fell', () => seen(life.term));
+    mustHold(commitIndex >= life.commitIndex, 'monotonic', 'a commit index fell', () => seen(life.commitIndex));
+    mustHold(deliveredIndex >= life.deliveredIndex, 'monotonic', 'a delivered index fell', () =>
+      seen(life.deliveredIndex),
+    );
     mustHold(
       deliveredIndex <= commitIndex && commitIndex <= lastIndex && deliveredIndex <= durableIndex,
       'log-order',

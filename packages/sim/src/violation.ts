@@ -12,11 +12,14 @@ export class Violation extends Error {
   }
 }
 
+type Details = Readonly<Record<string, unknown>>;
+
+/** Details that are asked for at every event are best made when they are needed: as a function. */
 export function mustHold(
   condition: boolean,
   invariant: string,
   text: string,
-  details?: Readonly<Record<string, unknown>>,
+  details?: Details | (() => Details),
 ): asserts condition {
-  if (!condition) throw new Violation(invariant, text, details);
+  if (!condition) throw new Violation(invariant, text, typeof details === 'function' ? details() : details);
 }
